@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static unsigned count_entries(const char *path) {
+        _cleanup_(closedirp)
+        DIR *d = opendir(path);
+        unsigned n = 0;
+
+        assert_non_null(d);
+        for (struct dirent *e; (e = readdir(d));)
+                n += e->d_name[0] != '.';
+        return n;
+}
+
+static int make_directory(void **state) {
+        char *path = strdup("/tmp/test-io-XXXXXX");
+
+        *state = mkdtemp(path);
+        return *state ? 0 : -1;
+}
+
+static int remove_directory(void **state) {
+        _cleanup_free_ char *file = NULL;
+
+        assert_true(asprintf(&file, "%s/file", (char *)*state) > 0);
+        (void)unlink(file);
+        assert_int_equal(rmdir(*state), 0); /* fails when anything was left behind */
+        free(*state);
+        return 0;
+}
+
+static void output_appears_whole(void **state) {
+        _cleanup_free_ char *path = NULL, *text = NULL;
+        struct output o;
+        struct stat st;
+
+        assert_true(asprintf(&path, "%s/file", (char *)*state) > 0);
+        for (int round = 0; round < 2; round++) { /* creates, then replaces */
+                assert_int_equal(output_open(&o, path, 0644), 0);
+                assert_int_equal(write_all(o.fd, "whole", 5), 0);
+                assert_int_equal(output_commit(&o), 0);
+                output_done(&o);
+        }
+        assert_int_equal(read_text_file(AT_FDCWD, path, 100, &text, NULL), 0);
+        assert_string_equal(text, "whole");
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(count_entries(*state), 1);
+}
+
+static void abandoned_output_leaves_nothing(void **state) {
+        _cleanup_free_ char *path = NULL;
+        struct output o;
+
+        assert_true(asprintf(&path, "%s/other", (char *)*state) > 0);
+        assert_int_equal(output_open(&o, path, 0644), 0);
+        assert_int_equal(write_all(o.fd, "half", 4), 0);
+        output_done(&o);
+        assert_int_equal(access(path, F_OK), -1);
+        assert_int_equal(count_entries(*state), 0);
+        assert_int_equal(output_open(&o, "/nonexistent/file", 0644), -ENOENT);
+        output_done(&o);
+}
+
+static void limits_a_text_file(void **state) {
+        _cleanup_free_ char *path = NULL, *text = NULL;
+        size_t size;
+
+        assert_true(asprintf(&path, "%s/file", (char *)*state) > 0);
+        assert_int_equal(replace_file(AT_FDCWD, path, "12345678", 8, 0600), 0);
+        assert_int_equal(read_text_file(AT_FDCWD, path, 7, &text, &size), -EFBIG);
+        assert_null(text);
+        assert_int_equal(read_text_file(AT_FDCWD, path, 8, &text, &size), 0);
+        assert_int_equal(size, 8);
+}
+
+static void sealed_memory_is_constant(void **state _unused_) {
+        _cleanup_close_ int fd = memory_file("test");
+
+        assert_true(fd >= 0);
+        assert_int_equal(write_all(fd, "x", 1), 0);
+        assert_int_equal(memory_file_seal(fd), 0);
+        assert_int_equal(write_all(fd, "y", 1), -EPERM);
+        assert_int_equal(ftruncate(fd, 0), -1);
+}
+
+int main(void) {
+        static const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(output_appears_whole, make_directory, remove_directory),
+                cmocka_unit_test_setup_teardown(abandoned_output_leaves_nothing, make_directory,
+                                                remove_directory),
+                cmocka_unit_test_setup_teardown(limits_a_text_file, make_directory, remove_directory),
+                cmocka_unit_test(sealed_memory_is_constant),
+        };
+
+        return unit_run("io", tests);
+}
