@@ -106,7 +106,7 @@ void log_fields(int priority, const char *message, const char *const *fields) {
         iov[n++] = (struct iovec){ text, strlen(text) };
         iov[n++] = (struct iovec){ level, strlen(level) };
         iov[n++] = (struct iovec){ ident, strlen(ident) };
-        for (int i = 0; fields[i] && i < LOG_FIELDS_MAX; i++)
+        for (int i = 0; i < LOG_FIELDS_MAX && fields[i]; i++)
                 iov[n++] = (struct iovec){ (void *)fields[i], strlen(fields[i]) };
         (void)sd_journal_sendv(iov, n);
         errno = saved;

@@ -4,6 +4,8 @@ import pathlib
 import re
 import sys
 
+from tap import Tap
+
 ALLOWED = {
     "base": set(),
     "proto": {"base"},
@@ -17,7 +19,7 @@ ALLOWED = {
 }
 
 root = pathlib.Path(sys.argv[1])
-n = 0
+tap = Tap()
 for folder, allowed in ALLOWED.items():
     wrong = []
     for source in sorted((root / folder).rglob("*.[ch]")):
@@ -28,8 +30,5 @@ for folder, allowed in ALLOWED.items():
             layer = found.group(1).split("/")[0] if "/" in found.group(1) else None
             if layer is None or (layer != folder and layer not in allowed):
                 wrong.append(f"{source.relative_to(root)}:{number}: {line.strip()}")
-    n += 1
-    print(f"{'not ok' if wrong else 'ok'} {n} - {folder} includes only {', '.join(sorted(allowed)) or 'itself'}")
-    for line in wrong:
-        print("#", line)
-print(f"1..{n}")
+    tap.point(f"{folder} includes only {', '.join(sorted(allowed)) or 'itself'}", wrong)
+tap.end()
