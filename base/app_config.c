@@ -194,7 +194,8 @@ static int parse_records(struct app_config *c, char *data, size_t size, struct e
 }
 
 int app_config_parse(struct app_config *ret, const void *data, size_t size, struct error *reterr) {
-        _cleanup_app_config_ struct app_config c = APP_CONFIG_NULL;
+        _cleanup_free_ char **arguments = NULL, **environment = NULL;
+        struct app_config c = APP_CONFIG_NULL;
         size_t count[KEY_MAX] = {};
         int r;
 
@@ -202,16 +203,18 @@ int app_config_parse(struct app_config *ret, const void *data, size_t size, stru
         if (r < 0)
                 return r;
         /* Each entry stands for a record of at least five bytes that was really there. */
-        c.arguments = calloc(count[KEY_ARGUMENT] + 1, sizeof(char *));
-        c.environment = calloc(count[KEY_ENVIRONMENT] + 1, sizeof(char *));
-        if (!c.arguments || !c.environment)
+        arguments = calloc(count[KEY_ARGUMENT] + 1, sizeof(char *));
+        environment = calloc(count[KEY_ENVIRONMENT] + 1, sizeof(char *));
+        if (!arguments || !environment)
                 return -ENOMEM;
+        c.arguments = arguments;
+        c.environment = environment;
         /* execve() wants char *const *; nothing here or there writes through it. */
         r = parse_records(&c, (char *)data, size, reterr);
         if (r < 0)
                 return r;
         *ret = c;
-        c = APP_CONFIG_NULL;
+        arguments = environment = NULL;
         return 0;
 }
 
