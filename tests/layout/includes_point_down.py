@@ -14,8 +14,9 @@ ALLOWED = {
     "cli": {"base", "proto", "eif", "attest"},
     "daemon": {"base", "proto"},
     "monitor": {"base", "proto", "eif", "attest"},
-    "guest": {"base", "attest"},
-    "kms-proxy": {"base", "attest"},
+    "kms": {"base"},
+    "guest": {"base", "attest", "kms"},
+    "kms-proxy": {"base", "attest", "kms"},
 }
 
 root = pathlib.Path(sys.argv[1])
