@@ -37,7 +37,7 @@ static void refused(void **state _unused_) {
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 _cleanup_bytes_ struct bytes data = BYTES_NULL;
 
-                print_message("# row \"%s\"\n", rows[i]);
+                print_message("# row %zu\n", i);
                 assert_int_equal(base64_decode(rows[i], strlen(rows[i]), &data), -EINVAL);
         }
 }

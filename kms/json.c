@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "kms/json.h"
+
+#include <errno.h>
+#include <string.h>
+
+json_t *json_parse(const void *data, size_t size) {
+        /* An object alone: the bytes behind it are an error of the decoder, as is an embedded NUL. */
+        json_t *value = json_loadb(data, size, JSON_REJECT_DUPLICATES, NULL);
+
+        if (value && !json_is_object(value)) {
+                json_decref(value);
+                return NULL;
+        }
+        return value;
+}
+
+static int append_chunk(const char *data, size_t size, void *user_data) {
+        return bytes_append(user_data, data, size) < 0 ? -1 : 0;
+}
+
+int json_append(struct bytes *b, const json_t *value) {
+        size_t before = b->size;
+
+        if (json_dump_callback(value, append_chunk, b, JSON_COMPACT | JSON_SORT_KEYS) == 0)
+                return 0;
+        b->size = before;
+        return -EMSGSIZE;
+}
+
+bool json_only(const json_t *object, const char *const *names, const char **ret_other) {
+        const char *key;
+        json_t *value;
+
+        json_object_foreach((json_t *)object, key, value) {
+                size_t i = 0;
+
+                while (names[i] && strcmp(names[i], key) != 0)
+                        i++;
+                if (!names[i]) {
+                        *ret_other = key;
+                        return false;
+                }
+        }
+        return true;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "kms/provider.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const struct provider *const providers[] = { &provider_huawei, &provider_aws };
+
+const struct provider *provider_find(const char *name) {
+        for (size_t i = 0; i < ELEMENTSOF(providers); i++)
+                if (strcmp(providers[i]->name, name) == 0)
+                        return providers[i];
+        return NULL;
+}
+
+int provider_operation(const struct provider *p, const char *name, enum kms_operation *ret) {
+        for (int i = 0; i < KMS_OPERATION_MAX; i++)
+                if (p->operations[i] && strcmp(p->operations[i], name) == 0) {
+                        *ret = (enum kms_operation)i;
+                        return 0;
+                }
+        return -ENOENT;
+}
+
+void credentials_done(struct credentials *c) {
+        secret_text_free(c->access_key);
+        secret_text_free(c->secret_key);
+        secret_text_free(c->token);
+        *c = CREDENTIALS_NULL;
+}
+
+int credentials_copy(struct credentials *to, const struct credentials *from) {
+        _cleanup_credentials_ struct credentials copy = { .expires_usec = from->expires_usec };
+
+        copy.access_key = from->access_key ? strdup(from->access_key) : NULL;
+        copy.secret_key = from->secret_key ? strdup(from->secret_key) : NULL;
+        copy.token = from->token ? strdup(from->token) : NULL;
+        if ((from->access_key && !copy.access_key) || (from->secret_key && !copy.secret_key) ||
+            (from->token && !copy.token))
+                return -ENOMEM;
+        *to = copy;
+        copy = CREDENTIALS_NULL;
+        return 0;
+}
