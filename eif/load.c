@@ -3,6 +3,7 @@
 #include "eif/load.h"
 
 #include "base/io.h"
+#include "eif/signature.h"
 #include "eif/stream.h"
 
 #include <errno.h>
@@ -24,9 +25,30 @@ int eif_measure(const struct eif *e, struct eif_measurements *ret, bool *ret_crc
 struct load {
         const struct eif *e;
         int kernel_fd, initrd_fd;
-        char *cmdline; /* EIF_CMDLINE_MAX + 1 bytes at most */
-        size_t cmdline_size;
+        struct text { /* a small section, allocated whole: eif_open() bounded it */
+                char *data;
+                size_t size; /* so far */
+        } cmdline, signature;
 };
+
+static int text_allocate(const struct eif *e, enum eif_section_type type, struct text *ret) {
+        const struct eif_section *s = eif_find(e, type, NULL);
+
+        if (!s)
+                return 0;
+        ret->data = calloc(1, (size_t)s->size + 1);
+        return ret->data ? 0 : -ENOMEM;
+}
+
+static void text_append(struct text *t, const uint8_t *data, size_t n) {
+        memcpy(t->data + t->size, data, n);
+        t->size += n;
+}
+
+static void load_done(struct load *l) {
+        free(l->cmdline.data);
+        free(l->signature.data);
+}
 
 static int take(void *userdata, size_t index, const uint8_t *data, size_t n, struct error *reterr) {
         struct load *l = userdata;
@@ -40,8 +62,10 @@ static int take(void *userdata, size_t index, const uint8_t *data, size_t n, str
                 r = write_all(l->initrd_fd, data, n);
                 break;
         case EIF_SECTION_CMDLINE:
-                memcpy(l->cmdline + l->cmdline_size, data, n); /* allocated for the whole section */
-                l->cmdline_size += n;
+                text_append(&l->cmdline, data, n);
+                break;
+        case EIF_SECTION_SIGNATURE:
+                text_append(&l->signature, data, n);
                 break;
         default:
                 break;
@@ -64,10 +88,46 @@ static int check_flags(const struct eif *e, struct error *reterr) {
         return 0;
 }
 
+/* A signed image boots only when its signature holds; the platform checks the same. */
+static int check_signature(const struct load *l, struct eif_measurements *m, struct error *reterr) {
+        _cleanup_eif_signature_ struct eif_signature signature = EIF_SIGNATURE_NULL;
+        _cleanup_eif_findings_ struct eif_findings findings = EIF_FINDINGS_NULL;
+        _cleanup_certificate_ X509 *certificate = NULL;
+        int r;
+
+        if (!l->signature.data)
+                return 0;
+        r = eif_signature_parse(l->signature.data, l->signature.size, &signature, reterr);
+        if (r < 0)
+                return r;
+        if (eif_signature_check(&signature, m->pcr0, time(NULL), &findings, &certificate) < 0)
+                return error_set(reterr, ERROR_SIGNATURE_INVALID, "%s: %s (rule %s)",
+                                 findings.list[0].text ?: "signature", eif_finding_rule(findings.list[0].id),
+                                 eif_finding_code(findings.list[0].id));
+        if (eif_certificate_pcr8(certificate, m->pcr8) < 0)
+                return error_set(reterr, ERROR_INTERNAL, "cannot compute SHA-384");
+        return 0;
+}
+
+/* What only the contents can show. */
+static int check_contents(const struct load *l, const struct eif_pass *pass, struct error *reterr) {
+        if (pass->crc != eif_header(l->e)->crc)
+                return error_set(reterr, ERROR_IMAGE_INVALID,
+                                 "the header's CRC is %08" PRIx32 ", that of the file %08" PRIx32
+                                 ": the image is damaged; copy or build it again",
+                                 eif_header(l->e)->crc, pass->crc);
+        if (strlen(l->cmdline.data) < l->cmdline.size)
+                return error_set(
+                        reterr, ERROR_IMAGE_INVALID,
+                        "the cmdline section holds a NUL byte at %zu of %zu; a kernel would see only "
+                        "what is before it",
+                        strlen(l->cmdline.data), l->cmdline.size);
+        return 0;
+}
+
 int eif_load(const struct eif *e, int kernel_fd, int initrd_fd, char **ret_cmdline,
              struct eif_measurements *ret, struct error *reterr) {
-        const struct eif_section *cmdline_section = eif_find(e, EIF_SECTION_CMDLINE, NULL);
-        _cleanup_free_ char *cmdline = NULL;
+        _cleanup_(load_done)
         struct load l = { .e = e, .kernel_fd = kernel_fd, .initrd_fd = initrd_fd };
         const struct eif_sink sink = { .take = take, .userdata = &l };
         struct eif_pass pass;
@@ -76,25 +136,19 @@ int eif_load(const struct eif *e, int kernel_fd, int initrd_fd, char **ret_cmdli
         r = check_flags(e, reterr);
         if (r < 0)
                 return r;
-        cmdline = calloc(1, (size_t)cmdline_section->size + 1); /* eif_open() bounded it */
-        if (!cmdline)
-                return error_wrap(reterr, -ENOMEM, "cmdline");
-        l.cmdline = cmdline;
+        if (text_allocate(e, EIF_SECTION_CMDLINE, &l.cmdline) < 0 ||
+            text_allocate(e, EIF_SECTION_SIGNATURE, &l.signature) < 0)
+                return error_wrap(reterr, -ENOMEM, "image loader");
         r = eif_stream(e, EIF_MEASURE_ALL, &sink, &pass, reterr);
         if (r < 0)
                 return r;
-        if (pass.crc != eif_header(e)->crc)
-                return error_set(reterr, ERROR_IMAGE_INVALID,
-                                 "the header's CRC is %08" PRIx32 ", that of the file %08" PRIx32
-                                 ": the image is damaged; copy or build it again",
-                                 eif_header(e)->crc, pass.crc);
-        if (memchr(cmdline, '\0', l.cmdline_size))
-                return error_set(
-                        reterr, ERROR_IMAGE_INVALID,
-                        "the cmdline section holds a NUL byte at %zu of %zu; a kernel would see only "
-                        "what is before it",
-                        strlen(cmdline), l.cmdline_size);
+        r = check_contents(&l, &pass, reterr);
+        if (r < 0)
+                return r;
+        r = check_signature(&l, &pass.measurements, reterr);
+        if (r < 0)
+                return r;
         *ret = pass.measurements;
-        *ret_cmdline = TAKE(cmdline);
+        *ret_cmdline = TAKE(l.cmdline.data);
         return 0;
 }

@@ -10,6 +10,7 @@
 #include "eif/pcr.h"
 #include "eif/writer.h"
 #include "tests/unit/unit.h"
+#include "tests/unit/vectors.h"
 
 #include <openssl/evp.h>
 #include <string.h>
@@ -350,6 +351,40 @@ static void extends_registers(void **state _unused_) {
         assert_hex(pcr, 48, PCR2_EMPTY);
 }
 
+/* What another tool wrote, signed on each curve: the signature holds, PCR8 is what that tool says. */
+static void loads_the_other_tools_images(void **state _unused_) {
+        static const struct {
+                const char *name, *pcr8;
+        } rows[] = {
+                { "eif/u.eif", NULL },
+                { "eif/p256.signed.eif", "a8cf0c3acd87eb40febb33c3513e4fc940192be749b6fd22"
+                                         "02f755af23fdce387250baa1629b96581a01bfb8b87906b2" },
+                { "eif/p384.signed.eif", NULL },
+                { "eif/p521.signed.eif", NULL },
+        };
+
+        SKIP_WITHOUT_VECTOR("eif/u.eif");
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_close_ int kernel = memory_file("k"), initrd = memory_file("i");
+                _cleanup_free_ char *data = NULL, *cmdline = NULL;
+                _cleanup_eif_ struct eif *e = NULL;
+                struct eif_measurements m;
+                size_t n;
+
+                data = vector_read(rows[i].name, &n);
+                assert_non_null(data);
+                assert_int_equal(eif_open_buffer(&e, data, n, NULL), 0);
+                assert_int_equal(eif_load(e, kernel, initrd, &cmdline, &m, NULL), 0);
+                assert_string_equal(cmdline, "console=ttyS0 reboot=k");
+                assert_hex(m.pcr0, 48,
+                           "91fb9022f6089f68c2e01627cab228b3efda9923b1fa88b2"
+                           "020d4049458535fa271dc7f904472139665c6e8ecee91a8a");
+                assert_true(m.is_signed == (i > 0));
+                if (rows[i].pcr8)
+                        assert_hex(m.pcr8, 48, rows[i].pcr8);
+        }
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(writes_the_fixed_vector),
@@ -362,6 +397,7 @@ int main(void) {
                 cmocka_unit_test(load_refuses_a_nul_in_the_cmdline),
                 cmocka_unit_test(sums_like_zlib),
                 cmocka_unit_test(extends_registers),
+                cmocka_unit_test(loads_the_other_tools_images),
         };
 
         return unit_run("eif", tests);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A signing certificate, from PEM (the first one; what surrounds it is ignored) or DER. */
+
+#include "base/error.h"
+#include "eif/cose.h"
+#include "eif/format.h"
+
+#include <openssl/x509.h>
+#include <time.h>
+
+static inline X509 *certificate_free(X509 *c) {
+        X509_free(c);
+        return NULL;
+}
+DEFINE_CLEANUP(X509 *, certificate_free)
+#define _cleanup_certificate_ _cleanup_(certificate_freep)
+
+/* SIGNATURE_INVALID when the bytes hold none. */
+int eif_certificate_parse(const void *data, size_t n, X509 **ret, struct error *reterr);
+
+/* SHA-384 of the DER, extended from zeros. 0 or -EIO. */
+int eif_certificate_pcr8(X509 *certificate, uint8_t ret[EIF_PCR_SIZE]);
+
+/* Whether it is valid at that time; SIGNATURE_INVALID naming the date that is violated. */
+int eif_certificate_check_dates(X509 *certificate, time_t now, struct error *reterr);
+
+/* "Nov 23 03:34:02 2026 GMT" */
+int eif_certificate_date(const ASN1_TIME *date, char ret[64]);
