@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What a hypervisor does for a monitor: make one virtual machine of a loaded image, carry its vsock, and tell
+ * how it ended. `local` is QEMU with our vsock device; `nitro` (ioctls on /dev/nitro_enclaves) and `qingtian`
+ * (the vendor's control tool) fit the same table: they take the image's descriptor, AF_VSOCK is their vsock.
+ *
+ * One instance is one virtual machine. Everything is asynchronous on the caller's sd_event; handlers are
+ * called from there and never from inside a call of the table, except that start() may already `dial`.
+ */
+
+#include "base/error.h"
+#include "monitor/config.h"
+
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+struct image;
+
+/* How the virtual machine ended, as far as the hypervisor can know. */
+struct hypervisor_end {
+        const char
+                *shutdown; /* "guest-shutdown", "guest-reset", "guest-panic", "host-…"; "": it did not say */
+        bool panicked;     /* the guest's kernel announced its panic */
+        bool started;      /* the machine had begun to run */
+        int signal;        /* that killed the hypervisor, or 0 */
+        int status;        /* its exit status */
+        char errors[512];  /* the last of what it wrote to standard error, printable; may be empty */
+};
+
+struct hypervisor_handlers {
+        void (*machine_runs)(void *userdata); /* firmware or kernel execute */
+        void (*driver_ready)(void *userdata); /* the guest's vsock driver is up */
+        void (*console)(void *userdata, const void *data, size_t n);
+        /* The guest dials: as dial in vsock_device_ops. */
+        int (*dial)(void *userdata, uint32_t cid, uint32_t port);
+        /* Once; nothing else is called afterwards. */
+        void (*ended)(void *userdata, const struct hypervisor_end *end);
+};
+
+struct hypervisor_request {
+        sd_event *event;
+        const struct monitor_config *config;
+        const struct image *image;
+        int directory_fd; /* where the vsock sockets are made */
+        const struct hypervisor_handlers *handlers;
+        void *userdata;
+};
+
+struct hypervisor_facts {
+        int pid; /* 0: none of its own */
+        const char *accelerator;
+        const char *accelerator_reason; /* why not a faster one; or NULL */
+        const char *cmdline;            /* as the kernel got it */
+};
+
+/* result 0 or a negative errno; fd is the caller's, and closed by the hypervisor when it failed. */
+typedef void (*hypervisor_connect_done)(void *userdata, int result);
+
+struct hypervisor_instance;
+
+struct hypervisor {
+        const char *name;
+        /* Is it there at all? ERROR_HYPERVISOR_MISSING says what to install. */
+        int (*probe)(struct error *reterr);
+        int (*start)(struct hypervisor_instance **ret, const struct hypervisor_request *request,
+                     struct error *reterr);
+        /* Connect the stream socket fd to a port of the guest. Negative errno: fd is still the caller's. */
+        int (*connect)(struct hypervisor_instance *i, uint32_t port, int fd, hypervisor_connect_done done,
+                       void *userdata);
+        void (*power_off)(struct hypervisor_instance *i); /* at once; `ended` follows. Idempotent. */
+        void (*describe)(const struct hypervisor_instance *i, struct hypervisor_facts *ret);
+        void (*free)(struct hypervisor_instance *i); /* takes a living machine down with it; NULL is fine */
+};
+
+extern const struct hypervisor hypervisor_local;
+
+/* By its name in the configuration, or NULL. */
+const struct hypervisor *hypervisor_find(const char *name);

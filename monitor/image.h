@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * An image taken apart for a hypervisor that loads kernel and ramdisks itself: each in a sealed memory file,
+ * filled in the same pass that measures, so that what was measured is what is loaded, whatever becomes of
+ * the file.
+ */
+
+#include "base/error.h"
+
+#include <stdbool.h>
+
+struct image {
+        int kernel_fd, initrd_fd; /* sealed */
+        char *cmdline;
+        char *name, *version;                        /* from the metadata; or NULL */
+        char pcr0[97], pcr1[97], pcr2[97], pcr8[97]; /* hexadecimal; pcr8 empty for an unsigned image */
+        bool acpi; /* the kernel finds its devices through ACPI, else it needs them on its command line */
+};
+
+#define IMAGE_NULL ((struct image){ .kernel_fd = -1, .initrd_fd = -1 })
+
+/* Takes nothing over. *image must be IMAGE_NULL. ERROR_IMAGE_INVALID and its like from eif/. */
+int image_load(int fd, struct image *image, struct error *reterr);
+
+/* The files are of use only until the hypervisor has them. */
+void image_release_files(struct image *image);
+void image_done(struct image *image);

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * qt-enclave-monitor NAME: one enclave's process. Started by the daemon with everything it needs as
+ * descriptors, already as its final unprivileged user; it outlives the daemon and ends with its machine.
+ */
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "monitor/config.h"
+#include "monitor/console.h"
+#include "monitor/facts.h"
+#include "monitor/sandbox.h"
+#include "monitor/service.h"
+#include "monitor/vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+enum { FD_LISTEN = 3, FD_IMAGE, FD_DIRECTORY, FD_CONFIG, FD_END };
+
+/* How long the console's readers may take for the rest once the machine is gone. */
+#define LINGER_USEC 5000000u
+#define LINGER_STEP_USEC 20000u
+#define TERMINATE_GRACE_MSEC 3000u
+
+struct monitor {
+        sd_event *event;
+        struct monitor_config config;
+        struct vm *vm;
+        struct service *service;
+        int image_fd, directory_fd;
+        uint64_t lingered_usec;
+        sd_event_source *linger;
+};
+
+static void monitor_done(struct monitor *m) {
+        m->linger = sd_event_source_disable_unref(m->linger);
+        /* The machine first: its pending connects answer calls that the service still knows. */
+        m->vm = vm_free(m->vm);
+        m->service = service_free(m->service);
+        config_done(&m->config);
+        m->image_fd = close_fd(m->image_fd);
+        m->directory_fd = close_fd(m->directory_fd);
+        m->event = sd_event_unref(m->event);
+}
+
+static void on_changed(void *userdata) {
+        struct monitor *m = userdata;
+
+        if (m->service)
+                service_announce(m->service);
+}
+
+static int on_linger(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct monitor *m = userdata;
+
+        m->lingered_usec += LINGER_STEP_USEC;
+        if (m->lingered_usec >= LINGER_USEC || !m->vm->console || !console_has_readers(m->vm->console))
+                return sd_event_exit(m->event, 0);
+        (void)sd_event_source_set_time(source, usec + LINGER_STEP_USEC);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static void on_ended(void *userdata) {
+        struct monitor *m = userdata;
+        int r = facts_leave(m->vm);
+
+        if (r < 0)
+                log_record(LOG_ERR, m->config.name, "the file \"end\" cannot be written: %s", strerror(-r));
+        r = sd_event_add_time_relative(m->event, &m->linger, CLOCK_MONOTONIC, LINGER_STEP_USEC, 1000,
+                                       on_linger, m);
+        if (r < 0)
+                (void)sd_event_exit(m->event, 0);
+}
+
+static const struct vm_observer observer = { .changed = on_changed, .ended = on_ended };
+
+static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
+        struct monitor *m = userdata;
+
+        (void)source;
+        (void)si;
+        (void)vm_stop(m->vm, TERMINATE_GRACE_MSEC, true, NULL); /* over already: the end is on its way */
+        return 0;
+}
+
+/* From within the loop, so that whatever happens at start is seen by a watcher like everything later. */
+static int on_start(sd_event_source *source, void *userdata) {
+        struct monitor *m = userdata;
+        _cleanup_error_ struct error problem = ERROR_NULL;
+
+        (void)source;
+        vm_start(m->vm, m->image_fd);
+        m->image_fd = close_fd(m->image_fd);
+        (void)malloc_trim(0); /* loading needed buffers that waiting does not */
+        if (sandbox_enter(&problem) < 0) {
+                log_error("%s", problem.message ? problem.message : "out of memory");
+                return sd_event_exit(m->event, EXIT_INTERNAL);
+        }
+        return 0;
+}
+
+static int read_config(struct monitor_config *config, struct error *reterr) {
+        char text[CONFIG_MAX_BYTES];
+        _cleanup_close_ int fd = FD_CONFIG;
+        struct stat st;
+        int r;
+
+        if (fstat(fd, &st) < 0 || st.st_size <= 0 || (size_t)st.st_size > sizeof(text))
+                return error_set(reterr, ERROR_CONFIG_INVALID,
+                                 "descriptor %d is no configuration of at most %d bytes", FD_CONFIG,
+                                 CONFIG_MAX_BYTES);
+        r = pread_exactly(fd, text, (size_t)st.st_size, 0);
+        if (r < 0)
+                return error_set_errno(reterr, ERROR_CONFIG_INVALID, r, "the configuration cannot be read");
+        return config_parse(text, (size_t)st.st_size, config, reterr);
+}
+
+/* Hold whatever the daemon gave, but nothing across an exec. */
+static int check_descriptors(struct error *reterr) {
+        for (int fd = FD_LISTEN; fd < FD_END; fd++)
+                if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+                        return error_set(
+                                reterr, ERROR_USAGE,
+                                "descriptor %d is missing: this program is started by qt-enclaved, not by "
+                                "hand; use \"qt-enclave run\"",
+                                fd);
+        return 0;
+}
+
+static int prepare(struct monitor *m, struct error *reterr) {
+        sigset_t mask;
+        int r;
+
+        r = read_config(&m->config, reterr);
+        if (r < 0)
+                return r;
+        (void)sigemptyset(&mask);
+        (void)sigaddset(&mask, SIGTERM);
+        (void)sigaddset(&mask, SIGINT);
+        (void)sigaddset(&mask, SIGCHLD);
+        if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+                return -errno;
+        /* A guest's memory and a monitor's secrets belong into no core file and no other user's debugger. */
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return -errno;
+        if ((r = sd_event_new(&m->event)) < 0)
+                return r;
+        if ((r = sd_event_add_signal(m->event, NULL, SIGTERM, on_terminate, m)) < 0 ||
+            (r = sd_event_add_signal(m->event, NULL, SIGINT, on_terminate, m)) < 0)
+                return r;
+        if ((r = vm_new(&m->vm, m->event, &m->config, m->directory_fd, &observer, m)) < 0)
+                return r;
+        if ((r = service_new(&m->service, m->event, FD_LISTEN, m->vm)) < 0)
+                return r;
+        return sd_event_add_defer(m->event, NULL, on_start, m);
+}
+
+static int run(struct error *reterr) {
+        _cleanup_(monitor_done)
+        struct monitor m = { .image_fd = -1, .directory_fd = -1 };
+        int r = check_descriptors(reterr);
+
+        if (r < 0)
+                return r;
+        m.config = MONITOR_CONFIG_NULL;
+        m.image_fd = FD_IMAGE;
+        m.directory_fd = FD_DIRECTORY;
+        r = prepare(&m, reterr);
+        return r < 0 ? r : sd_event_loop(m.event);
+}
+
+static const struct option_spec specs[] = {
+        { "help", 'h', NULL, "show this help" },
+        { "version", 0, NULL, "show the version" },
+        { NULL, 0, NULL, NULL },
+};
+
+int main(int argc, char **argv) {
+        _cleanup_error_ struct error problem = ERROR_NULL;
+        _cleanup_options_ struct options options = OPTIONS_NULL;
+        int r;
+
+        log_open("qt-enclave-monitor");
+        r = options_parse(&options, specs, argc, argv, &problem);
+        if (r >= 0 && options_flag(&options, "version"))
+                return puts("qt-enclave-monitor " PROJECT_VERSION) < 0;
+        if (r >= 0 && options_flag(&options, "help")) {
+                (void)puts("Usage: qt-enclave-monitor NAME\n\nRuns one enclave; started by qt-enclaved.\n");
+                options_print(specs, stdout);
+                return 0;
+        }
+        if (r >= 0 && options.n_positional != 1)
+                r = error_set(&problem, ERROR_USAGE, "one NAME is needed; see --help");
+        if (r >= 0)
+                r = run(&problem);
+        if (r >= 0)
+                return r;
+        log_error("%s", problem.message ? problem.message : strerror(-r));
+        return error_exit_status(problem.message ? problem.kind : ERROR_INTERNAL);
+}
