@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 struct pass {
         const struct eif *e;
@@ -128,5 +129,6 @@ int eif_stream(const struct eif *e, enum eif_measure_what what, const struct eif
                 return error_wrap(reterr, r, "cannot compute SHA-384");
         ret->measurements = measurements;
         ret->crc = whole_crc(&p);
+        memcpy(ret->section_crc, p.crc, sizeof(p.crc));
         return 0;
 }

@@ -18,8 +18,9 @@ struct eif_sink {
 };
 
 struct eif_pass {
-        struct eif_measurements measurements; /* pcr8 is not filled, is_signed is */
-        uint32_t crc;                         /* of the bytes; the header's own is in eif_header() */
+        struct eif_measurements measurements;   /* pcr8 is not filled, is_signed is */
+        uint32_t crc;                           /* of the bytes; the header's own is in eif_header() */
+        uint32_t section_crc[EIF_SECTIONS_MAX]; /* of each section's data */
 };
 
 /* sink may be NULL. FILE_UNREADABLE when the file ends or fails on the way, or what the sink says. */
