@@ -103,7 +103,7 @@ static void connection_choose_events(struct connection *c) {
         (void)sd_event_source_set_io_events(c->io, events);
 }
 
-void connection_flush(struct connection *c) {
+void server_connection_flush(struct connection *c) {
         if (c->doomed)
                 return;
         if (wire_flush(&c->wire) < 0)
@@ -135,7 +135,7 @@ static int on_io(sd_event_source *source _unused_, int fd _unused_, uint32_t eve
         struct connection *c = userdata;
 
         if (events & EPOLLOUT)
-                connection_flush(c);
+                server_connection_flush(c);
         if (c->doomed)
                 return 0;
         if (events & EPOLLIN)

@@ -23,7 +23,7 @@ static int send_answer(struct server_call *c, json_t *answer, const int *fds, si
                 connection->server->n_refused++;
                 connection_doom(connection);
         } else
-                connection_flush(connection);
+                server_connection_flush(connection);
         return 0;
 }
 
@@ -33,7 +33,7 @@ static void finish(struct server_call *c) {
         c->parameters = NULL;
         wire_message_done(&c->message);
         c->connection->server->n_calls++;
-        connection_flush(c->connection); /* read on */
+        server_connection_flush(c->connection); /* read on */
 }
 
 /* An error by its full name; parameters are stolen. */

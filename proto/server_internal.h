@@ -42,7 +42,7 @@ struct server {
 
 /* End the connection as soon as the event loop is reached. */
 void connection_doom(struct connection *c);
-void connection_flush(struct connection *c);
+void server_connection_flush(struct connection *c);
 
 /* Check the message of the call and hand it to its handler, or answer it with an error. */
 void call_dispatch(struct server_call *c);

@@ -150,12 +150,12 @@ static void qmp_advance(struct hypervisor_instance *i, const char *data, size_t 
                         return note_failure(i, "QEMU does not read its control channel");
                 i->qmp.n_out = 0;
         }
-        if (before == QMP_GREETING && i->qmp.state != QMP_GREETING) {
-                i->runs = true;
-                i->request.handlers->machine_runs(i->request.userdata);
-        }
-        if (before != QMP_READY && i->qmp.state == QMP_READY)
-                pin_cpus(i);
+        if (before == QMP_READY || i->qmp.state != QMP_READY)
+                return;
+        /* The greeting comes early, answers only once the machine is complete. */
+        i->runs = true;
+        i->request.handlers->machine_runs(i->request.userdata);
+        pin_cpus(i);
 }
 
 static int on_qmp(sd_event_source *source, int fd, uint32_t revents, void *userdata) {

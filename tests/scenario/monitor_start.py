@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What keeps a monitor from starting its machine: each is told in the file "end", or refused before."""
+import subprocess
+import sys
+import tempfile
+
+import eif_bytes
+from monitor_rig import MONITOR, Monitor
+
+count = failures = 0
+
+
+def check(good, claim, detail=""):
+    global count, failures
+    count += 1
+    failures += not good
+    print(f"{'ok' if good else 'not ok'} {count} - {claim}")
+    if not good:
+        print("#", detail)
+
+
+whole = eif_bytes.compose([(eif_bytes.KERNEL, b"\x7fno kernel"), (eif_bytes.CMDLINE, b"quiet"),
+                           (eif_bytes.METADATA, b"{}"), (eif_bytes.RAMDISK, b"x"), (eif_bytes.RAMDISK, b"y")])
+long = eif_bytes.compose([(eif_bytes.KERNEL, b"k"), (eif_bytes.CMDLINE, b"a" * 2040), (eif_bytes.METADATA, b"{}"),
+                          (eif_bytes.RAMDISK, b"x"), (eif_bytes.RAMDISK, b"y")])
+
+for image, named, error, why in ((b"", "", "ImageInvalid", "an empty file"), (whole[:-1], "", "ImageInvalid", "a truncated image"),
+                                 (whole[:-1] + b"z", "CRC", "ImageInvalid", "a wrong CRC"),
+                                 (long, "2047", "ImageInvalid", "a command line that the kernel would cut")):
+    with Monitor(image) as m:
+        end = m.end()
+        check((end["State"], end["ReasonKind"], end.get("ErrorName")) == ("failed", "start-failed", error)
+              and named in end["ReasonText"] and m.process.returncode == 0, f"{why} is told as {error}", end)
+
+with Monitor(whole, Hypervisor="imaginary") as m:
+    end = m.end()
+    check(end.get("ErrorName") == "ConfigInvalid" and "imaginary" in end["ReasonText"], "an unknown hypervisor is named", end)
+
+# A kernel that is none: QEMU's own words reach the reason.
+with Monitor(whole) as m:
+    end = m.end()
+    check(end.get("ErrorName") in ("HypervisorFailed", "HypervisorMissing") and end["ReasonText"], "QEMU's refusal is told", end)
+
+for config, named in (({"CID": 3}, "CID"), ({"Unknown": 1}, "unknown member"), ({"MemoryMiB": "256"}, "MemoryMiB")):
+    with Monitor(whole, **config) as m:
+        m.process.wait(60)
+        m.log.seek(0)
+        said = m.log.read().decode()
+        check(m.process.returncode not in (0, -6, -11) and named in said, f"a configuration with {config} is refused", said)
+
+with tempfile.TemporaryDirectory() as directory:
+    by_hand = subprocess.run([MONITOR.resolve(), "test"], capture_output=True, text=True, cwd=directory)
+    check(by_hand.returncode == 2 and "started by qt-enclaved" in by_hand.stderr, "started by hand it says who starts it",
+          by_hand.stderr)
+
+print(f"1..{count}")
+sys.exit(failures > 0)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real monitor with a real virtual machine: from boot to every way of ending."""
+import os
+import pathlib
+import signal
+import socket
+import sys
+
+from guest import BUILD, kernel_directory, missing_tools
+from monitor_image import image
+from monitor_rig import Monitor, Reply, gone, read_all, status_of
+
+missing = missing_tools() or ([] if (kernel := kernel_directory()) else ["the guest kernel"])
+if missing:
+    print(f"1..0 # SKIP not here: {', '.join(missing)}")
+    sys.exit()
+
+count = failures = 0
+
+
+def check(good, claim, detail=""):
+    global count, failures
+    count += 1
+    failures += not good
+    print(f"{'ok' if good else 'not ok'} {count} - {claim}")
+    if not good and detail != "":
+        print("#", str(detail).replace("\n", "\n# "))
+
+
+def refusal(function):
+    try:
+        function()
+    except Reply as reply:
+        return reply.name
+    return None
+
+
+serve = image(kernel, "serve")
+
+# A whole life: boot, facts, confinement, connections, console, a stop that the application obeys.
+with Monitor(serve, CPUs=2) as m:
+    early = m.connect()
+    console = [early.stream("Console"), early.stream("Console")]
+    facts = m.wait_for(lambda f: f["Ready"])
+    check(facts["State"] == "running" and facts["Ready"], "boots to running, and hears that the application is ready", facts)
+    order = ["created", "loaded", "launched", "firmware", "kernel", "init", "heartbeat", "started", "ready"]
+    times = [facts["Timeline"].get(step, 0) for step in order]
+    check(times == sorted(times) and times[0] > 0, "each step of the start is dated, in order", facts["Timeline"])
+    line = facts["KernelCommandLine"]
+    check(line.startswith("quiet ") and " tsc_early_khz=" in line and " panic=-1" in line,
+          "what was added to the kernel's command line is shown", line)
+    check((facts["ImageName"], facts["ImageVersion"]) == ("test", "1.0") and len(facts["PCR0"]) == 96,
+          "the image's name and measurements are told", facts)
+
+    qemu, monitor = status_of(facts["HypervisorPID"]), status_of(facts["MonitorPID"])
+    own_uid = str(m.uid)
+    for name, status in (("QEMU", qemu), ("the monitor", monitor)):
+        check(status["Uid"].split() == [own_uid] * 4, f"{name} has the uid {own_uid} and no other", status["Uid"])
+        check(all(int(status[c], 16) == 0 for c in ("CapEff", "CapPrm", "CapInh", "CapAmb")),
+              f"{name} has no capabilities", status)
+        check(status["Seccomp"] == "2" and status["NoNewPrivs"] == "1", f"{name} is behind a seccomp filter", status)
+    if os.getuid() == 0:  # others may not look
+        environment = pathlib.Path(f"/proc/{facts['HypervisorPID']}/environ").read_bytes()
+        check(environment == b"", "QEMU has no environment", environment)
+        targets = [os.readlink(f.path) for f in os.scandir(f"/proc/{facts['HypervisorPID']}/fd")]
+        check(not any("monitor.sock" in t or t == str(m.directory) for t in targets),
+              "QEMU has none of the monitor's files open", targets)
+
+    stream = early.stream("Connect", Port=5005)
+    stream.sendall(b"through the monitor")
+    stream.shutdown(socket.SHUT_WR)
+    check(read_all(stream) == b"through the monitor", "Connect is a stream to the guest's port")
+    check(refusal(lambda: early.stream("Connect", Port=4999)) == "GuestRefused", "a port without listener is refused")
+    check(refusal(lambda: early.call("Stop", GraceMSec=-1)) == "InvalidParameter", "a negative grace is refused")
+    with socket.socket(socket.AF_UNIX) as direct:
+        direct.connect(str(m.directory / "vsock.sock"))
+        direct.sendall(b"CONNECT 5005\n")
+        check(direct.recv(100).startswith(b"OK "), "the same port answers on vsock.sock")
+
+    early.call("Stop", GraceMSec=60000)
+    end = m.end()
+    check((end["State"], end["ReasonKind"], end.get("ExitCode")) == ("stopped", "stopped", 0),
+          "Stop asks the application, which ends by itself; the file \"end\" tells it", end)
+    check(m.process.returncode == 0, "the monitor exits with 0", m.process.returncode)
+    both = [read_all(s) for s in console]
+    check(both[0] == both[1] and b"application: serving" in both[0] and b"application: asked to end" in both[0],
+          "two readers see the same console from its first byte to its end", both)
+    check(gone(facts["HypervisorPID"]), "QEMU is gone")
+    early.close()
+
+# What the application's end tells.
+for arguments, expected in (
+        (("exit", "7"), {"State": "failed", "ReasonKind": "exited", "ExitCode": 7}),
+        (("exit", "0"), {"State": "stopped", "ReasonKind": "exited", "ExitCode": 0}),
+        (("abort",), {"State": "failed", "ReasonKind": "killed", "Signal": signal.SIGABRT})):
+    with Monitor(image(kernel, *arguments), Debug=False) as m:
+        end = m.end()
+        check({k: end.get(k) for k in expected} == expected, f"an application that does {' '.join(arguments)} is told as it ended",
+              end)
+
+# A panic, with and without a console.
+for debug in (True, False):
+    with Monitor(image(kernel, "panic"), Debug=debug) as m:
+        end = m.end()
+        check((end["State"], end["ReasonKind"]) == ("failed", "kernel-panic") and ("ConsoleTail" in end) == debug,
+              f"a kernel panic is told, {'with' if debug else 'without'} a console", end)
+
+# A guest without a heart; the console is refused in normal mode.
+silent = image(kernel, "serve", init=BUILD / "tests/programs/enclave_app")
+with Monitor(silent, BootTimeoutMSec=15000) as m:
+    end = m.end()
+    check(end["ReasonKind"] == "boot-timeout" and "a first process without a heart" in end.get("ConsoleTail", ""),
+          "a boot timeout comes with the last console lines", end)
+with Monitor(silent, Debug=False) as m:
+    facts = m.wait_for(lambda f: f["State"] == "booting")
+    connection = m.connect()
+    check(refusal(lambda: connection.stream("Console")) == "NotDebug", "no console without debug mode")
+    check(refusal(lambda: connection.stream("Connect", Port=1)) == "WrongState", "no connections before the guest is up")
+    connection.call("Stop", GraceMSec=60000)
+    end = m.end()
+    check((end["State"], end["ReasonKind"]) == ("stopped", "stopped"), "Stop during boot does not wait for the guest", end)
+    connection.close()
+
+# An application that does not obey, and does not stop talking.
+with Monitor(image(kernel, "stubborn")) as m:
+    m.wait_for(lambda f: f["Ready"])
+    connection = m.connect()
+    connection.call("Stop", GraceMSec=1500)
+    check(m.facts()["State"] == "stopping", "a grace period is the state stopping")
+    end = m.end()
+    check((end["State"], end["ReasonKind"]) == ("stopped", "stopped") and "ExitCode" not in end,
+          "after its grace a stubborn application is powered off", end)
+    connection.close()
+
+# The parent asks the monitor itself; the monitor is killed; QEMU is killed.
+with Monitor(serve, Debug=False) as m:
+    facts = m.wait_for(lambda f: f["Ready"])
+    m.process.send_signal(signal.SIGTERM)
+    end = m.end()
+    check((end["ReasonKind"], m.process.returncode) == ("parent-shutdown", 0), "SIGTERM ends the machine, then the monitor", end)
+with Monitor(serve, Debug=False) as m:
+    facts = m.wait_for(lambda f: f["State"] == "running")
+    m.process.kill()
+    m.process.wait()
+    check(gone(facts["HypervisorPID"]), "kill -9 of the monitor takes QEMU along")
+with Monitor(serve, Debug=False) as m:
+    facts = m.wait_for(lambda f: f["State"] == "running")
+    os.kill(facts["HypervisorPID"], signal.SIGKILL)
+    end = m.end()
+    check((end["State"], end["ReasonKind"]) == ("failed", "hypervisor-died"), "kill -9 of QEMU is told as such", end)
+
+print(f"1..{count}")
+sys.exit(failures > 0)
