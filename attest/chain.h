@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The chain of a document, in the order that AWS and Huawei write it: the bundle from the root downwards,
+ * then the leaf. It is walked in that order and no other path is looked for: a bundle with an extra, a
+ * repeated or a misplaced certificate is refused. The trust anchor is our copy of the root, never the
+ * bundle's.
+ */
+
+#include "attest/context.h"
+#include "attest/document.h"
+
+#define CHAIN_MAX (DOCUMENT_MAX_BUNDLE + 1)
+
+struct chain {
+        struct certificate certificates[CHAIN_MAX]; /* [0] the pinned root, [n - 1] the leaf */
+        size_t n;
+        const struct pinned_root *root;
+};
+
+/* DER of every certificate, and the pinned root. */
+enum qtattest_reason chain_parse(const struct document *d, const struct qtattest_context *context,
+                                 unsigned profiles, struct chain *ret);
+
+/* Order, authority, usage, path length, then the signatures from the root downwards. */
+enum qtattest_reason chain_verify(const struct chain *chain, const struct qtattest_context *context);
+
+/* Validity and CRLs at this time; leeway is forgiven on notBefore alone. */
+enum qtattest_reason chain_check_time(const struct chain *chain, const struct qtattest_context *context,
+                                      int64_t time_ms, uint32_t leeway);
+
+/* The time within which all of it is valid, in seconds since 1970. */
+void chain_validity(const struct chain *chain, int64_t *ret_not_before, int64_t *ret_not_after);

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A policy for an image: one PCR set for each platform, and the conditions that say the same to the key
+ * service of each cloud, in a member that the verifier passes over.
+ */
+
+#include "base/parse.h"
+#include "cli/attest_claims.h"
+#include "cli/verb.h"
+#include "eif/examine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+
+#define HEX_SIZE (2 * EIF_PCR_SIZE + 1)
+
+struct hex_measurements {
+        char pcr0[HEX_SIZE], pcr1[HEX_SIZE], pcr2[HEX_SIZE], pcr8[HEX_SIZE];
+        bool is_signed;
+};
+
+static int measure(const char *path, struct hex_measurements *ret, struct error *reterr) {
+        _cleanup_eif_facts_ struct eif_facts facts = EIF_FACTS_NULL;
+        _cleanup_eif_findings_ struct eif_findings findings = EIF_FINDINGS_NULL;
+        _cleanup_eif_ struct eif *eif = NULL;
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        const struct eif_measurements *m = &facts.measurements;
+        int r;
+
+        if (fd < 0)
+                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot open %s", path);
+        r = eif_open(&eif, fd, reterr);
+        if (r >= 0)
+                r = eif_examine(eif, time(NULL), &findings, &facts, reterr);
+        /* What no platform would boot needs no policy. */
+        if (r >= 0)
+                r = eif_findings_refuse(&findings, reterr);
+        if (r < 0)
+                return error_wrap(reterr, r, "%s", path);
+        format_hex(m->pcr0, EIF_PCR_SIZE, ret->pcr0);
+        format_hex(m->pcr1, EIF_PCR_SIZE, ret->pcr1);
+        format_hex(m->pcr2, EIF_PCR_SIZE, ret->pcr2);
+        format_hex(m->pcr8, EIF_PCR_SIZE, ret->pcr8);
+        ret->is_signed = m->is_signed;
+        return 0;
+}
+
+/* QingTian measures the whole image into PCR0 and leaves PCR1 and PCR2 zero. */
+static json_t *pcr_set(const struct hex_measurements *m, const char *name, bool nitro) {
+        json_t *set = json_pack("{s:s, s:s, s:s}", "Name", name, "Profile", nitro ? "nitro" : "qingtian",
+                                "PCR0", m->pcr0);
+
+        if (nitro) {
+                (void)json_object_set_new(set, "PCR1", json_string(m->pcr1));
+                (void)json_object_set_new(set, "PCR2", json_string(m->pcr2));
+        }
+        if (m->is_signed)
+                (void)json_object_set_new(set, "PCR8", json_string(m->pcr8));
+        return set;
+}
+
+/* A statement's Condition in a KMS key policy; AWS's key names stand in its "Condition keys for AWS Nitro
+ * Enclaves". */
+static json_t *aws_condition(const struct hex_measurements *m) {
+        json_t *keys = json_pack("{s:s}", "kms:RecipientAttestation:PCR0", m->pcr0);
+
+        (void)json_object_set_new(keys, "kms:RecipientAttestation:PCR1", json_string(m->pcr1));
+        (void)json_object_set_new(keys, "kms:RecipientAttestation:PCR2", json_string(m->pcr2));
+        if (m->is_signed)
+                (void)json_object_set_new(keys, "kms:RecipientAttestation:PCR8", json_string(m->pcr8));
+        return json_pack("{s:o}", "StringEqualsIgnoreCase", keys);
+}
+
+/* Huawei's is a condition of an IAM policy; PCR0 and PCR8 are what its platform measures (ecs_03_1413). */
+static json_t *huawei_condition(const struct hex_measurements *m) {
+        json_t *keys = json_pack("{s:[s]}", "kms:RecipientAttestation/PCR0", m->pcr0);
+
+        if (m->is_signed)
+                (void)json_object_set_new(keys, "kms:RecipientAttestation/PCR8", json_pack("[s]", m->pcr8));
+        return json_pack("{s:o}", "StringEqualsIgnoreCase", keys);
+}
+
+static int run(const struct options *o, struct error *reterr) {
+        const char *path = options_value(o, "from-eif"), *name = options_value(o, "name");
+        struct hex_measurements m;
+        enum output_format format;
+        int r;
+
+        r = verb_output_format(o, &format, reterr);
+        if (r >= 0)
+                r = options_require(o, "from-eif", reterr);
+        if (r >= 0)
+                r = measure(path, &m, reterr);
+        if (r < 0)
+                return r;
+        if (!name)
+                name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+        return attest_print_json(json_pack("{s:i, s:s, s:[o, o], s:{s:o, s:o}}", "Version", 1, "MaxAge",
+                                           "5min", "PcrSets", pcr_set(&m, name, true),
+                                           pcr_set(&m, name, false), "Conditions", "AwsKms",
+                                           aws_condition(&m), "HuaweiIam", huawei_condition(&m)),
+                                 reterr);
+}
+
+static const struct option_spec options[] = { { "from-eif", 0, "FILE", "the image" },
+                                              { "name", 0, "TEXT",
+                                                "what to call its measurements (default: the file's name)" },
+                                              VERB_COMMON_OPTIONS,
+                                              VERB_OPTIONS_END };
+
+const struct verb verb_attest_policy = {
+        .name = "attest policy",
+        .synopsis = "--from-eif FILE [--name TEXT]",
+        .help = "Write a policy that accepts an image",
+        .details = "The policy is JSON in every output format: redirect it to a file and read it.\n"
+                   "Its member Conditions holds the same for the key services of AWS and Huawei.\n",
+        .options = options,
+        .run = run,
+};

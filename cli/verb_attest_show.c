@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "cli/attest_claims.h"
+#include "cli/verb.h"
+
+static int run(const struct options *o, struct error *reterr) {
+        _cleanup_attest_result_ struct qtattest_result *result = NULL;
+        _cleanup_free_ uint8_t *document = NULL;
+        enum output_format format;
+        enum qtattest_reason reason;
+        unsigned profiles;
+        size_t size;
+        int r;
+
+        r = verb_output_format(o, &format, reterr);
+        if (r >= 0)
+                r = attest_profiles(o, &profiles, reterr);
+        if (r >= 0)
+                r = attest_read_document(o->positional[0], &document, &size, reterr);
+        if (r >= 0)
+                r = qtattest_read_unverified(document, size, profiles, &result);
+        if (r < 0)
+                return r;
+        reason = qtattest_crypto_reason(result);
+        if (format == OUTPUT_JSON)
+                return attest_print_json(json_pack("{s:b, s:s, s:s, s:o}", "verified", 0, "form",
+                                                   qtattest_reason_name(reason), "meaning",
+                                                   qtattest_reason_meaning(reason), "unverified_claims",
+                                                   attest_claims_json(result)),
+                                         reterr);
+        (void)printf("UNVERIFIED: nobody checked the signature; `qt-enclave attest verify` does.\n");
+        (void)printf("form: %s: %s\n", qtattest_reason_name(reason), qtattest_reason_meaning(reason));
+        attest_claims_print(result, stdout);
+        return 0;
+}
+
+static const struct option_spec options[] = { { "profile", 0, "nitro|qingtian|any",
+                                                "the platform whose limits apply (default: any)" },
+                                              VERB_COMMON_OPTIONS,
+                                              VERB_OPTIONS_END };
+
+const struct verb verb_attest_show = {
+        .name = "attest show",
+        .synopsis = "FILE",
+        .help = "Show what an attestation document says, believing nothing",
+        .options = options,
+        .min_arguments = 1,
+        .max_arguments = 1,
+        .run = run,
+};

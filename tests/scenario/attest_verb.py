@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The attest verbs: exit statuses, both verdicts as JSON, every reason of the policy, CRLs, bindings."""
+import datetime
+import hashlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+try:
+    import attest_forge as forge
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+except ImportError as missing:
+    print(f"1..0 # SKIP {missing}: install python3-cryptography")
+    sys.exit(0)
+
+BUILD = pathlib.Path(os.environ["QT_BUILD_ROOT"])
+SOURCE = pathlib.Path(os.environ["QT_SOURCE_ROOT"])
+VECTORS = pathlib.Path(os.environ.get("QT_VECTORS", SOURCE / "../shared/vectors"))
+PROGRAM = BUILD / "cli/qt-enclave"
+NOW = forge.seconds(forge.NOW)
+n = 0
+reached = set()
+
+
+def point(ok, what, *lines):
+    global n
+    n += 1
+    print(f"{'ok' if ok else 'not ok'} {n} - {what}")
+    if not ok:
+        for line in lines:
+            print("#", str(line).replace("\n", "\n# "))
+
+
+def run(*words, **more):
+    return subprocess.run([PROGRAM, *map(str, words)], capture_output=True, text=True, timeout=60, **more)
+
+
+class Bench:
+    """A PKI, its document and a policy that accepts it, as files."""
+    def __init__(self, directory):
+        self.directory = directory
+        self.pki = forge.Pki(forge.NITRO)
+        self.root = self.put("root.pem", self.pki.root_pem())
+        self.document = self.put("plain.bin", forge.document(self.pki))
+        self.policy = self.put("policy.json", json.dumps(self.policy_object()))
+
+    def put(self, name, data):
+        path = self.directory / name
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        return path
+
+    @staticmethod
+    def policy_object(**changes):
+        made = {"Version": 1, "PcrSets": [{"Name": "release A", "PCR0": forge.pcr("another").hex()},
+                                          {"Name": "release B", "PCR0": forge.pcr("pcr0").hex(),
+                                           "PCR1": forge.pcr("pcr1").hex(), "PCR2": forge.pcr("pcr2").hex()}]}
+        made.update(changes)
+        return {k: v for k, v in made.items() if v is not None}
+
+    def verify(self, what, expected, *options, document=None, policy=None, time=NOW, crypto="ok"):
+        """One verification; expected is the policy's reason."""
+        policy = self.policy if policy is None else self.put("changed.json", json.dumps(policy))
+        file = self.document if document is None else self.put("changed.bin", document)
+        done = run("attest", "verify", file, "--policy", policy, "--root", self.root, "--time", time, "-o", "json",
+                   *options)
+        try:
+            found = json.loads(done.stdout)
+            verdicts = (found["crypto"]["reason"], found["policy"]["reason"], done.returncode)
+            consistent = (found["crypto"]["verdict"] == ("valid" if verdicts[0] == "ok" else "invalid") and
+                          found["policy"]["verdict"] == ("accepted" if verdicts[1] == "ok" else "refused"))
+        except (ValueError, KeyError):
+            found, verdicts, consistent = {}, None, False
+        wanted = (crypto, expected, 0 if (crypto, expected) == ("ok", "ok") else 1)
+        reached.add(expected)
+        point(verdicts == wanted and consistent, f"{what}: {crypto}, {expected}", verdicts, done.stdout, done.stderr)
+        return found
+
+
+def policies(b):
+    claims = b.verify("a policy with two releases", "ok")["claims"]
+    point(claims["pcr_set"] == "release B" and claims["region"] == "test-region-1" and claims["profile"] == "nitro"
+          and claims["pcrs"]["0"] == forge.pcr("pcr0").hex(), "the claims say what was matched", claims)
+    b.verify("an invalid document", "crypto-invalid", document=b.document.read_bytes()[:-1], crypto="cbor-truncated")
+    b.verify("a policy without measurements", "policy-empty", policy={})
+    b.verify("an empty list of sets", "policy-empty", policy={"Version": 1, "PcrSets": []})
+    b.verify("a set that names no image", "policy-empty", policy={"PcrSets": [{"PCR4": "00" * 48}]})
+    b.verify("any measurement, by an honest option", "ok", "--insecure-accept-any-measurement", policy={})
+    b.verify("an expired policy", "policy-expired", policy=b.policy_object(Expires="2026-06-01T11:59:59Z"))
+    b.verify("a policy that expires now", "ok", policy=b.policy_object(Expires="2026-06-01T12:00:00Z"))
+    b.verify("a policy for the other platform", "profile-mismatch", policy=b.policy_object(Profile="qingtian"))
+    b.verify("a policy for this platform", "ok", policy=b.policy_object(Profile="nitro"))
+    b.verify("sets for the other platform only", "policy-empty",
+             policy={"PcrSets": [{"Profile": "qingtian", "PCR0": forge.pcr("pcr0").hex()}]})
+    b.verify("another image", "pcr-mismatch", policy={"PcrSets": [{"PCR0": forge.pcr("x").hex()}]})
+    b.verify("half of a set", "pcr-mismatch",
+             policy={"PcrSets": [{"PCR0": forge.pcr("pcr0").hex(), "PCR1": forge.pcr("x").hex()}]})
+    b.verify("a PCR that is not there", "pcr-missing",
+             policy={"PcrSets": [{"PCR0": forge.pcr("pcr0").hex(), "PCR16": "00" * 48}]})
+    b.verify("a PCR of another length", "pcr-mismatch", policy={"PcrSets": [{"PCR0": forge.pcr("pcr0").hex()[:64]}]})
+    b.verify("the module id", "ok", policy=b.policy_object(ModuleIds=["other", "i-0123456789abcdef0-enc0123456789abcdef"]))
+    b.verify("another module id", "module-id-mismatch", policy=b.policy_object(ModuleIds=["other"]))
+    b.verify("the region", "ok", policy=b.policy_object(Regions=["test-region-1"]))
+    b.verify("another region", "region-mismatch", policy=b.policy_object(Regions=["test-region-2"]))
+
+
+def derived(b):
+    def extended(text):
+        return hashlib.sha384(bytes(48) + text.encode()).digest()
+    pcrs = {0: forge.pcr("pcr0"), 3: extended("arn:aws:iam::1:role/r"), 4: extended("i-0123456789abcdef0")}
+    doc = forge.changed(b.pki, pcrs=pcrs)
+    image = forge.pcr("pcr0").hex()
+    for role, instance, expected in (("arn:aws:iam::1:role/r", "i-0123456789abcdef0", "ok"),
+                                     ("arn:aws:iam::1:role/x", "i-0123456789abcdef0", "pcr-mismatch"),
+                                     ("arn:aws:iam::1:role/r", "i-x", "pcr-mismatch")):
+        b.verify(f"role {role}, instance {instance}", expected, document=doc,
+                 policy={"PcrSets": [{"PCR0": image, "Role": role, "Instance": instance}]})
+
+
+def debug(b):
+    pcrs = {i: bytes(48) for i in range(16)}
+    pcrs[4] = forge.pcr("pcr4")
+    doc = forge.changed(b.pki, pcrs=pcrs)
+    b.verify("debug mode", "debug-document", document=doc)
+    b.verify("debug mode and a policy of zeros", "debug-document", document=doc, policy={"PcrSets": [{"PCR0": "00" * 48}]})
+    b.verify("debug mode, by an honest option", "ok", "--insecure-allow-debug", document=doc)
+    del pcrs[0]
+    b.verify("no PCR0", "debug-document", document=forge.changed(b.pki, pcrs=pcrs))
+    emulated = forge.envelope(forge.cbor({1: -1}), forge.cbor(forge.fields(b.pki, certificate=bytes(64),
+                                                                          cabundle=[bytes(64)])), bytes(64))
+    b.verify("an unsigned emulator", "crypto-invalid", document=emulated, crypto="emulator-document")
+    b.verify("an unsigned emulator, by an honest option", "ok", "--insecure-accept-unsigned-emulator", document=emulated)
+
+
+def times(b):
+    b.verify("five minutes old", "ok", time=NOW + 300)
+    b.verify("a second more", "too-old", time=NOW + 301)
+    b.verify("an hour old", "too-old", time=NOW + 3600)
+    b.verify("an hour old, allowed by the command", "ok", "--max-age", "1h", time=NOW + 3600)
+    b.verify("an hour old, allowed by the policy", "ok", policy=b.policy_object(MaxAge="1h"), time=NOW + 3600)
+    b.verify("two minutes ahead", "ok", time=NOW - 120)
+    b.verify("a second more", "from-future", time=NOW - 121)
+    b.verify("without leeway", "from-future", "--leeway", "0", time=NOW - 1)
+    b.verify("at its own time", "ok", time="document")
+    b.verify("years later", "crypto-invalid", time=NOW + 10 ** 9, crypto="expired")
+    fresh = forge.Pki(forge.NITRO, b.pki.root)
+    present = datetime.datetime.now(forge.UTC)
+    fresh.instance = forge.Pki.authority(b.pki.root, "fresh", None, begin=present - datetime.timedelta(minutes=1),
+                                         end=present + datetime.timedelta(hours=1))
+    for label, begin, crypto, policy in (("valid now", -60, "ok", "ok"), ("valid in a minute", 60, "ok", "ok"),
+                                         ("valid in an hour", 1800, "not-yet-valid", "crypto-invalid")):
+        fresh.leaf = forge.issue(fresh.instance, "leaf", fresh.leaf_key, False,
+                                 begin=present + datetime.timedelta(seconds=begin),
+                                 end=present + datetime.timedelta(hours=1))
+        doc = forge.changed(fresh, timestamp=forge.seconds(present) * 1000,
+                            cabundle=[b.pki.root.certificate, fresh.instance.certificate])
+        b.verify(label, policy, document=doc, time="now", crypto=crypto)
+
+
+def bindings(b):
+    rsa = forge.rsa_spki()
+    doc = forge.changed(b.pki, nonce=b"nonce", user_data=hashlib.sha256(b"data").digest(), public_key=rsa)
+    key = b.put("key.der", rsa)
+    data = b.put("data", b"data")
+    b.verify("everything bound", "ok", "--nonce", b"nonce".hex(), "--user-data", f"sha256:@{data}", "--public-key",
+             f"@{key}", document=doc)
+    b.verify("another nonce", "nonce-mismatch", "--nonce", b"nonces".hex(), document=doc)
+    b.verify("no nonce in it", "nonce-mismatch", "--nonce", "")
+    b.verify("other data", "user-data-mismatch", "--user-data", f"@{data}", document=doc)
+    b.verify("another key", "public-key-mismatch", "--public-key", "00", document=doc)
+    b.verify("any RSA key", "ok", "--public-key", "rsa", document=doc)
+    for label, spki in (("RSA 1024", forge.rsa_spki(1024)), ("no key", b"x"), ("a byte more", rsa + b"\0"),
+                        ("P-384", forge.p384().public_key().public_bytes(
+                            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))):
+        b.verify(f"{label} is no RSA key", "public-key-mismatch", "--public-key", "rsa",
+                 document=forge.changed(b.pki, public_key=spki))
+    b.verify("RSA demanded by the policy", "ok", policy=b.policy_object(PublicKey="rsa"), document=doc)
+    b.verify("RSA demanded by the policy, none there", "public-key-mismatch", policy=b.policy_object(PublicKey="rsa"))
+    b.verify("a nonce demanded by the policy", "binding-missing", policy=b.policy_object(Nonce="required"), document=doc)
+    b.verify("and given", "ok", "--nonce", b"nonce".hex(), policy=b.policy_object(Nonce="required"), document=doc)
+
+
+def revocation(b):
+    def crl(issuer, *serials, next_update=10, critical=None):
+        present = forge.NOW.replace(tzinfo=None)
+        builder = (x509.CertificateRevocationListBuilder().issuer_name(forge.name(issuer.subject))
+                   .last_update(present - datetime.timedelta(hours=1))
+                   .next_update(present + datetime.timedelta(minutes=next_update)))
+        if critical:
+            builder = builder.add_extension(x509.DeltaCRLIndicator(1), critical=True)
+        for serial in serials:
+            builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder().serial_number(serial)
+                                                      .revocation_date(present).build())
+        return builder.sign(issuer.key, hashes.SHA384()).public_bytes(serialization.Encoding.PEM)
+    serial = x509.load_der_x509_certificate(b.pki.zone.certificate).serial_number
+    for label, data, crypto in (
+            ("a CRL that lists another", crl(b.pki.region, serial ^ 1), "ok"),
+            ("an empty CRL", crl(b.pki.region), "ok"),
+            ("a CRL that lists an authority", crl(b.pki.region, serial ^ 1, serial), "revoked"),
+            ("a CRL of nobody in the chain", crl(forge.make_root("somebody"), serial), "ok"),
+            ("a CRL that expired", crl(b.pki.region, next_update=-5), "crl-unusable"),
+            ("a CRL of an impostor", crl(forge.Authority(b.pki.region.subject, forge.p384())), "crl-unusable")):
+        b.verify(label, "ok" if crypto == "ok" else "crypto-invalid", "--crl", b.put("crl.pem", data), crypto=crypto)
+    delta = run("attest", "verify", b.document, "--policy", b.policy, "--root", b.root, "--crl",
+                b.put("delta.pem", crl(b.pki.region, critical=True)))
+    point(delta.returncode == 4, "a delta CRL is refused as such", delta.stderr)
+
+
+def signed_policy(b):
+    key = forge.p384()
+    pem = b.put("policy.pub", key.public_key().public_bytes(serialization.Encoding.PEM,
+                                                            serialization.PublicFormat.SubjectPublicKeyInfo))
+    signature = b.put("policy.sig", key.sign(b.policy.read_bytes(), ec.ECDSA(hashes.SHA384())))
+    signed = ("--policy-key", pem, "--policy-signature", signature)
+    b.verify("a signed policy", "ok", *signed)
+    for label, words, status in (("changed after signing", ["--policy", b.put("spaced.json", b.policy.read_bytes() + b" ")], 1),
+                                 ("no DER", ["--policy", b.policy, "--policy-signature", b.document], 4)):
+        done = run("attest", "verify", b.document, "--root", b.root, "--time", NOW, *signed, *words)
+        point(done.returncode == status and not done.stdout, f"a policy's signature, {label}: {status}", done.stderr)
+
+
+def usage(b):
+    for words, status in ((["attest", "verify", b.document], 2), (["attest", "verify"], 2),
+                          (["attest", "verify", b.document, "--policy", b.policy, "--profile", "sgx"], 2),
+                          (["attest", "verify", b.document, "--policy", b.policy, "--time", "noon"], 2),
+                          (["attest", "verify", b.document, "--policy", b.policy, "--nonce", "xyz"], 2),
+                          (["attest", "verify", b.document, "--policy", b.document], 2),
+                          (["attest", "verify", b.document, "--policy", b.policy, "--root", b.document], 4),
+                          (["attest", "verify", b.directory / "none", "--policy", b.policy], 3),
+                          (["attest", "verify", b.document, "--policy", b.directory / "none"], 3)):
+        done = run(*words)
+        point(done.returncode == status and done.stderr.count("\n") == 1 and not done.stdout,
+              f"exit status {status}: {' '.join(str(w).rsplit('/')[-1] for w in words)}", done.returncode, done.stderr)
+    for text in ('{"Version": 2}', '[]', '{"PcrSets": [{"PCR0": "00"}]}', '{"Unknown": 1}', '{"Version": 1, "Version": 1}',
+                 '{"PcrSets": [{"PCR32": "%s"}]}' % ("00" * 48), '{"PcrSets": [{"PCR07": "%s"}]}' % ("00" * 48),
+                 '{"PcrSets": [{"PCR3": "%s", "Role": "r"}]}' % ("00" * 48), '{"Expires": "tomorrow"}', '{"MaxAge": 5}',
+                 '{"Nonce": "optional"}', '{"Regions": []}', '{"PcrSets": [{"Pcr0": "%s"}]}' % ("00" * 48), '{} {}'):
+        done = run("attest", "verify", b.document, "--policy", b.put("wrong.json", text))
+        point(done.returncode == 2 and "wrong.json" in done.stderr, f"policy {text[:40]} is refused", done.stderr)
+    done = run("attest", "verify", "-", "--policy", b.policy, "--root", b.root, "--time", "document")
+    point(done.returncode == 1 and "empty" in done.stdout, "an empty standard input is an invalid document", done.stdout)
+    done = run("attest", "verify", b.document, "--policy", b.policy, "--root", f"qingtian:{b.root}", "--time", "document",
+               "--profile", "nitro")
+    point(done.returncode == 1 and "root-not-pinned" in done.stdout, "a root counts for its profile only", done.stdout)
+
+
+def show(b):
+    for data, form in ((b.document.read_bytes(), "ok"), (b.document.read_bytes()[:-1], "cbor-truncated"),
+                       (forge.document(b.pki, key=forge.p384()), "ok")):
+        file = b.put("show.bin", data)
+        text, found = run("attest", "show", file), json.loads(run("attest", "show", file, "-o", "json").stdout)
+        point(text.returncode == 0 and text.stdout.startswith("UNVERIFIED"), "show says UNVERIFIED", text.stdout)
+        point(found["verified"] is False and found["form"] == form, f"show: {form}", found)
+
+
+def from_eif(b):
+    image = VECTORS / "eif/p384.signed.eif"
+    if not image.exists():
+        point(True, f"a policy from an image # SKIP {image} is not there; set QT_VECTORS")
+        return
+    made = json.loads(run("attest", "policy", "--from-eif", image).stdout)
+    expected = json.loads((VECTORS / "eif/p384.signed.describe.json").read_text())["Measurements"]
+    point([s["Profile"] for s in made["PcrSets"]] == ["nitro", "qingtian"] and
+          all(s[k] == expected[k] for s in made["PcrSets"] for k in s if k.startswith("PCR")),
+          "a policy from an image has its measurements", made)
+    pcrs = {int(k[3:]): bytes.fromhex(v) for k, v in expected.items() if k.startswith("PCR")}
+    b.verify("and accepts it", "ok", policy=made, document=forge.changed(b.pki, pcrs=pcrs))
+    pcrs[0] = bytes([pcrs[0][0] ^ 1]) + pcrs[0][1:]
+    b.verify("and not another", "pcr-mismatch", policy=made, document=forge.changed(b.pki, pcrs=pcrs))
+    aws = made["Conditions"]["AwsKms"]["StringEqualsIgnoreCase"]
+    huawei = made["Conditions"]["HuaweiIam"]["StringEqualsIgnoreCase"]
+    point(aws["kms:RecipientAttestation:PCR8"] == expected["PCR8"] and
+          huawei == {f"kms:RecipientAttestation/{p}": [expected[p]] for p in ("PCR0", "PCR8")},
+          "and has the conditions of both clouds", aws, huawei)
+
+
+with tempfile.TemporaryDirectory(prefix="qt-attest-") as made_directory:
+    bench = Bench(pathlib.Path(made_directory))
+    for part in (policies, derived, debug, times, bindings, revocation, signed_policy, usage, show, from_eif):
+        part(bench)
+known = set(re.findall(r'^ +X\([A-Z0-9_]+, "([a-z0-9-]+)"',
+                       (SOURCE / "attest/attest.h").read_text().split("/* the policy */")[1], re.M))
+point(len(known) > 10 and not known - reached, "every reason of the policy verdict was reached", *sorted(known - reached))
+print(f"1..{n}")
