@@ -47,6 +47,7 @@ static const char *const allowed[] = {
         "ppoll",
         "timerfd_create",
         "timerfd_settime",
+        "timerfd_gettime",
         "clock_gettime",
         "clock_nanosleep",
         "nanosleep",
