@@ -2,9 +2,11 @@
 
 #include "eif/certificate.h"
 
+#include "base/io.h"
 #include "eif/pcr.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <string.h>
@@ -31,6 +33,23 @@ int eif_certificate_parse(const void *data, size_t n, X509 **ret, struct error *
                                  "the %zu bytes hold no X.509 certificate, neither PEM nor DER", n);
         *ret = certificate;
         return 0;
+}
+
+int eif_certificate_read(const char *path, X509 **ret, struct error *reterr) {
+        _cleanup_free_ char *data = NULL;
+        size_t n;
+        int r;
+
+        r = read_text_file(AT_FDCWD, path, EIF_SIGNATURE_MAX, &data, &n);
+        if (r == -EFBIG)
+                return error_set(reterr, ERROR_SIGNATURE_INVALID,
+                                 "%s is larger than %u bytes and so no signing certificate", path,
+                                 EIF_SIGNATURE_MAX);
+        if (r < 0)
+                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "cannot read the certificate %s",
+                                       path);
+        r = eif_certificate_parse(data, n, ret, reterr);
+        return r < 0 ? error_wrap(reterr, r, "%s", path) : 0;
 }
 
 int eif_certificate_pcr8(X509 *certificate, uint8_t ret[EIF_PCR_SIZE]) {

@@ -20,6 +20,9 @@ DEFINE_CLEANUP(X509 *, certificate_free)
 /* SIGNATURE_INVALID when the bytes hold none. */
 int eif_certificate_parse(const void *data, size_t n, X509 **ret, struct error *reterr);
 
+/* The same of a small file; FILE_UNREADABLE when it cannot be read. */
+int eif_certificate_read(const char *path, X509 **ret, struct error *reterr);
+
 /* SHA-384 of the DER, extended from zeros. 0 or -EIO. */
 int eif_certificate_pcr8(X509 *certificate, uint8_t ret[EIF_PCR_SIZE]);
 
