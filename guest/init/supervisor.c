@@ -5,6 +5,7 @@
 #include "guest/init/clock.h"
 #include "guest/init/console.h"
 
+#include "base/io.h"
 #include "base/parse.h"
 
 #include <errno.h>
@@ -65,14 +66,27 @@ int supervisor_open(struct supervisor *s, struct lifecycle *lifecycle, struct er
         return 0;
 }
 
+/* For the application, which may want to judge by itself. There is no /run before supervisor_listen(). */
+static void publish_clock(const struct supervisor *s) {
+        char line[128];
+        int n;
+
+        if (!s->clock_action)
+                return;
+        n = snprintf(line, sizeof(line), "{\"offset_usec\":%" PRId64 ",\"action\":\"%s\"}\n",
+                     s->clock_offset_usec, s->clock_action);
+        (void)replace_file(AT_FDCWD, SUPERVISOR_CLOCK_FILE, line, (size_t)n, 0644);
+}
+
 void supervisor_listen(struct supervisor *s) {
         const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = APPLICATION_NOTIFY_SOCKET };
 
+        if (mkdir(SUPERVISOR_DIRECTORY, 0755) == 0 || errno == EEXIST)
+                publish_clock(s);
         s->vmstat = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
         s->oom_kills = count_oom_kills(s);
         s->notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (s->notify >= 0 && (mkdir("/run/qt-init", 0755) == 0 || errno == EEXIST) &&
-            (unlink(address.sun_path) == 0 || errno == ENOENT) &&
+        if (s->notify >= 0 && (unlink(address.sun_path) == 0 || errno == ENOENT) &&
             bind(s->notify, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
             chmod(address.sun_path, 0666) == 0)
                 return;
@@ -93,7 +107,11 @@ static void follow_time(struct supervisor *s, uint64_t parent_usec) {
         if (action == CLOCK_REFUSED || (action == CLOCK_SET && s->application > 0))
                 console_say("the parent's clock is %+" PRId64 " ms off: %s", offset / 1000,
                             clock_action_name(action));
-        lifecycle_clock(s->lifecycle, offset, clock_action_name(action));
+        s->clock_offset_usec = offset;
+        s->clock_action = clock_action_name(action);
+        if (s->application > 0)
+                publish_clock(s);
+        lifecycle_clock(s->lifecycle, offset, s->clock_action);
 }
 
 /* kill(-1) is everybody but the first process. */

@@ -14,6 +14,9 @@
 #include <stdint.h>
 
 #define SUPERVISOR_SIGNAL_GRACE_MSEC 10000 /* for a stop by signal, which brings no grace of its own */
+#define SUPERVISOR_DIRECTORY "/run/qt-init"
+#define SUPERVISOR_CLOCK_FILE \
+        SUPERVISOR_DIRECTORY "/clock" /* the lifecycle channel's "clock" event, the last one */
 #define SUPERVISOR_GRACE_MAX_MSEC ((uint64_t)24 * 3600 * 1000)
 
 struct supervisor {
@@ -22,7 +25,9 @@ struct supervisor {
         int notify;  /* NOTIFY_SOCKET, or -1 */
         int vmstat;  /* for the count of processes killed for memory, or -1 */
         uint64_t oom_kills;
-        pid_t application; /* 0 before it runs */
+        pid_t application;        /* 0 before it runs */
+        const char *clock_action; /* what became of the last time command, or NULL */
+        int64_t clock_offset_usec;
         bool ready;
         bool stopping;
         int64_t kill_at_msec; /* CLOCK_BOOTTIME; valid while stopping */

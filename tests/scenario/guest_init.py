@@ -145,6 +145,7 @@ def clock_is_set_before_the_application():
     expect(g.event("clock")["action"], "set", "action")
     expect(future <= int(g.value("clock")) < future + 3600, True, "the application's clock")
     expect(g.events[0]["event"], "clock", "first event")
+    expect(json.loads(g.value("clock-file")), {k: g.event("clock")[k] for k in ("offset_usec", "action")}, "the file")
 
 
 @test
