@@ -6,14 +6,15 @@ import signal
 import socket
 import sys
 
-from guest import BUILD, kernel_directory, missing_tools
+from guest_vm import BUILD
 from monitor_image import image
 from monitor_rig import Monitor, Reply, gone, read_all, status_of
+from vsock_vm import kernel_directory, reason_to_skip
 
-missing = missing_tools() or ([] if (kernel := kernel_directory()) else ["the guest kernel"])
-if missing:
-    print(f"1..0 # SKIP not here: {', '.join(missing)}")
+if reason := reason_to_skip():
+    print(f"1..0 # SKIP {reason}")
     sys.exit()
+kernel = kernel_directory()
 
 count = failures = 0
 
