@@ -168,17 +168,15 @@ struct connection *device_add_connection(struct vsock_device *device, const stru
         return c;
 }
 
-void device_dial(struct vsock_device *device, struct connection *c) {
-        int fd = device->ops->dial(device->userdata, c->key.local_cid, c->key.local_port);
+int device_dial(struct vsock_device *device, const struct connection_key *key) {
+        return device->ops->dial(device->userdata, key->local_cid, key->local_port);
+}
 
+void device_dialled(struct vsock_device *device, struct connection *c, int fd) {
         if (fd == -EAGAIN)
                 return;
-        if (fd < 0) {
-                device_end_connection(device, c, true);
-                return;
-        }
-        c->fd = fd;
-        if (adopt_socket(device, c) < 0) {
+        c->fd = fd < 0 ? -1 : fd;
+        if (fd < 0 || adopt_socket(device, c) < 0) {
                 device_end_connection(device, c, true);
                 return;
         }
@@ -216,7 +214,7 @@ int vsock_device_connect(struct vsock_device *device, uint32_t port, int fd, vso
 
 static void connection_tick(struct vsock_device *device, struct connection *c, uint64_t now) {
         if (c->state == CONNECTION_DIALING)
-                device_dial(device, c);
+                device_dialled(device, c, device_dial(device, &c->key));
         if (list_is_empty(&c->timed) || now < c->deadline)
                 return;
         if (c->state == CONNECTION_DRAINING) {

@@ -63,8 +63,12 @@ void device_schedule(struct vsock_device *device, struct connection *c);
 struct connection *device_add_connection(struct vsock_device *device, const struct connection_key *key,
                                          int fd, enum connection_state state);
 
-/* Dial for a connection in state DIALING: it is established, still dialing, or reset. */
-void device_dial(struct vsock_device *device, struct connection *c);
+/* Ask for the socket that a connection of the guest is to reach: as struct vsock_device_ops says. */
+int device_dial(struct vsock_device *device, const struct connection_key *key);
+
+/* That answer for a connection in state DIALING: it is established, still dialing (-EAGAIN), or reset. Takes
+ * fd. */
+void device_dialled(struct vsock_device *device, struct connection *c, int fd);
 
 void device_set_state(struct vsock_device *device, struct connection *c, enum connection_state state);
 

@@ -36,7 +36,8 @@ static void reset_stranger(struct vsock_device *device, const struct packet_head
 
 static void handle_request(struct vsock_device *device, const struct packet_header *header,
                            const struct connection_key *key, struct connection *old) {
-        struct connection *c;
+        struct connection *c = NULL;
+        int fd = -ENOSPC;
 
         if (old && old->state != CONNECTION_CLOSING) {
                 device_end_connection(device, old, true);
@@ -45,13 +46,17 @@ static void handle_request(struct vsock_device *device, const struct packet_head
         /* The guest is done with the old connection, else it would not use the port again. */
         if (old)
                 device_end_connection(device, old, false);
-        c = device_add_connection(device, key, -1, CONNECTION_DIALING);
+        if (device->n_connections < VSOCK_CONNECTIONS_MAX)
+                fd = device_dial(device, key);
+        if (fd >= 0 || fd == -EAGAIN)
+                c = device_add_connection(device, key, -1, CONNECTION_DIALING);
         if (!c) {
+                (void)close_fd(fd);
                 reset_stranger(device, header);
                 return;
         }
         connection_heard(c, header);
-        device_dial(device, c);
+        device_dialled(device, c, fd);
 }
 
 static void handle_response(struct vsock_device *device, struct connection *c) {
