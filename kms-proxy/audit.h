@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * One record for each connection and each call, in the journal and, when asked for, in a file of JSON lines
+ * in which every line carries the SHA-256 of the one before: a line that was changed, taken out or put in
+ * breaks the chain. What was cut off at the end shows only against a head that was kept elsewhere (audit
+ * verify --head). Never in a record: keys, tokens, bodies, documents.
+ */
+
+#include "base/error.h"
+
+#include <stdint.h>
+
+struct audit;
+
+/* Texts may be NULL, numbers -1 or 0 when they mean nothing for this record. */
+struct audit_record {
+        uint64_t connection;
+        const char *enclave;
+        uint32_t cid;
+        const char *mode, *listener, *verdict, *reason;
+        const char *name;    /* where to: server name */
+        const char *address; /* and the address that was taken */
+        uint64_t bytes_out, bytes_in, duration_usec;
+        /* api */
+        const char *operation, *key_id, *document_sha256, *module_id, *pcr0;
+        long http_status;
+        const char *request_id;
+};
+
+/* path NULL: the journal only. */
+int audit_open(const char *path, struct audit **ret, struct error *reterr);
+void audit_close(struct audit *audit);
+DEFINE_CLEANUP(struct audit *, audit_close)
+void audit_write(struct audit *audit, const struct audit_record *record);
+
+/* 0 when the chain is whole; *ret_lines and the hash of the last line. head: what that must be, or NULL. */
+int audit_verify(const char *path, const char *head, uint64_t *ret_lines, char ret_head[static 65],
+                 struct error *reterr);

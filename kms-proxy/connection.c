@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "kms-proxy/proxy.h"
+
+void connection_begin(struct connection *c, struct proxy *proxy, const struct listener *listener, int fd,
+                      const struct peer *peer, const struct connection_ops *ops) {
+        *c = (struct connection){ .ops = ops,
+                                  .proxy = proxy,
+                                  .config = config_ref(proxy->config),
+                                  .listener = listener,
+                                  .peer = *peer,
+                                  .id = ++proxy->last_id,
+                                  .fd = fd };
+        c->opened_usec = c->active_usec = now_monotonic_usec();
+        c->usage = limits_find(&proxy->limits, peer->enclave);
+        if (c->usage)
+                c->usage->connections++;
+        proxy->limits.connections++;
+        proxy->metrics.connections++;
+        c->next = proxy->connections;
+        if (c->next)
+                c->next->link = &c->next;
+        c->link = &proxy->connections;
+        proxy->connections = c;
+}
+
+static void count_end(struct metrics *m, enum connection_end how) {
+        switch (how) {
+        case CONNECTION_ALLOWED:
+                break;
+        case CONNECTION_REFUSED:
+                m->refused_total++;
+                break;
+        case CONNECTION_FAILED:
+                m->failed_total++;
+                break;
+        case CONNECTION_TIMEOUT:
+                m->timeouts_total++;
+                break;
+        }
+}
+
+void connection_end(struct connection *c, enum connection_end how, const char *reason) {
+        static const char *const verdicts[] = { "allowed", "refused", "failed", "timeout" };
+        struct proxy *proxy = c->proxy;
+        struct audit_record record = {
+                .connection = c->id,
+                .enclave = c->peer.enclave,
+                .cid = c->peer.cid,
+                .mode = listener_mode_name(c->listener->mode),
+                .listener = c->listener->name,
+                .verdict = verdicts[how],
+                .reason = reason,
+                .duration_usec = now_monotonic_usec() - c->opened_usec,
+        };
+
+        if (c->ops->describe)
+                c->ops->describe(c, &record);
+        audit_write(proxy->audit, &record);
+        count_end(&proxy->metrics, how);
+        proxy->metrics.sent_bytes_total += record.bytes_out;
+        proxy->metrics.received_bytes_total += record.bytes_in;
+        proxy->metrics.connections--;
+        proxy->limits.connections--;
+        if (c->usage) {
+                c->usage->connections--;
+                c->usage->used_usec = now_monotonic_usec();
+        }
+        *c->link = c->next;
+        if (c->next)
+                c->next->link = c->link;
+        c->watch = watch_remove(c->watch);
+        c->fd = close_fd(c->fd);
+        config_unref(c->config);
+        c->ops->free(c);
+}

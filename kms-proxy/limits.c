@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "kms-proxy/limits.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool bucket_take(struct bucket *b, uint64_t per_second, uint64_t now_usec) {
+        double capacity = 2.0 * (double)per_second;
+
+        if (b->filled_usec == 0)
+                b->tokens = capacity;
+        else if (now_usec > b->filled_usec)
+                b->tokens += (double)(now_usec - b->filled_usec) * (double)per_second / 1e6;
+        if (b->tokens > capacity)
+                b->tokens = capacity;
+        b->filled_usec = now_usec ? now_usec : 1;
+        if (b->tokens < 1.0)
+                return false;
+        b->tokens -= 1.0;
+        return true;
+}
+
+struct enclave_usage *limits_find(struct limits *limits, const char *name) {
+        struct enclave_usage *e;
+
+        for (e = limits->enclaves; e; e = e->next)
+                if (strcmp(e->name, name) == 0)
+                        return e;
+        e = calloc(1, sizeof(*e));
+        if (!e)
+                return NULL;
+        (void)snprintf(e->name, sizeof(e->name), "%.127s", name);
+        e->next = limits->enclaves;
+        limits->enclaves = e;
+        return e;
+}
+
+void limits_prune(struct limits *limits, uint64_t before_usec) {
+        struct enclave_usage **link = &limits->enclaves;
+
+        while (*link) {
+                struct enclave_usage *e = *link;
+
+                if (e->connections == 0 && e->used_usec < before_usec) {
+                        *link = e->next;
+                        free(e);
+                } else
+                        link = &e->next;
+        }
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What one enclave may use of the proxy, so that it cannot starve another: connections at a time, and new
+ * ones (or calls) per second as a bucket that holds two seconds' worth.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PEER_NAME_MAX 128
+
+struct bucket {
+        double tokens;
+        uint64_t filled_usec; /* monotonic; 0: full */
+};
+
+/* Take one token; false when there is none. */
+bool bucket_take(struct bucket *b, uint64_t per_second, uint64_t now_usec);
+
+struct enclave_usage {
+        char name[PEER_NAME_MAX];
+        uint32_t connections;
+        struct bucket connects, calls;
+        uint64_t used_usec;     /* monotonic */
+        uint64_t reported_usec; /* last audit record of a refusal, which a flood must not multiply */
+        uint64_t unreported;
+        struct enclave_usage *next;
+};
+
+struct limits {
+        struct enclave_usage *enclaves;
+        uint32_t connections;
+};
+
+struct enclave_usage *limits_find(struct limits *limits,
+                                  const char *name); /* makes it; NULL: out of memory */
+/* Forget enclaves without connections that were not seen since before_usec; UINT64_MAX: all. */
+void limits_prune(struct limits *limits, uint64_t before_usec);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* qt-kms-proxy(8): carries attestation-bound calls out of enclaves. */
+
+#include "base/log.h"
+#include "base/options.h"
+#include "kms-proxy/audit.h"
+#include "kms-proxy/proxy.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define CONFIG_DEFAULT "/etc/qt-enclave/qt-kms-proxy.conf"
+
+static const struct option_spec specs[] = {
+        { "config", 'c', "FILE", "the configuration (default: " CONFIG_DEFAULT ")" },
+        { "check", 0, NULL, "check the configuration and end" },
+        { "head", 0, "HASH", "audit verify: the hash that the last line must have" },
+        { "version", 0, NULL, "print the version" },
+        { "help", 'h', NULL, "show this help" },
+        { NULL, 0, NULL, NULL },
+};
+
+static int usage(void) {
+        (void)printf("usage: qt-kms-proxy [--config FILE] [--check]\n"
+                     "       qt-kms-proxy audit verify FILE [--head HASH]\n"
+                     "Carries attestation-bound calls out of enclaves to a key management service.\n\n");
+        options_print(specs, stdout);
+        return 0;
+}
+
+static int verify(const struct options *o, struct error *reterr) {
+        char head[65];
+        uint64_t lines;
+        int r;
+
+        if (o->n_positional != 3 || strcmp(o->positional[0], "audit") != 0 ||
+            strcmp(o->positional[1], "verify") != 0)
+                return error_set(reterr, ERROR_USAGE,
+                                 "the only command is: audit verify FILE; --help says more");
+        r = audit_verify(o->positional[2], options_value(o, "head"), &lines, head, reterr);
+        if (r < 0)
+                return r;
+        (void)printf("%s: %" PRIu64 " records, an unbroken chain, head %s\n", o->positional[2], lines, head);
+        return 0;
+}
+
+static int check(const char *path, struct error *reterr) {
+        _cleanup_(config_unrefp)
+        struct config *config = NULL;
+        int r = config_load(path, &config, reterr);
+
+        if (r < 0)
+                return r;
+        (void)printf("%s: %zu listeners, valid\n", path, config->n_listeners);
+        return 0;
+}
+
+static int serve(const char *path, struct error *reterr) {
+        _cleanup_(proxy_freep)
+        struct proxy *proxy = NULL;
+        int r = proxy_new(path, &proxy, reterr);
+
+        return r < 0 ? r : proxy_run(proxy, reterr);
+}
+
+static int run(const struct options *o, struct error *reterr) {
+        const char *path = options_value(o, "config");
+
+        if (options_flag(o, "help"))
+                return usage();
+        if (options_flag(o, "version"))
+                return printf("qt-kms-proxy %s\n", PROJECT_VERSION) < 0 ? -EIO : 0;
+        if (o->n_positional > 0)
+                return verify(o, reterr);
+        if (!path)
+                path = CONFIG_DEFAULT;
+        return options_flag(o, "check") ? check(path, reterr) : serve(path, reterr);
+}
+
+int main(int argc, char **argv) {
+        _cleanup_options_ struct options o = OPTIONS_NULL;
+        _cleanup_error_ struct error e = ERROR_NULL;
+        int r;
+
+        log_open("qt-kms-proxy");
+        r = options_parse(&o, specs, argc, argv, &e);
+        if (r >= 0)
+                r = run(&o, &e);
+        if (r >= 0)
+                return EXIT_OK;
+        (void)fprintf(stderr, "qt-kms-proxy: %s\n", e.message ? e.message : error_meaning(e.kind));
+        return error_exit_status(e.kind);
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Pipe mode: from the ClientHello to the end of the relay. The proxy reads the server name, looks it up
+ * itself, connects, and from then on only moves bytes: TLS ends in the enclave.
+ */
+
+#include "kms-proxy/client_hello.h"
+#include "kms-proxy/proxy.h"
+#include "kms-proxy/resolve.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+
+struct pipe_connection {
+        struct connection base;
+        char name[HOST_NAME_MAX_SIZE], address[80];
+        struct resolution *resolution; /* being worked on, or holding the addresses still to be tried */
+        bool resolving;
+        size_t next_address;
+        int upstream;
+        struct watch *upstream_watch;
+        struct flow out, in; /* from the enclave, to the enclave */
+};
+
+static void serve_enclave(void *userdata, uint32_t events);
+static void serve_upstream(void *userdata, uint32_t events);
+static void try_next_address(struct pipe_connection *c);
+
+static struct pipe_connection *as_pipe(const struct connection *base) {
+        return (struct pipe_connection *)(void *)base;
+}
+
+static void pipe_free(struct connection *base) {
+        struct pipe_connection *c = as_pipe(base);
+
+        c->upstream_watch = watch_remove(c->upstream_watch);
+        (void)close_fd(c->upstream);
+        flow_done(&c->out);
+        flow_done(&c->in);
+        if (c->resolving)
+                c->resolution->userdata = NULL; /* frees itself when the worker is done */
+        else
+                free(c->resolution);
+        free(c);
+}
+
+static void pipe_describe(const struct connection *base, struct audit_record *record) {
+        const struct pipe_connection *c = as_pipe(base);
+
+        record->name = c->name[0] ? c->name : NULL;
+        record->address = c->address[0] ? c->address : NULL;
+        record->bytes_out = c->out.bytes;
+        record->bytes_in = c->in.bytes;
+}
+
+static const struct connection_ops pipe_ops = { pipe_free, pipe_describe };
+
+/* What each side is watched for follows from what the two directions wait for. */
+static int watch_both(struct pipe_connection *c, int out, int in) {
+        uint32_t enclave = 0, upstream = 0;
+        int r;
+
+        enclave |= out == FLOW_WAIT_INPUT ? EPOLLIN : 0;
+        upstream |= out == FLOW_WAIT_OUTPUT ? EPOLLOUT : 0;
+        upstream |= in == FLOW_WAIT_INPUT ? EPOLLIN : 0;
+        enclave |= in == FLOW_WAIT_OUTPUT ? EPOLLOUT : 0;
+        r = watch_set(c->base.watch, enclave);
+        return r < 0 ? r : watch_set(c->upstream_watch, upstream);
+}
+
+static const char *broken_reason(int r) {
+        return r == -ECONNRESET || r == -EPIPE ? "reset" : "error";
+}
+
+static void relay(struct pipe_connection *c) {
+        uint64_t before = c->out.bytes + c->in.bytes, limit = c->base.config->bytes_per_connection;
+        int out = flow_pump(&c->out, &c->base.proxy->pipes), in = 0;
+
+        if (out >= 0)
+                in = flow_pump(&c->in, &c->base.proxy->pipes);
+        if (out < 0 || in < 0) {
+                connection_end(&c->base, CONNECTION_ALLOWED, broken_reason(out < 0 ? out : in));
+                return;
+        }
+        if (c->out.bytes + c->in.bytes != before)
+                c->base.active_usec = now_monotonic_usec();
+        if (out == FLOW_ENDED && in == FLOW_ENDED)
+                connection_end(&c->base, CONNECTION_ALLOWED, "closed");
+        else if (limit && c->out.bytes + c->in.bytes > limit)
+                connection_end(&c->base, CONNECTION_REFUSED, "bytes-limit");
+        else if (watch_both(c, out, in) < 0)
+                connection_end(&c->base, CONNECTION_FAILED, "out-of-memory");
+}
+
+static void begin_relay(struct pipe_connection *c) {
+        const int one = 1;
+
+        address_format((struct sockaddr *)&c->resolution->addresses[c->next_address - 1], c->address,
+                       sizeof(c->address));
+        free(c->resolution);
+        c->resolution = NULL;
+        (void)setsockopt(c->upstream, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+        (void)setsockopt(c->upstream, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+        c->base.established = true;
+        c->base.active_usec = now_monotonic_usec();
+        c->out.from = c->in.to = c->base.fd;
+        c->out.to = c->in.from = c->upstream;
+        relay(c);
+}
+
+static void serve_upstream(void *userdata, uint32_t events) {
+        struct pipe_connection *c = userdata;
+        socklen_t size = sizeof(int);
+        int error = 0;
+
+        if (c->base.established) {
+                relay(c);
+                return;
+        }
+        if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
+                return;
+        if (getsockopt(c->upstream, SOL_SOCKET, SO_ERROR, &error, &size) < 0 || error)
+                try_next_address(c);
+        else
+                begin_relay(c);
+}
+
+static int connect_to(struct pipe_connection *c, const struct sockaddr *address) {
+        socklen_t size =
+                address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+
+        c->upstream = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (c->upstream < 0 || (connect(c->upstream, address, size) < 0 && errno != EINPROGRESS))
+                return -errno;
+        return loop_watch(c->base.proxy->loop, c->upstream, EPOLLOUT, serve_upstream, c, &c->upstream_watch);
+}
+
+static void try_next_address(struct pipe_connection *c) {
+        while (c->next_address < c->resolution->n_addresses) {
+                c->upstream_watch = watch_remove(c->upstream_watch);
+                c->upstream = close_fd(c->upstream);
+                if (connect_to(c, (struct sockaddr *)&c->resolution->addresses[c->next_address++]) >= 0)
+                        return;
+        }
+        connection_end(&c->base, CONNECTION_FAILED, "connect-failed");
+}
+
+static void resolved(struct resolution *q) {
+        struct pipe_connection *c = q->userdata;
+
+        if (!c) {
+                free(q);
+                return;
+        }
+        c->resolving = false;
+        if (q->result != 0)
+                connection_end(&c->base, CONNECTION_FAILED, "no-such-name");
+        else if (q->n_addresses == 0 && q->n_refused)
+                connection_end(&c->base, CONNECTION_REFUSED, "private-address");
+        else
+                try_next_address(c);
+}
+
+static void resolve_name(struct pipe_connection *c, uint16_t port) {
+        struct resolution *q = calloc(1, sizeof(*q));
+
+        if (!q) {
+                connection_end(&c->base, CONNECTION_FAILED, "out-of-memory");
+                return;
+        }
+        memcpy(q->name, c->name, strlen(c->name) + 1);
+        q->port = port;
+        q->private_addresses = c->base.listener->private_addresses;
+        q->done = resolved;
+        q->userdata = c;
+        c->resolution = q;
+        c->resolving = true;
+        /* Until there is somebody to pass it to, the enclave's bytes stay where they are. */
+        (void)watch_set(c->base.watch, 0);
+        resolution_start(c->base.proxy->workers, q);
+}
+
+static void pass_gate(struct pipe_connection *c) {
+        const struct listener *l = c->base.listener;
+
+        for (size_t i = 0; i < l->n_rules; i++)
+                if (allow_rule_matches(&l->rules[i], c->name)) {
+                        resolve_name(c, l->rules[i].port);
+                        return;
+                }
+        connection_end(&c->base, CONNECTION_REFUSED, "not-allowed");
+}
+
+static void read_hello(struct pipe_connection *c) {
+        enum client_hello_verdict verdict;
+        ssize_t n;
+
+        c->out.held.max = CLIENT_HELLO_MAX;
+        if (bytes_reserve(&c->out.held, 1024) < 0) {
+                connection_end(&c->base, CONNECTION_REFUSED, "client-hello-too-large");
+                return;
+        }
+        n = recv(c->base.fd, c->out.held.data + c->out.held.size, 1024, 0);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return;
+        if (n <= 0) {
+                connection_end(&c->base, CONNECTION_REFUSED, "ended-before-client-hello");
+                return;
+        }
+        c->out.held.size += (size_t)n;
+        c->out.bytes += (uint64_t)n;
+        verdict = client_hello_parse(c->out.held.data, c->out.held.size, c->name);
+        if (verdict == CLIENT_HELLO_OK)
+                pass_gate(c);
+        else if (verdict != CLIENT_HELLO_INCOMPLETE)
+                connection_end(&c->base, CONNECTION_REFUSED, client_hello_reason(verdict));
+}
+
+static void serve_enclave(void *userdata, uint32_t events _unused_) {
+        struct pipe_connection *c = userdata;
+
+        if (c->base.established)
+                relay(c);
+        else
+                read_hello(c);
+}
+
+int pipe_connection_start(struct proxy *proxy, const struct listener *listener, int fd,
+                          const struct peer *peer) {
+        struct pipe_connection *c = calloc(1, sizeof(*c));
+        int r;
+
+        if (!c) {
+                (void)close_fd(fd);
+                return -ENOMEM;
+        }
+        c->upstream = -1;
+        c->out = c->in = FLOW_NULL;
+        connection_begin(&c->base, proxy, listener, fd, peer, &pipe_ops);
+        r = loop_watch(proxy->loop, fd, EPOLLIN, serve_enclave, c, &c->base.watch);
+        if (r < 0) {
+                connection_end(&c->base, CONNECTION_FAILED, "out-of-memory");
+                return r;
+        }
+        if (listener->without_tls) {
+                memcpy(c->name, listener->rules[0].pattern, strlen(listener->rules[0].pattern) + 1);
+                resolve_name(c, listener->rules[0].port);
+        }
+        return 0;
+}

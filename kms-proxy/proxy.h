@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The proxy as a whole, and what every connection of an enclave has, whatever it is used for. Everything here
+ * runs in the loop's thread.
+ */
+
+#include "kms-proxy/audit.h"
+#include "kms-proxy/config.h"
+#include "kms-proxy/limits.h"
+#include "kms-proxy/loop.h"
+#include "kms-proxy/metrics.h"
+#include "kms-proxy/relay.h"
+#include "kms-proxy/transport.h"
+#include "kms-proxy/workers.h"
+
+struct api_service;
+
+struct proxy {
+        const char *config_path;
+        struct config *config;
+        struct loop *loop;
+        struct workers *workers;
+        struct transport *transports[2];
+        size_t n_transports;
+        struct audit *audit;
+        struct limits limits;
+        struct metrics metrics;
+        struct pipe_pool pipes;
+        struct connection *connections;
+        struct api_service *services; /* of the api and creds listeners, by name */
+        uint64_t last_id, ticks;
+        int signal_fd, timer_fd;
+        struct watch *signal_watch, *timer_watch;
+};
+
+int proxy_new(const char *config_path, struct proxy **ret, struct error *reterr);
+void proxy_free(struct proxy *proxy);
+DEFINE_CLEANUP(struct proxy *, proxy_free)
+int proxy_run(struct proxy *proxy, struct error *reterr);
+
+struct connection;
+
+struct connection_ops {
+        /* Free what the mode added; the base is freed after it. The audit record was written. */
+        void (*free)(struct connection *connection);
+        /* Add to the audit record what only the mode knows. */
+        void (*describe)(const struct connection *connection, struct audit_record *record);
+};
+
+/* Embedded first in pipe_connection and call_connection. */
+struct connection {
+        const struct connection_ops *ops;
+        struct proxy *proxy;
+        struct connection *next, **link;
+        struct config *config; /* a reference */
+        const struct listener *listener;
+        struct enclave_usage *usage;
+        struct peer peer;
+        uint64_t id, opened_usec, active_usec;
+        bool established; /* past its handshake: no handshake timeout any more */
+        int fd;
+        struct watch *watch;
+};
+
+/* Make and start a connection of this mode; fd is taken, also on failure. */
+int pipe_connection_start(struct proxy *proxy, const struct listener *listener, int fd,
+                          const struct peer *peer);
+int call_connection_start(struct proxy *proxy, const struct listener *listener, int fd,
+                          const struct peer *peer);
+
+/* For the modes: common fields, membership, counters. connection_end() writes the audit record and frees. */
+void connection_begin(struct connection *connection, struct proxy *proxy, const struct listener *listener,
+                      int fd, const struct peer *peer, const struct connection_ops *ops);
+enum connection_end { CONNECTION_ALLOWED, CONNECTION_REFUSED, CONNECTION_FAILED, CONNECTION_TIMEOUT };
+void connection_end(struct connection *connection, enum connection_end how, const char *reason);

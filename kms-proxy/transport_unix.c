@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "base/log.h"
+#include "kms-proxy/transport.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#define ACCEPT_BATCH 32
+
+/* One listening socket in one enclave's directory. */
+struct endpoint {
+        struct unix_transport *owner;
+        struct endpoint *next;
+        struct peer peer;
+        uint32_t port;
+        int fd;
+        struct watch *watch;
+        ino_t directory, socket; /* what it was bound as: an enclave of the same name may come again */
+        bool wanted;
+};
+
+struct unix_transport {
+        struct transport base;
+        char *directory, *socket_name;
+        int inotify_fd;
+        struct watch *watch;
+        bool watching;
+        struct endpoint *endpoints;
+        uint32_t *ports;
+        size_t n_ports;
+        char failed[PEER_NAME_MAX]; /* the directory that was complained about last */
+};
+
+static void reconcile(struct unix_transport *t);
+
+static struct endpoint *endpoint_free(struct endpoint *e) {
+        e->watch = watch_remove(e->watch);
+        (void)close_fd(e->fd);
+        free(e);
+        return NULL;
+}
+
+static void accept_batch(void *userdata, uint32_t events _unused_) {
+        struct endpoint *e = userdata;
+
+        for (int i = 0; i < ACCEPT_BATCH; i++) {
+                int fd = accept4(e->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+                if (fd < 0)
+                        return;
+                e->owner->base.accept(e->owner->base.userdata, e->port, fd, &e->peer);
+        }
+}
+
+/* The socket file must be the one we bound: the guest's side dials by name. */
+static bool endpoint_current(const struct endpoint *e, int dir_fd, const char *name,
+                             const struct stat *directory) {
+        struct stat st;
+
+        return e->directory == directory->st_ino && fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+               S_ISSOCK(st.st_mode) && st.st_ino == e->socket;
+}
+
+static int bind_below(int dir_fd, const char *name, int fd) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+        /* Whatever the length of the directory's path. */
+        if (snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dir_fd, name) >=
+            (int)sizeof(address.sun_path))
+                return -ENAMETOOLONG;
+        if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
+                return -errno;
+        return bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+}
+
+static int endpoint_open(struct unix_transport *t, int dir_fd, const char *enclave, const char *name,
+                         uint32_t port, const struct stat *directory) {
+        struct endpoint *e = calloc(1, sizeof(*e));
+        struct stat st;
+        int r;
+
+        if (!e)
+                return -ENOMEM;
+        *e = (struct endpoint){ .owner = t, .port = port, .directory = directory->st_ino, .wanted = true };
+        (void)snprintf(e->peer.enclave, sizeof(e->peer.enclave), "%.127s", enclave);
+        e->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        r = e->fd < 0 ? -errno : bind_below(dir_fd, name, e->fd);
+        /* The enclave's monitor runs as another user; the directory is what keeps everybody else out. */
+        if (r >= 0 && (fchmodat(dir_fd, name, 0666, 0) < 0 ||
+                       fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || listen(e->fd, SOMAXCONN) < 0))
+                r = -errno;
+        if (r >= 0)
+                r = loop_watch(t->base.loop, e->fd, EPOLLIN, accept_batch, e, &e->watch);
+        if (r < 0) {
+                (void)endpoint_free(e);
+                return r;
+        }
+        e->socket = st.st_ino;
+        e->next = t->endpoints;
+        t->endpoints = e;
+        return 0;
+}
+
+static struct endpoint *find_endpoint(struct unix_transport *t, const char *enclave, uint32_t port) {
+        for (struct endpoint *e = t->endpoints; e; e = e->next)
+                if (e->port == port && strcmp(e->peer.enclave, enclave) == 0)
+                        return e;
+        return NULL;
+}
+
+static int serve_enclave(struct unix_transport *t, int parent_fd, const char *enclave) {
+        _cleanup_close_ int dir_fd =
+                openat(parent_fd, enclave, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        struct stat st;
+        int r = 0;
+
+        if (dir_fd < 0 || fstat(dir_fd, &st) < 0)
+                return -errno;
+        for (size_t i = 0; i < t->n_ports && r >= 0; i++) {
+                struct endpoint *e = find_endpoint(t, enclave, t->ports[i]);
+                char name[128];
+
+                (void)snprintf(name, sizeof(name), "%.100s_%u", t->socket_name, t->ports[i]);
+                if (e && endpoint_current(e, dir_fd, name, &st))
+                        e->wanted = true;
+                else
+                        r = endpoint_open(t, dir_fd, enclave, name, t->ports[i], &st);
+        }
+        return r;
+}
+
+static void complain(struct unix_transport *t, const char *enclave, int r) {
+        if (r >= 0 || r == -ENOTDIR || r == -ENOENT || r == -ELOOP || strcmp(t->failed, enclave) == 0)
+                return;
+        (void)snprintf(t->failed, sizeof(t->failed), "%.127s", enclave);
+        log_record(LOG_WARNING, enclave, "cannot listen for this enclave in %s/%s: %s", t->directory, enclave,
+                   strerror(-r));
+}
+
+static void drop_unwanted(struct unix_transport *t) {
+        struct endpoint **link = &t->endpoints;
+
+        while (*link) {
+                struct endpoint *e = *link;
+
+                if (e->wanted) {
+                        link = &e->next;
+                        continue;
+                }
+                *link = e->next;
+                (void)endpoint_free(e);
+        }
+}
+
+static void watch_directory(struct unix_transport *t) {
+        if (!t->watching)
+                t->watching =
+                        inotify_add_watch(t->inotify_fd, t->directory,
+                                          IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_ATTRIB |
+                                                  IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR) >= 0;
+}
+
+static void reconcile(struct unix_transport *t) {
+        _cleanup_(closedirp)
+        DIR *directory = NULL;
+        const struct dirent *entry;
+
+        for (struct endpoint *e = t->endpoints; e; e = e->next)
+                e->wanted = false;
+        watch_directory(t);
+        directory = opendir(t->directory);
+        while (directory && (entry = readdir(directory)))
+                if (entry->d_name[0] != '.' && strlen(entry->d_name) < PEER_NAME_MAX)
+                        complain(t, entry->d_name, serve_enclave(t, dirfd(directory), entry->d_name));
+        drop_unwanted(t);
+}
+
+static void directory_changed(void *userdata, uint32_t events _unused_) {
+        struct unix_transport *t = userdata;
+        char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+        ssize_t n;
+
+        while ((n = read(t->inotify_fd, buffer, sizeof(buffer))) > 0)
+                for (const char *p = buffer; p < buffer + n;) {
+                        const struct inotify_event *event = (const void *)p;
+
+                        if (event->mask & (IN_IGNORED | IN_MOVE_SELF))
+                                t->watching = false;
+                        p += sizeof(*event) + event->len;
+                }
+        reconcile(t);
+}
+
+static void unix_reconcile(struct transport *base, const uint32_t *ports, size_t n_ports) {
+        struct unix_transport *t = (struct unix_transport *)(void *)base;
+        uint32_t *copy = reallocarray(NULL, n_ports + 1, sizeof(*copy));
+
+        if (copy) {
+                memcpy(copy, ports, n_ports * sizeof(*copy));
+                free(t->ports);
+                t->ports = copy;
+                t->n_ports = n_ports;
+        }
+        reconcile(t);
+}
+
+static void unix_free(struct transport *base) {
+        struct unix_transport *t = (struct unix_transport *)(void *)base;
+
+        while (t->endpoints) {
+                struct endpoint *e = t->endpoints;
+
+                t->endpoints = e->next;
+                (void)endpoint_free(e);
+        }
+        t->watch = watch_remove(t->watch);
+        (void)close_fd(t->inotify_fd);
+        free(t->directory);
+        free(t->socket_name);
+        free(t->ports);
+        free(t);
+}
+
+int transport_unix_new(struct loop *loop, const char *directory, const char *socket_name,
+                       transport_accept accept, void *userdata, struct transport **ret,
+                       struct error *reterr) {
+        static const struct transport_ops ops = { "unix", unix_reconcile, unix_free };
+        struct unix_transport *t = calloc(1, sizeof(*t));
+        int r = -ENOMEM;
+
+        if (!t)
+                return error_set(reterr, ERROR_INTERNAL, "out of memory");
+        t->base = (struct transport){ &ops, loop, accept, userdata };
+        t->directory = strdup(directory);
+        t->socket_name = strdup(socket_name);
+        t->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+        if (t->directory && t->socket_name)
+                r = t->inotify_fd < 0
+                            ? -errno
+                            : loop_watch(loop, t->inotify_fd, EPOLLIN, directory_changed, t, &t->watch);
+        if (r < 0) {
+                unix_free(&t->base);
+                return error_set_errno(reterr, ERROR_INTERNAL, r, "cannot watch %s", directory);
+        }
+        *ret = &t->base;
+        return 0;
+}

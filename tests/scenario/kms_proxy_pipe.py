@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""qt-kms-proxy in pipe mode: real TLS through it, half-close, the gate, limits, reload, audit, counters."""
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+BUILD = pathlib.Path(os.environ["QT_BUILD_ROOT"])
+PROXY = BUILD / "kms-proxy/qt-kms-proxy"
+n_points = 0
+
+
+def point(what, good, *diagnostics):
+    global n_points
+    n_points += 1
+    print(f"{'ok' if good else 'not ok'} {n_points} - {what}", flush=True)
+    for line in diagnostics if not good else ():
+        print("#", line)
+
+
+def until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    return condition()
+
+
+def make_certificate(directory):
+    """A certificate for localhost, the one name that every machine resolves."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-keyout", directory / "key.pem", "-out", directory / "cert.pem", "-days", "2", "-subj", "/CN=kms",
+                    "-addext", "subjectAltName=DNS:localhost"],
+                   check=True, capture_output=True)
+
+
+class Upstream:
+    """TLS server on loopback: answers each connection with the SHA-256 of all it got, after the client's end."""
+
+    def __init__(self, directory):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection):
+        with contextlib.suppress(OSError, ssl.SSLError):
+            with self.context.wrap_socket(connection, server_side=True) as tls:
+                digest = hashlib.sha256()
+                size = int.from_bytes(tls.recv(8), "big")
+                while size:
+                    data = tls.recv(min(size, 65536))
+                    if not data:
+                        return
+                    digest.update(data)
+                    size -= len(data)
+                tls.sendall(digest.digest())
+
+
+class Echo:
+    """Plain TCP on loopback: echoes, and after the client's end says "bye"."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    @staticmethod
+    def serve(connection):
+        with connection, contextlib.suppress(OSError):
+            while data := connection.recv(65536):
+                connection.sendall(data)
+            connection.sendall(b"bye")
+
+
+class Proxy:
+    def __init__(self, root, config):
+        self.root, self.config = root, root / "proxy.conf"
+        self.config.write_text(config)
+        self.log = open(root / "log", "w+")
+        self.process = subprocess.Popen([PROXY, "--config", self.config], stderr=self.log)
+
+    def path(self, enclave, port):
+        return self.root / "e" / enclave / f"vsock.sock_{port}"
+
+    def connect(self, enclave, port):
+        path = self.path(enclave, port)
+        until(path.exists)
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(60)
+        s.connect(str(path))
+        return s
+
+    def records(self):
+        with contextlib.suppress(FileNotFoundError):
+            return [json.loads(line) for line in (self.root / "audit").read_text().splitlines()]
+        return []
+
+    def reasons(self):
+        return [r["reason"] for r in self.records()]
+
+    def reload(self, config):
+        before = len((self.root / "log").read_text())
+        self.config.write_text(config)
+        self.process.send_signal(signal.SIGHUP)
+        return until(lambda: [line for line in (self.root / "log").read_text()[before:].splitlines()
+                              if "reloaded" in line or "stays as it was" in line])
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+def tls_over(s, root, name):
+    context = ssl.create_default_context(cafile=root / "cert.pem")
+    return context.wrap_socket(s, server_hostname=name)
+
+
+def refused(s):
+    """The proxy ended the connection."""
+    try:
+        return s.recv(1) == b""
+    except (ConnectionResetError, BrokenPipeError):
+        return True
+
+
+def hello_for(name):
+    """What a TLS client says first, without a server."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    if name is None:
+        context.check_hostname = False
+    client = context.wrap_bio(incoming, outgoing, server_hostname=name)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+def check_tls(proxy, root):
+    with tls_over(proxy.connect("one", 8000), root, "localhost") as tls:
+        payload = os.urandom(3 << 20)
+        tls.sendall(len(payload).to_bytes(8, "big") + payload)
+        point("3 MiB through TLS that ends at the server, name checked end to end",
+              tls.recv(64) == hashlib.sha256(payload).digest())
+    s = proxy.connect("one", 8000)
+    hello = hello_for("localhost")
+    for byte in hello:
+        s.send(bytes([byte]))
+    point("a ClientHello that arrives byte by byte is understood", s.recv(5)[:1] == b"\x16")
+    s.close()
+    until(lambda: len(proxy.records()) == 2)
+
+
+def check_gate(proxy):
+    rows = [("a name that no rule allows", hello_for("other.localhost"), "not-allowed"),
+            ("no server name", hello_for(None), "no-server-name"),
+            ("not TLS", b"GET / HTTP/1.1\r\n\r\n", "not-tls"),
+            ("a private address without the mark", hello_for("localhost"), "private-address")]
+    whole = hello_for("localhost")
+    split = whole[:3] + (30).to_bytes(2, "big") + whole[5:35] + whole[:3] + (len(whole) - 35).to_bytes(2, "big") + whole[35:]
+    rows.append(("a ClientHello over two records", split, "fragmented-client-hello"))
+    for what, data, reason in rows:
+        before = len(proxy.records())
+        s = proxy.connect("one", 8001 if reason == "private-address" else 8000)
+        s.sendall(data)
+        gone = refused(s)
+        s.close()
+        until(lambda: len(proxy.records()) > before)
+        point(f"refused and recorded: {what}", gone and proxy.reasons()[before:] == [reason], proxy.records()[before:])
+
+
+def check_plain(proxy):
+    with proxy.connect("two", 8002) as s:
+        s.sendall(b"hello")
+        echoed = s.recv(5)
+        s.shutdown(socket.SHUT_WR)
+        rest = b"".join(iter(lambda: s.recv(64), b""))
+        point("half-close is kept: after our end the other side still speaks", (echoed, rest) == (b"hello", b"bye"),
+              (echoed, rest))
+    with proxy.connect("two", 8002) as s:
+        payload = os.urandom(8 << 20)
+        sender = threading.Thread(target=lambda: (s.sendall(payload), s.shutdown(socket.SHUT_WR)))
+        sender.start()
+        got = b"".join(iter(lambda: s.recv(65536), b""))
+        sender.join()
+        point("8 MiB both ways at once are the same bytes", got == payload + b"bye", len(got))
+
+
+def check_enclaves(proxy, root):
+    (root / "e/three").mkdir()
+    with proxy.connect("three", 8002) as s:
+        s.sendall(b"x")
+        point("an enclave that comes later is served", s.recv(1) == b"x")
+    until(lambda: any(r["enclave"] == "three" for r in proxy.records()))
+    point("and recorded under its own name", any(r["enclave"] == "three" for r in proxy.records()))
+    shutil.rmtree(root / "e/three")
+    (root / "e/three").mkdir()
+    with proxy.connect("three", 8002) as s:
+        s.sendall(b"y")
+        point("and again after it ended and came back", s.recv(1) == b"y")
+
+
+def check_limits(proxy):
+    open_ones = [proxy.connect("two", 8002) for _ in range(8)]
+    for s in open_ones:
+        s.sendall(b"x")
+    served = all(s.recv(1) == b"x" for s in open_ones)
+    ninth = proxy.connect("two", 8002)
+    point("the ninth connection of one enclave is refused", served and refused(ninth))
+    with proxy.connect("one", 8002) as s:
+        s.sendall(b"z")
+        point("another enclave is not touched by that", s.recv(1) == b"z")
+    for s in [*open_ones, ninth]:
+        s.close()
+    point("recorded as a limit", "connections-per-enclave-limit" in proxy.reasons())
+    silent = proxy.connect("one", 8000)
+    gone = refused(silent)
+    until(lambda: "handshake-timeout" in proxy.reasons())
+    point("a client that says nothing is let go", gone and "handshake-timeout" in proxy.reasons())
+
+
+def check_reload(proxy, config):
+    with proxy.connect("two", 8002) as s:
+        s.sendall(b"a")
+        s.recv(1)
+        bad = proxy.reload(config.replace("port = 8002", "port = none"))
+        point("an invalid configuration changes nothing and says the line",
+              bad and "stays as it was" in bad[0] and "proxy.conf:" in bad[0], bad)
+        good = proxy.reload(config.replace("port = 8002", "port = 8003"))
+        point("a valid one is taken", good and "reloaded" in good[0], good)
+        s.sendall(b"b")
+        point("a connection from before goes on", s.recv(1) == b"b")
+    with proxy.connect("two", 8003) as s:
+        s.sendall(b"c")
+        point("the new port answers", s.recv(1) == b"c")
+    try:
+        proxy.connect("two", 8002).close()
+        point("the old port does not", False)
+    except OSError:
+        point("the old port does not", True)
+
+
+def check_audit(proxy, root):
+    verify = [PROXY, "audit", "verify", root / "audit"]
+    out = subprocess.run(verify, capture_output=True, text=True)
+    point("audit verify finds the chain unbroken", out.returncode == 0 and "unbroken" in out.stdout, out.stderr)
+    lines = (root / "audit").read_text().splitlines(keepends=True)
+    (root / "audit").write_text("".join(lines[:2] + lines[3:]))
+    out = subprocess.run(verify, capture_output=True, text=True)
+    point("and says where a record was taken out", out.returncode == 1 and ":3:" in out.stderr, out.stderr)
+    metrics = dict(line.split(" ") for line in (root / "metrics").read_text().splitlines() if not line.startswith("#"))
+    point("the counters counted", int(metrics["qt_kms_proxy_connections_total"]) > 10 and
+          int(metrics["qt_kms_proxy_refused_total"]) > 4 and int(metrics["qt_kms_proxy_connections"]) == 0, metrics)
+
+
+def main():
+    root = pathlib.Path(tempfile.mkdtemp(prefix="qt-kp."))
+    proxy = None
+    try:
+        make_certificate(root)
+        upstream, echo = Upstream(root), Echo()
+        (root / "e/one").mkdir(parents=True)
+        (root / "e/two").mkdir()
+        config = f"""[proxy]
+enclaves = {root}/e
+audit-file = {root}/audit
+metrics-file = {root}/metrics
+connections-per-enclave = 8
+connects-per-second = 1000
+handshake-timeout = 2s
+[pipe kms]
+port = 8000
+allow = localhost:{upstream.port}
+private-addresses = yes
+[pipe public]
+port = 8001
+allow = localhost:{upstream.port}
+[pipe echo]
+port = 8002
+tls = no
+allow = localhost:{echo.port}
+private-addresses = yes
+"""
+        proxy = Proxy(root, config)
+        check_tls(proxy, root)
+        check_gate(proxy)
+        check_plain(proxy)
+        check_enclaves(proxy, root)
+        check_limits(proxy)
+        check_reload(proxy, config)
+        point("SIGTERM ends it well", proxy.end() == 0)
+        check_audit(proxy, root)
+        print(f"1..{n_points}")
+    finally:
+        if proxy and proxy.process.poll() is None:
+            proxy.process.kill()
+            proxy.process.wait()
+        if proxy and os.environ.get("QT_SHOW_LOG"):
+            sys.stderr.write((root / "log").read_text())
+        shutil.rmtree(root, ignore_errors=True)
+
+
+main()

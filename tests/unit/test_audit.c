@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "kms-proxy/audit.h"
+#include "kms-proxy/limits.h"
+#include "tests/unit/unit.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char path[] = "/tmp/qt-test-audit.XXXXXX";
+
+static int make_file(void **state _unused_) {
+        int fd = mkstemp(path);
+
+        log_set_max_level(LOG_ERR);
+        (void)close_fd(fd);
+        return fd < 0 ? -1 : unlink(path);
+}
+
+static int remove_file(void **state _unused_) {
+        return unlink(path);
+}
+
+static void add_records(unsigned n) {
+        _cleanup_(audit_closep)
+        struct audit *audit = NULL;
+
+        assert_int_equal(audit_open(path, &audit, NULL), 0);
+        for (unsigned i = 0; i < n; i++) {
+                const struct audit_record record = { .connection = i + 1,
+                                                     .enclave = "worker",
+                                                     .mode = "pipe",
+                                                     .listener = "kms",
+                                                     .verdict = "refused",
+                                                     .reason = "not-allowed",
+                                                     .name = "a\xff.example" };
+
+                audit_write(audit, &record);
+        }
+}
+
+static void replace(const char *text, size_t size) {
+        assert_int_equal(replace_file(AT_FDCWD, path, text, size, 0600), 0);
+}
+
+/* Every byte of every line is under the chain, but for the last line, which only the head covers. */
+static void chain(void **state _unused_) {
+        _cleanup_free_ char *text = NULL;
+        _cleanup_error_ struct error e = ERROR_NULL;
+        char head[65], other[65];
+        uint64_t lines = 0;
+        char *last;
+        size_t size;
+
+        add_records(2);
+        add_records(3); /* a second run of the proxy goes on where the first ended */
+        assert_int_equal(audit_verify(path, NULL, &lines, head, &e), 0);
+        assert_int_equal(lines, 5);
+        assert_int_equal(audit_verify(path, head, &lines, other, &e), 0);
+
+        assert_int_equal(read_text_file(AT_FDCWD, path, 1 << 20, &text, &size), 0);
+        last = memrchr(text, '\n', size - 1);
+        for (size_t i = 0; i < (size_t)(last - text); i++) {
+                text[i] ^= 1;
+                replace(text, size);
+                assert_int_equal(audit_verify(path, NULL, &lines, other, &e), ERROR_DESCRIBED);
+                assert_int_equal(e.kind, ERROR_VERIFY_FAILED);
+                text[i] ^= 1;
+        }
+        replace(text, (size_t)(last - text) + 1);
+        assert_int_equal(audit_verify(path, NULL, &lines, other, &e), 0);
+        assert_int_equal(lines, 4);
+        assert_int_equal(audit_verify(path, head, &lines, other, &e), ERROR_DESCRIBED);
+        replace(strchr(text, '\n') + 1, size - (size_t)(strchr(text, '\n') + 1 - text));
+        assert_int_equal(audit_verify(path, NULL, &lines, other, &e), ERROR_DESCRIBED);
+        replace(text, size);
+}
+
+static void buckets(void **state _unused_) {
+        struct bucket b = { 0 };
+        unsigned n = 0;
+
+        while (bucket_take(&b, 10, 1000000))
+                n++;
+        assert_int_equal(n, 20);
+        assert_true(bucket_take(&b, 10, 1100001));
+        assert_false(bucket_take(&b, 10, 1100002));
+        for (n = 0; bucket_take(&b, 10, 100000000); n++)
+                continue;
+        assert_int_equal(n, 20);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(chain, make_file, remove_file),
+                cmocka_unit_test(buckets),
+        };
+
+        return unit_run("audit", tests);
+}
