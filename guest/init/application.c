@@ -88,16 +88,23 @@ static const char *variable(char *const *environment, const char *name) {
         return NULL;
 }
 
-/* Returns only on failure, with the errno that says most: a file that is there and may not be executed beats
- * one that is not there. */
+/* Returns the errno, on failure. ENOENT has two reasons that its reader must not have to guess between: the
+ * program is there but not what it names as its interpreter or loader is told as ELIBACC. */
+static int execute_file(const char *path, char *const *arguments, char *const *environment) {
+        (void)execve(path, arguments, environment);
+        if (errno == ENOENT && access(path, F_OK) == 0)
+                return ELIBACC;
+        return errno;
+}
+
+/* The same with a search in PATH; a file that is there and cannot be executed says more than one that is not
+ * there. */
 static int execute(char *const *arguments, char *const *environment) {
         const char *program = arguments[0], *directory = variable(environment, "PATH");
         int error = ENOENT;
 
-        if (strchr(program, '/')) {
-                (void)execve(program, arguments, environment);
-                return errno;
-        }
+        if (strchr(program, '/'))
+                return execute_file(program, arguments, environment);
         while (directory) {
                 size_t length = strcspn(directory, ":");
                 char candidate[PATH_MAX];
@@ -105,11 +112,12 @@ static int execute(char *const *arguments, char *const *environment) {
                 /* An empty element is the working directory, as everywhere. */
                 if (snprintf(candidate, sizeof(candidate), "%.*s%s%s", (int)length, directory,
                              length ? "/" : "./", program) < (int)sizeof(candidate)) {
-                        (void)execve(candidate, arguments, environment);
-                        if (errno != ENOENT && errno != ENOTDIR)
-                                error = errno;
-                        if (error != ENOENT && error != EACCES)
-                                return error;
+                        int r = execute_file(candidate, arguments, environment);
+
+                        if (r != ENOENT && r != ENOTDIR && r != EACCES)
+                                return r;
+                        if (r == EACCES)
+                                error = r;
                 }
                 directory = directory[length] ? directory + length + 1 : NULL;
         }
@@ -158,7 +166,7 @@ static int describe_exec_failure(const char *program, const char *path, int erro
         if (error == ENOENT && !strchr(program, '/'))
                 return error_set(reterr, ERROR_BOOT_FAILED, "program \"%s\": not found in PATH=%s", program,
                                  path);
-        if (error == ENOENT && access(program, F_OK) == 0)
+        if (error == ELIBACC)
                 return error_set(
                         reterr, ERROR_BOOT_FAILED,
                         "program \"%s\": is there, but the interpreter or loader that it names is not in the "

@@ -125,6 +125,16 @@ static void link_standard_names(void) {
                         console_say("%s: cannot make the link: %s", links[i].name, strerror(errno));
 }
 
+/* The security module is there for the application, which is the only one here and need not be root. */
+static void open_security_module(void) {
+        static const char *const devices[] = { "/dev/nsm", "/dev/qtsm" };
+
+        for (size_t i = 0; i < ELEMENTSOF(devices); i++)
+                if (chmod(devices[i], 0666) < 0 && errno != ENOENT)
+                        console_say("%s: stays closed to other users than root: %s", devices[i],
+                                    strerror(errno));
+}
+
 int mounts_for_application(struct error *reterr) {
         int r;
 
@@ -132,6 +142,7 @@ int mounts_for_application(struct error *reterr) {
         if (r < 0)
                 return r;
         link_standard_names();
+        open_security_module();
         console_open();
         return 0;
 }

@@ -202,8 +202,8 @@ def application_that_cannot_start():
     for config, files, words in (
             (app_config("nowhere"), (), 'program "nowhere": not found in PATH=/usr/local/sbin:'),
             (app_config("/bin/nowhere"), (), 'program "/bin/nowhere": No such file'),
-            (app_config("script"), (("rootfs/bin/script", "#!/bin/absent\n", 0o755),), "not found in PATH"),
-            (app_config("/bin/script"), (("rootfs/bin/script", "#!/bin/absent\n", 0o755),), "interpreter or loader"),
+            (app_config("script"), (("rootfs/bin/script", "#!/bin/absent\n", 0o755),), "interpreter or loader"),
+            (app_config("./script", workdir="/srv"), (("rootfs/srv/script", "text", 0o755),), "neither a program"),
             (app_config("notes"), (("rootfs/bin/notes", "text"),), "may not execute it"),
             (app_config("probe", user="nobody"), (), 'user "nobody": not in the image'),
             (app_config("probe", workdir="/etc/passwd"), (), 'working directory "/etc/passwd": ')):
