@@ -201,10 +201,8 @@ static void receive_answer(struct async_call *c) {
                 end_call(c, r, &e);
                 return;
         }
-        if (!reply.continues) {
-                (void)sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
+        if (!reply.continues)
                 (void)sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
-        }
         c->on_reply(c, 0, &reply, NULL, c->userdata);
 }
 

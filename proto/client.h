@@ -64,8 +64,9 @@ int client_call(struct client *c, const char *method, json_t *parameters, struct
 struct async_call;
 
 /* Called for each answer, and once with r < 0 when there will be no more: ERROR_DESCRIBED and *e for an error
- * answer, -ECONNRESET when the peer went away, -ETIMEDOUT. After an answer without "continues", or after r <
- * 0, the call is over and may be freed, also from within the function. */
+ * answer, -ECONNRESET when the peer went away, -ETIMEDOUT. The call may be freed at any time, also from
+ * within the function; one that is kept after its last answer tells with -ECONNRESET when the peer is gone.
+ */
 typedef void (*async_reply)(struct async_call *call, int r, struct reply *reply, const struct error *e,
                             void *userdata);
 

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* An enclave's life as the daemon sees it, from the facts of its monitor to its end. */
+
+#include "daemon/enclave.h"
+
+#include "base/io.h"
+#include "base/log.h"
+#include "daemon/enclave_internal.h"
+#include "daemon/facts.h"
+#include "daemon/manager.h"
+#include "daemon/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define END_FILE_MAX (64 * 1024)
+#define EXIT_PATIENCE_USEC (10 * 1000000ull) /* between a monitor's last word and its exit */
+
+void plan_done(struct plan *p) {
+        free(p->name);
+        free(p->image_path);
+        *p = (struct plan){ .name = NULL };
+}
+
+uint64_t realtime_usec(void) {
+        struct timespec t;
+
+        (void)clock_gettime(CLOCK_REALTIME, &t);
+        return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+int enclave_new(struct enclave **ret, struct manager *m, struct plan *plan) {
+        struct enclave *e = calloc(1, sizeof(*e)), **p;
+
+        if (!e)
+                return -ENOMEM;
+        e->manager = m;
+        e->plan = *plan;
+        *plan = (struct plan){ .name = NULL };
+        e->created_usec = e->since_usec = realtime_usec();
+        for (p = &m->enclaves; *p; p = &(*p)->next)
+                ;
+        *p = *ret = e;
+        return 0;
+}
+
+/* A monitor may outlive its record by a moment; it must still be reaped when it ends. */
+void enclave_release_child(struct enclave *e) {
+        if (!e->child)
+                return;
+        (void)sd_event_source_set_userdata(e->child, NULL);
+        (void)sd_event_source_set_floating(e->child, true);
+        e->child = sd_event_source_unref(e->child);
+}
+
+struct enclave *enclave_free(struct enclave *e) {
+        struct enclave **p;
+
+        if (!e)
+                return NULL;
+        for (p = &e->manager->enclaves; *p; p = &(*p)->next)
+                if (*p == e) {
+                        *p = e->next;
+                        break;
+                }
+        pool_release(&e->manager->pool, &e->share);
+        (void)async_call_free(e->watch);
+        (void)async_call_free(e->stop);
+        enclave_release_child(e);
+        sd_event_source_disable_unref(e->deadline);
+        json_decref(e->facts);
+        json_decref(e->reason);
+        plan_done(&e->plan);
+        free(e);
+        return NULL;
+}
+
+static void log_step(const struct enclave *e) {
+        const char *reason = json_string_value(json_object_get(e->reason, "Text"));
+        const char *kind = json_string_value(json_object_get(e->reason, "Kind"));
+        char message[256], name[96], state[48], cid[32], uid[32], why[64];
+        const char *fields[] = { name, state, cid, uid, kind ? why : NULL, NULL };
+
+        (void)snprintf(message, sizeof(message), "%s: %s%s%s", e->plan.name, enclave_state_name(e->state),
+                       reason ? ": " : "", reason ? reason : "");
+        (void)snprintf(name, sizeof(name), "ENCLAVE=%s", e->plan.name);
+        (void)snprintf(state, sizeof(state), "ENCLAVE_STATE=%s", enclave_state_name(e->state));
+        (void)snprintf(cid, sizeof(cid), "ENCLAVE_CID=%u", e->plan.cid);
+        (void)snprintf(uid, sizeof(uid), "ENCLAVE_UID=%u", e->plan.uid);
+        (void)snprintf(why, sizeof(why), "ENCLAVE_REASON=%s", kind ? kind : "");
+        log_fields(LOG_INFO, message, fields);
+}
+
+void enclave_save(struct enclave *e) {
+        int r = store_save(e->manager->state_fd, e);
+
+        if (r < 0)
+                log_record(LOG_WARNING, e->plan.name, "cannot save its state, continuing without: %s",
+                           strerror(-r));
+}
+
+void enclave_set_state(struct enclave *e, enum enclave_state state) {
+        assert(enclave_step_is_legal(e->state, state));
+        e->state = state;
+        e->since_usec = realtime_usec();
+        log_step(e);
+        enclave_save(e);
+        manager_enclave_changed(e->manager, e);
+}
+
+/* Everything it held goes back; only the record stays. */
+void enclave_end(struct enclave *e, json_t *reason) {
+        const char *kind = json_string_value(json_object_get(reason, "Kind"));
+        bool good = kind && (strcmp(kind, "exited") == 0 || strcmp(kind, "stopped") == 0 ||
+                             strcmp(kind, "parent-shutdown") == 0);
+
+        e->watch = async_call_free(e->watch);
+        e->stop = async_call_free(e->stop);
+        e->deadline = sd_event_source_disable_unref(e->deadline);
+        remove_directory(e->manager->enclaves_fd, e->plan.name);
+        pool_release(&e->manager->pool, &e->share);
+        json_decref(e->reason);
+        e->reason = reason;
+        if (kind && strcmp(kind, "stopped") == 0 && e->stopping)
+                (void)json_object_set_new(e->reason, "Uid", json_integer(e->stop_uid));
+        e->monitor_pid = 0;
+        enclave_set_state(e, good ? ENCLAVE_STOPPED : ENCLAVE_FAILED);
+}
+
+static bool facts_ended(const struct enclave *e) {
+        return e->facts && enclave_state_is_end(facts_state(e->facts));
+}
+
+/* The last words in the directory. It belongs to the monitor: a link, a device or an endless file are not
+ * words. */
+static json_t *read_end_file(const struct enclave *e) {
+        _cleanup_close_ int directory = -1, fd = -1;
+        _cleanup_free_ char *text = NULL;
+        json_auto_t *raw = NULL;
+        struct stat st;
+        ssize_t n;
+
+        directory = openat(e->manager->enclaves_fd, e->plan.name,
+                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (directory < 0)
+                return NULL;
+        fd = openat(directory, "end", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+                return NULL;
+        text = malloc(END_FILE_MAX);
+        n = text ? read_up_to(fd, text, END_FILE_MAX) : 0;
+        if (n <= 0)
+                return NULL;
+        raw = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
+        return facts_accept(raw);
+}
+
+void enclave_gone(struct enclave *e) {
+        json_t *reason = NULL;
+
+        if (!enclave_is_alive(e))
+                return;
+        if (!facts_ended(e)) {
+                json_t *last = read_end_file(e);
+
+                if (last) {
+                        json_decref(e->facts);
+                        e->facts = last;
+                }
+        }
+        if (facts_ended(e))
+                reason = facts_reason(e->facts);
+        if (!reason)
+                reason = reason_new("monitor-lost",
+                                    "the monitor ended without a word; the kernel's log may tell why");
+        enclave_end(e, reason);
+}
+
+static int on_exit_patience(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
+        struct enclave *e = userdata;
+
+        log_record(LOG_WARNING, e->plan.name, "its monitor does not end, killing it");
+        /* Only a child of ours is certain to be the process we mean. */
+        if (e->child)
+                (void)kill(e->monitor_pid, SIGKILL);
+        enclave_gone(e);
+        return 0;
+}
+
+void enclave_take_facts(struct enclave *e, json_t *facts) {
+        enum enclave_state state = facts_state(facts);
+
+        json_decref(e->facts);
+        e->facts = facts;
+        if (state == ENCLAVE_STATE_INVALID)
+                return;
+        if (enclave_state_is_end(state)) {
+                /* It ends when its monitor is gone: until then it holds memory and its sockets. */
+                if (!e->deadline)
+                        (void)sd_event_add_time_relative(e->manager->event, &e->deadline, CLOCK_MONOTONIC,
+                                                         EXIT_PATIENCE_USEC, 0, on_exit_patience, e);
+                if (e->state != ENCLAVE_STOPPING)
+                        enclave_set_state(e, ENCLAVE_STOPPING);
+        } else if (state != e->state && enclave_step_is_legal(e->state, state))
+                enclave_set_state(e, state);
+        else {
+                enclave_save(e);
+                manager_enclave_changed(e->manager, e);
+        }
+}
+
+int enclave_on_child(sd_event_source *source, const siginfo_t *info, void *userdata) {
+        struct enclave *e = userdata;
+
+        if (!e) {
+                sd_event_source_disable_unref(source);
+                return 0;
+        }
+        if (info->si_code == CLD_EXITED && info->si_status == 0)
+                log_record(LOG_DEBUG, e->plan.name, "its monitor ended");
+        else
+                log_record(LOG_WARNING, e->plan.name, "its monitor %s %d",
+                           info->si_code == CLD_EXITED ? "ended with status" : "was killed by signal",
+                           info->si_status);
+        e->child = sd_event_source_disable_unref(e->child);
+        if (!e->watch) /* else its last words may still wait in the socket, and their end will tell */
+                enclave_gone(e);
+        return 0;
+}
+
+static void on_stop_answer(struct async_call *call, int r, struct reply *reply _unused_,
+                           const struct error *error, void *userdata) {
+        struct enclave *e = userdata;
+
+        if (r == ERROR_DESCRIBED)
+                log_record(LOG_WARNING, e->plan.name, "its monitor refuses to stop it: %s",
+                           error->message ? error->message : error_name(error->kind));
+        assert(call == e->stop);
+        e->stop = async_call_free(call);
+}
+
+void enclave_stop(struct enclave *e, uid_t uid, uint64_t grace_msec) {
+        _cleanup_error_ struct error error = ERROR_NULL;
+        int r;
+
+        e->stopping = true;
+        e->stop_uid = uid;
+        e->stop = async_call_free(e->stop);
+        r = enclave_call(e, "Stop", json_pack("{s:I}", "GraceMSec", (json_int_t)grace_msec), 0,
+                         on_stop_answer, e, &e->stop, &error);
+        if (r < 0)
+                log_record(LOG_WARNING, e->plan.name, "%s", error.message);
+        if (e->state != ENCLAVE_STOPPING)
+                enclave_set_state(e, ENCLAVE_STOPPING);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * One enclave, as the daemon knows it: what was asked for, what its monitor says, what became of it. It owns
+ * its share of the pool and gives it back when it has ended; the record with the reason stays until it is
+ * collected.
+ */
+
+#include "daemon/enclave_state.h"
+#include "daemon/pool.h"
+#include "proto/client.h"
+
+#include <jansson.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+struct manager;
+
+/* What was asked for; constant for the life of the enclave. */
+struct plan {
+        char *name, *image_path;
+        unsigned id;
+        uint32_t cid;
+        unsigned cpus;
+        uint64_t memory_mib, image_size;
+        bool debug;
+        uid_t uid; /* of who asked */
+};
+
+struct enclave {
+        struct manager *manager;
+        struct enclave *next;
+        struct plan plan;
+        enum enclave_state state;
+        uint64_t created_usec, since_usec; /* realtime */
+        unsigned restarts;
+        pid_t monitor_pid; /* as we started it; 0 when another daemon did and left no record */
+        json_t *facts;     /* of facts_accept(), or NULL */
+        json_t *reason;    /* once it has ended */
+        struct share share;
+        bool stopping; /* somebody asked for its end: */
+        uid_t stop_uid;
+        struct async_call *watch; /* facts and the life of the monitor */
+        struct async_call *stop;
+        sd_event_source *child, *deadline;
+};
+
+void plan_done(struct plan *p);
+
+/* plan is taken over. The enclave joins the manager's list. */
+int enclave_new(struct enclave **ret, struct manager *m, struct plan *plan);
+struct enclave *enclave_free(struct enclave *e);
+DEFINE_CLEANUP(struct enclave *, enclave_free)
+
+/* The only way to another state: checks that the step is legal, logs it, saves, tells who waits. */
+void enclave_set_state(struct enclave *e, enum enclave_state state);
+
+static inline bool enclave_is_alive(const struct enclave *e) {
+        return !enclave_state_is_end(e->state);
+}
+
+/* Take resources, make the directory, start the monitor and listen to it. The image descriptor is borrowed.
+ * On failure the enclave holds nothing any more and its state is failed. */
+int enclave_start(struct enclave *e, int image_fd, struct error *reterr);
+
+/* Find the monitor of an enclave that an earlier daemon started, or learn what became of it. */
+void enclave_recover(struct enclave *e);
+
+/* Ask it to end, power off after the grace period (0: at once). */
+void enclave_stop(struct enclave *e, uid_t uid, uint64_t grace_msec);
+
+/* Call a method of its monitor; WRONG_STATE when it has none. */
+int enclave_call(struct enclave *e, const char *method, json_t *parameters, uint64_t timeout_usec,
+                 async_reply on_reply, void *userdata, struct async_call **ret, struct error *reterr);
+
+/* In the shape of io.qtenclave.Manager.Enclave. */
+json_t *enclave_to_json(const struct enclave *e);

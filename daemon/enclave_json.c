@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* An enclave in the shape of io.qtenclave.Manager.Enclave. */
+
+#include "daemon/enclave.h"
+#include "daemon/manager.h"
+
+#include <ctype.h>
+#include <string.h>
+
+/* QingTian's word for the state: the same with a capital letter. */
+static void status_of(const struct enclave *e, char *ret, size_t size) {
+        (void)snprintf(ret, size, "%s", enclave_state_name(e->state));
+        ret[0] = (char)toupper((unsigned char)ret[0]);
+}
+
+static json_t *measurements_of(const json_t *facts) {
+        static const char *const names[] = { "PCR0", "PCR1", "PCR2", "PCR8" };
+        json_t *m;
+
+        if (!json_object_get(facts, "PCR0") || !json_object_get(facts, "PCR1") ||
+            !json_object_get(facts, "PCR2"))
+                return NULL;
+        m = json_pack("{s:s}", "HashAlgorithm", "Sha384 { ... }");
+        for (size_t i = 0; m && i < ELEMENTSOF(names); i++)
+                if (json_object_get(facts, names[i]))
+                        (void)json_object_set(m, names[i], json_object_get(facts, names[i]));
+        return m;
+}
+
+static void copy_facts(json_t *object, const json_t *facts) {
+        static const char *const names[] = { "Accelerator",       "ImageName", "ImageVersion",
+                                             "KernelCommandLine", "Timeline",  "HypervisorPID" };
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++)
+                if (json_object_get(facts, names[i]))
+                        (void)json_object_set(object, names[i], json_object_get(facts, names[i]));
+}
+
+json_t *enclave_to_json(const struct enclave *e) {
+        bool alive = enclave_is_alive(e);
+        char status[16];
+        json_t *object, *measurements = measurements_of(e->facts);
+
+        status_of(e, status, sizeof(status));
+        object = json_pack(
+                "{s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:s, s:[], s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b}",
+                "EnclaveID", (json_int_t)e->plan.id, "EnclaveCID", (json_int_t)e->plan.cid, "NumberOfCPUs",
+                (json_int_t)e->plan.cpus, "MemoryMiB", (json_int_t)e->plan.memory_mib, "LaunchMode",
+                e->plan.debug ? "debug" : "normal", "Status", status, "ProcessID",
+                (json_int_t)(alive ? e->monitor_pid : 0), "EnclaveName", e->plan.name, "CPUIDs", "State",
+                enclave_state_name(e->state), "Flags", e->plan.debug ? "DEBUG_MODE" : "NONE", "AttestedPCRs",
+                e->plan.debug ? "zero" : "measured", "Hypervisor", e->manager->config.hypervisor, "Uid",
+                (json_int_t)e->plan.uid, "CreatedUSec", (json_int_t)e->created_usec, "SinceUSec",
+                (json_int_t)e->since_usec, "Restarts", (json_int_t)e->restarts, "Ready",
+                alive && json_is_true(json_object_get(e->facts, "Ready")));
+        if (!object)
+                return NULL;
+        if (measurements)
+                (void)json_object_set_new(object, "Measurements", measurements);
+        if (e->reason)
+                (void)json_object_set(object, "Reason", e->reason);
+        copy_facts(object, e->facts);
+        if (alive)
+                (void)json_object_set_new(
+                        object, "VsockPath",
+                        json_sprintf("%s/enclaves/%s/vsock.sock", e->manager->runtime_path, e->plan.name));
+        else if (json_object_get(e->facts, "ConsoleTail"))
+                (void)json_object_set(object, "ConsoleTail", json_object_get(e->facts, "ConsoleTail"));
+        return object;
+}

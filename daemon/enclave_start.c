@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* How an enclave begins: its directory, its monitor, the connection to it; and how a later daemon finds it
+ * again. */
+
+#include "base/io.h"
+#include "base/log.h"
+#include "daemon/enclave_internal.h"
+#include "daemon/facts.h"
+#include "daemon/manager.h"
+#include "daemon/spawn.h"
+#include "daemon/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#define SOCKET_NAME "monitor.sock"
+
+/* A socket address below a directory descriptor: neither the length of the path nor a swapped link matters.
+ */
+static void socket_path(int directory_fd, char *ret, size_t size) {
+        (void)snprintf(ret, size, "/proc/self/fd/%d/" SOCKET_NAME, directory_fd);
+}
+
+static int listen_in(int directory_fd) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        socket_path(directory_fd, address.sun_path, sizeof(address.sun_path));
+        if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+            listen(fd, SOMAXCONN) < 0)
+                return -errno;
+        return TAKE_FD(fd);
+}
+
+static int connect_in(int directory_fd) {
+        char path[64];
+
+        socket_path(directory_fd, path, sizeof(path));
+        return connect_unix(path, true);
+}
+
+static int open_directory(const struct enclave *e) {
+        int fd = openat(e->manager->enclaves_fd, e->plan.name,
+                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        return fd < 0 ? -errno : fd;
+}
+
+int enclave_call(struct enclave *e, const char *method, json_t *parameters, uint64_t timeout_usec,
+                 async_reply on_reply, void *userdata, struct async_call **ret, struct error *reterr) {
+        _cleanup_close_ int directory = open_directory(e);
+        json_auto_t *owned = parameters;
+        char full[64];
+        int fd, r;
+
+        fd = directory < 0 ? directory : connect_in(directory);
+        if (fd < 0)
+                return error_set_errno(reterr, ERROR_WRONG_STATE, fd,
+                                       "enclave %s is %s and has no monitor to ask", e->plan.name,
+                                       enclave_state_name(e->state));
+        (void)snprintf(full, sizeof(full), "io.qtenclave.Monitor.%s", method);
+        r = async_call_new(ret, e->manager->event, fd, full, TAKE(owned), CALL_PLAIN, timeout_usec, on_reply,
+                           userdata);
+        if (r < 0)
+                return error_set_errno(reterr, ERROR_INTERNAL, r, "cannot ask the monitor of %s",
+                                       e->plan.name);
+        return 0;
+}
+
+static void on_watch(struct async_call *call _unused_, int r, struct reply *reply, const struct error *error,
+                     void *userdata) {
+        struct enclave *e = userdata;
+        json_t *facts;
+
+        if (r == ERROR_DESCRIBED)
+                log_record(LOG_WARNING, e->plan.name, "its monitor says: %s",
+                           error->message ? error->message : error_name(error->kind));
+        if (r < 0) {
+                enclave_gone(e);
+                return;
+        }
+        facts = facts_accept(json_object_get(reply->parameters, "Facts"));
+        if (facts)
+                enclave_take_facts(e, facts);
+}
+
+static int watch(struct enclave *e, int directory_fd) {
+        int fd = connect_in(directory_fd);
+
+        if (fd < 0)
+                return fd;
+        return async_call_new(&e->watch, e->manager->event, fd, "io.qtenclave.Monitor.Watch", NULL, CALL_MORE,
+                              0, on_watch, e);
+}
+
+/* Longer for what takes longer: reading and measuring the image, and giving the guest its memory. */
+static uint64_t boot_timeout_msec(const struct enclave *e) {
+        return e->manager->config.boot_timeout * 1000 + e->plan.image_size / (1024 * 1024) * 100 +
+               e->plan.memory_mib;
+}
+
+/* What the monitor is told, in a memory file that nobody can change any more, and in a copy in the directory
+ * for a daemon that has lost its records. */
+static int make_config(const struct enclave *e, int directory_fd) {
+        json_auto_t *config =
+                json_pack("{s:s, s:i, s:I, s:i, s:[], s:I, s:b, s:s, s:I, s:I, s:I, s:i, s:i, s:s}", "Name",
+                          e->plan.name, "EnclaveID", (int)e->plan.id, "CID", (json_int_t)e->plan.cid, "CPUs",
+                          (int)e->plan.cpus, "CPUIDs", "MemoryMiB", (json_int_t)e->plan.memory_mib, "Debug",
+                          e->plan.debug, "Hypervisor", e->manager->config.hypervisor, "BootTimeoutMSec",
+                          (json_int_t)boot_timeout_msec(e), "ClientUid", (json_int_t)e->plan.uid, "DaemonUid",
+                          (json_int_t)e->manager->uid, "HugePageMiB", 0, "Node", -1, "Platform",
+                          e->manager->limits->name);
+        _cleanup_free_ char *text = config ? json_dumps(config, JSON_COMPACT) : NULL;
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        if (!text)
+                return -ENOMEM;
+        fd = memory_file("config");
+        if (fd < 0)
+                return fd;
+        r = write_all(fd, text, strlen(text));
+        if (r >= 0 && lseek(fd, 0, SEEK_SET) < 0)
+                r = -errno;
+        if (r >= 0)
+                r = memory_file_seal(fd);
+        if (r < 0)
+                return r;
+        r = replace_file(directory_fd, "config.json", text, strlen(text), 0644);
+        if (r < 0)
+                log_record(LOG_WARNING, e->plan.name,
+                           "cannot keep a copy of its configuration, continuing without: %s", strerror(-r));
+        return TAKE_FD(fd);
+}
+
+static int make_directory(const struct enclave *e, int *ret_fd, struct error *reterr) {
+        _cleanup_close_ int fd = -1;
+
+        /* Nothing living has this name; a leftover is one of a power cut. */
+        remove_directory(e->manager->enclaves_fd, e->plan.name);
+        if (mkdirat(e->manager->enclaves_fd, e->plan.name, 0711) < 0)
+                return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot make %s/enclaves/%s",
+                                       e->manager->runtime_path, e->plan.name);
+        fd = open_directory(e);
+        if (fd < 0)
+                return error_set_errno(reterr, ERROR_INTERNAL, fd, "cannot open %s/enclaves/%s",
+                                       e->manager->runtime_path, e->plan.name);
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+static int start_monitor(struct enclave *e, int image_fd, struct error *reterr) {
+        _cleanup_close_ int directory = -1, listener = -1, config = -1;
+        uid_t uid = MONITOR_UID_BASE + e->plan.id;
+        bool drop = e->manager->uid == 0;
+        int r;
+
+        r = make_directory(e, &directory, reterr);
+        if (r < 0)
+                return r;
+        listener = listen_in(directory);
+        if (listener < 0)
+                return error_set_errno(reterr, ERROR_INTERNAL, listener, "cannot make the monitor's socket");
+        config = make_config(e, directory);
+        if (config < 0)
+                return error_set_errno(reterr, ERROR_INTERNAL, config,
+                                       "cannot write the monitor's configuration");
+        if (drop && fchown(directory, uid, uid) < 0)
+                return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot give the directory to uid %u",
+                                       uid);
+        r = spawn_monitor(&(struct spawn_request){ .program = e->manager->monitor_program,
+                                                   .name = e->plan.name,
+                                                   .listen_fd = listener,
+                                                   .image_fd = image_fd,
+                                                   .directory_fd = directory,
+                                                   .config_fd = config,
+                                                   .drop = drop,
+                                                   .uid = uid },
+                          &e->monitor_pid, reterr);
+        if (r < 0)
+                return r;
+        r = sd_event_add_child(e->manager->event, &e->child, e->monitor_pid, WEXITED, enclave_on_child, e);
+        if (r >= 0)
+                r = watch(e, directory);
+        if (r < 0) {
+                (void)kill(e->monitor_pid, SIGKILL);
+                if (!e->child)
+                        (void)waitpid(e->monitor_pid, NULL, 0);
+                return error_set_errno(reterr, ERROR_INTERNAL, r, "cannot follow the monitor");
+        }
+        enclave_save(e);
+        return 0;
+}
+
+int enclave_start(struct enclave *e, int image_fd, struct error *reterr) {
+        int r;
+
+        r = pool_reserve(&e->manager->pool, e->plan.cpus, e->plan.memory_mib, &e->share, reterr);
+        if (r < 0)
+                return r;
+        enclave_set_state(e, ENCLAVE_ALLOCATING);
+        r = start_monitor(e, image_fd, reterr);
+        if (r < 0)
+                enclave_end(e, reason_new("start-failed", "its monitor could not be started"));
+        return r;
+}
+
+void enclave_recover(struct enclave *e) {
+        _cleanup_close_ int directory = open_directory(e);
+        int r = directory < 0 ? directory : watch(e, directory);
+
+        if (r < 0) {
+                enclave_gone(e);
+                return;
+        }
+        pool_adopt(&e->manager->pool, e->plan.cpus, e->plan.memory_mib, &e->share);
+        log_record(LOG_INFO, e->plan.name, "found again, %s", enclave_state_name(e->state));
+}

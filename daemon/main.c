@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* qt-enclaved: options, configuration, inherited socket, loop. */
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "daemon/manager.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
+
+#define SYSTEM_RUNTIME_DIR "/run/qt-enclave"
+#define SYSTEM_CONFIG "/etc/qt-enclave/qt-enclaved.conf"
+
+static const struct option_spec specs[] = {
+        { "runtime-dir", 0, "DIR", "run a private instance below DIR (default: " SYSTEM_RUNTIME_DIR ")" },
+        { "user", 0, NULL, "run the user's own instance, below $XDG_RUNTIME_DIR/qt-enclave" },
+        { "config", 0, "FILE", "read this configuration (default: " SYSTEM_CONFIG ", when there is one)" },
+        { "check-config", 0, NULL, "check the configuration, print it, and end" },
+        { "monitor", 0, "PATH", "the monitor program (default: the installed one)" },
+        { "version", 0, NULL, "print the version, and end" },
+        { "help", 'h', NULL, "show this help" },
+        { NULL, 0, NULL, NULL },
+};
+
+static int choose_runtime(const struct options *o, char **ret, struct error *reterr) {
+        const char *given = options_value(o, "runtime-dir"), *home = getenv("XDG_RUNTIME_DIR");
+
+        if (given) {
+                *ret = realpath(given, NULL);
+                if (!*ret && errno == ENOENT)
+                        *ret = strdup(given);
+        } else if (options_flag(o, "user")) {
+                if (!home || *home != '/')
+                        return error_set(reterr, ERROR_USAGE,
+                                         "--user needs $XDG_RUNTIME_DIR; log in through a session, or give "
+                                         "--runtime-dir");
+                if (asprintf(ret, "%s/qt-enclave", home) < 0)
+                        *ret = NULL;
+        } else
+                *ret = strdup(SYSTEM_RUNTIME_DIR);
+        return *ret ? 0 : error_set_errno(reterr, ERROR_USAGE, errno, "--runtime-dir %s", given ? given : "");
+}
+
+/* The installed one; in a build tree, the one beside us. */
+static int choose_monitor(const struct options *o, char **ret, struct error *reterr) {
+        const char *given = options_value(o, "monitor");
+        char self[4096];
+        ssize_t n;
+
+        if (!given && access(LIBEXECDIR "/qt-enclave-monitor", X_OK) == 0)
+                given = LIBEXECDIR "/qt-enclave-monitor";
+        if (given)
+                return (*ret = strdup(given)) ? 0 : -ENOMEM;
+        n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+        self[n > 0 ? n : 0] = '\0';
+        for (int i = 0; i < 2 && strrchr(self, '/'); i++)
+                *strrchr(self, '/') = '\0';
+        if (asprintf(ret, "%s/monitor/qt-enclave-monitor", self) < 0)
+                return -ENOMEM;
+        if (access(*ret, X_OK) < 0)
+                return error_set(reterr, ERROR_TOOL_MISSING,
+                                 "there is no " LIBEXECDIR "/qt-enclave-monitor; give --monitor PATH");
+        return 0;
+}
+
+static int load_config(const struct options *o, struct config *c, struct error *reterr) {
+        const char *given = options_value(o, "config");
+        _cleanup_free_ char *text = NULL;
+        size_t size;
+        int r;
+
+        r = config_init(c);
+        if (r < 0)
+                return r;
+        if (!given && (options_flag(o, "user") || access(SYSTEM_CONFIG, F_OK) < 0))
+                return 0;
+        given = given ? given : SYSTEM_CONFIG;
+        r = read_text_file(AT_FDCWD, given, CONFIG_SIZE_MAX, &text, &size);
+        if (r < 0)
+                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "cannot read %s", given);
+        return config_parse(c, given, text, size, reterr);
+}
+
+/* systemd's socket when there is one, else -1. */
+static int inherited_socket(struct error *reterr) {
+        int n = sd_listen_fds(1);
+
+        if (n <= 0)
+                return n < 0 ? n : -1;
+        if (n > 1 || sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, NULL, 0) <= 0)
+                return error_set(reterr, ERROR_CONFIG_INVALID,
+                                 "the service manager must pass exactly one listening UNIX stream socket");
+        return SD_LISTEN_FDS_START;
+}
+
+static int serve(const struct options *o, struct config *config, struct error *reterr) {
+        _cleanup_free_ char *runtime = NULL, *monitor = NULL;
+        _cleanup_(manager_freep)
+        struct manager *m = NULL;
+        int listen_fd, r;
+
+        r = choose_runtime(o, &runtime, reterr);
+        if (r >= 0)
+                r = choose_monitor(o, &monitor, reterr);
+        if (r < 0)
+                return r;
+        listen_fd = inherited_socket(reterr);
+        if (listen_fd < -1)
+                return listen_fd;
+        r = manager_new(&m,
+                        &(struct manager_options){
+                                .runtime_path = runtime, .monitor_program = monitor, .config = *config },
+                        reterr);
+        memset(config, 0, sizeof(*config)); /* taken over */
+        if (r >= 0)
+                r = manager_start(m, listen_fd, reterr);
+        if (r >= 0)
+                r = sd_event_set_signal_exit(m->event, true);
+        if (r >= 0)
+                r = sd_event_set_watchdog(m->event, true);
+        if (r < 0)
+                return r;
+        (void)sd_notify(0, "READY=1");
+        log_info("serving below %s", runtime);
+        r = sd_event_loop(m->event);
+        (void)sd_notify(0, "STOPPING=1");
+        return r;
+}
+
+static int run(const struct options *o, struct error *reterr) {
+        _cleanup_config_ struct config config = { .mode = NULL };
+        int r;
+
+        r = load_config(o, &config, reterr);
+        if (r < 0)
+                return r;
+        if (options_flag(o, "check-config")) {
+                config_print(&config, stdout);
+                return 0;
+        }
+        return serve(o, &config, reterr);
+}
+
+int main(int argc, char **argv) {
+        _cleanup_options_ struct options o = OPTIONS_NULL;
+        _cleanup_error_ struct error e = ERROR_NULL;
+        sigset_t blocked;
+        int r;
+
+        (void)signal(SIGPIPE, SIG_IGN);
+        (void)sigemptyset(&blocked); /* the loop takes these when it is ready for them */
+        (void)sigaddset(&blocked, SIGCHLD);
+        (void)sigaddset(&blocked, SIGTERM);
+        (void)sigaddset(&blocked, SIGINT);
+        (void)sigprocmask(SIG_BLOCK, &blocked, NULL);
+        log_open("qt-enclaved");
+        r = options_parse(&o, specs, argc, argv, &e);
+        if (r >= 0 && o.n_positional > 0)
+                r = error_set(&e, ERROR_USAGE, "%s: qt-enclaved takes options only; see --help",
+                              o.positional[0]);
+        if (r >= 0 && options_flag(&o, "help")) {
+                (void)puts("usage: qt-enclaved [OPTION…]\n\nRuns and supervises enclaves. options:");
+                options_print(specs, stdout);
+                return EXIT_OK;
+        }
+        if (r >= 0 && options_flag(&o, "version")) {
+                (void)puts("qt-enclaved " PROJECT_VERSION);
+                return EXIT_OK;
+        }
+        if (r >= 0)
+                r = run(&o, &e);
+        if (r >= 0)
+                return EXIT_OK;
+        if (r != ERROR_DESCRIBED)
+                (void)error_wrap(&e, r, "cannot serve");
+        log_error("%s: %s", error_name(e.kind), e.message ? e.message : error_meaning(e.kind));
+        return error_exit_status(e.kind);
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "daemon/manager.h"
+
+#include "base/io.h"
+#include "base/log.h"
+#include "daemon/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/socket.h>
+#include <sys/sysinfo.h>
+#include <sys/un.h>
+
+#define RECORD_MAX (64 * 1024)
+#define SOCKET_NAME "qt-enclaved.sock"
+
+struct manager *manager_free(struct manager *m) {
+        if (!m)
+                return NULL;
+        (void)server_free(m->server);
+        waiters_free(m);
+        relays_free(m);
+        while (m->enclaves)
+                (void)enclave_free(m->enclaves);
+        config_done(&m->config);
+        sd_event_unref(m->event);
+        (void)close_fd(m->state_fd);
+        (void)close_fd(m->enclaves_fd);
+        (void)close_fd(m->lock_fd);
+        free(m->runtime_path);
+        free(m->monitor_program);
+        free(m);
+        return NULL;
+}
+
+/* In mode shared the pool is what the machine has but for the parent's own part. */
+static void size_pool(struct manager *m) {
+        uint64_t keep = m->limits->parent_memory_mib_min, total;
+        struct sysinfo info;
+
+        m->pool.mode = POOL_SHARED;
+        m->pool.memory_mib = m->config.memory_mib;
+        if (m->config.memory_mib > 0 || sysinfo(&info) < 0)
+                return;
+        total = (uint64_t)info.totalram * info.mem_unit / (1024 * 1024);
+        m->pool.memory_mib = total > keep ? total - keep : 0;
+}
+
+/* A directory below the runtime directory; the mode is what it must be even when it was there before. */
+static int open_below(const struct manager *m, const char *name, mode_t mode, int *ret_fd,
+                      struct error *reterr) {
+        _cleanup_free_ char *path = NULL;
+        int fd;
+
+        if (asprintf(&path, "%s%s%s", m->runtime_path, *name ? "/" : "", name) < 0)
+                return -ENOMEM;
+        if (mkdir(path, mode) < 0 && errno != EEXIST)
+                return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot make %s", path);
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+                return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot open %s", path);
+        (void)fchmod(fd, mode); /* read-only at this moment: then it stays as it is */
+        *ret_fd = fd;
+        return 0;
+}
+
+static int open_runtime(struct manager *m, struct error *reterr) {
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        r = open_below(m, "", m->uid == 0 ? 0755 : 0700, &fd, reterr);
+        if (r >= 0)
+                r = open_below(m, "state", 0700, &m->state_fd, reterr);
+        if (r >= 0)
+                r = open_below(m, "enclaves", 0711, &m->enclaves_fd, reterr);
+        if (r < 0)
+                return r;
+        /* A directory cannot be told from a dead daemon's by its socket; a lock can. */
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return error_set(reterr, ERROR_INTERNAL, "another qt-enclaved uses %s", m->runtime_path);
+        m->lock_fd = TAKE_FD(fd);
+        return 0;
+}
+
+int manager_new(struct manager **ret, struct manager_options *options, struct error *reterr) {
+        _cleanup_(manager_freep)
+        struct manager *m = calloc(1, sizeof(*m));
+        struct group *group;
+        int r;
+
+        if (!m)
+                return -ENOMEM;
+        m->state_fd = m->enclaves_fd = m->lock_fd = -1;
+        m->config = options->config;
+        memset(&options->config, 0, sizeof(options->config));
+        m->uid = geteuid();
+        m->limits = platform_find(m->config.platform);
+        m->runtime_path = strdup(options->runtime_path);
+        m->monitor_program = strdup(options->monitor_program);
+        group = *m->config.group ? getgrnam(m->config.group) : NULL;
+        m->has_group = group;
+        m->group = group ? group->gr_gid : 0;
+        size_pool(m);
+        r = m->runtime_path && m->monitor_program ? sd_event_default(&m->event) : -ENOMEM;
+        if (r < 0)
+                return r;
+        r = open_runtime(m, reterr);
+        if (r < 0)
+                return r;
+        r = server_new(&m->server, &(struct server_options){ .event = m->event,
+                                                             .interface = interface_manager(),
+                                                             .methods = manager_methods,
+                                                             .product = "qt-enclaved",
+                                                             .userdata = m,
+                                                             .authorize = manager_authorize,
+                                                             .connections_per_uid =
+                                                                     (unsigned)m->config.quota_connections });
+        if (r < 0)
+                return r;
+        *ret = TAKE(m);
+        return 0;
+}
+
+struct enclave *manager_find(const struct manager *m, const char *name) {
+        for (struct enclave *e = m->enclaves; e; e = e->next)
+                if (strcmp(e->plan.name, name) == 0)
+                        return e;
+        return NULL;
+}
+
+struct enclave *manager_find_id(const struct manager *m, unsigned id) {
+        for (struct enclave *e = m->enclaves; e; e = e->next)
+                if (e->plan.id == id)
+                        return e;
+        return NULL;
+}
+
+struct enclave *manager_find_cid(const struct manager *m, uint32_t cid) {
+        for (struct enclave *e = m->enclaves; e; e = e->next)
+                if (e->plan.cid == cid && enclave_is_alive(e))
+                        return e;
+        return NULL;
+}
+
+void manager_forget(struct manager *m, struct enclave *e) {
+        store_forget(m->state_fd, e->plan.name);
+        (void)enclave_free(e);
+}
+
+/* Records of ended enclaves are kept for people to read, but not without bound: the oldest goes first. */
+static void forget_oldest(struct manager *m, const struct enclave *newest) {
+        struct enclave *oldest = NULL;
+        unsigned n = 0;
+
+        for (struct enclave *e = m->enclaves; e; e = e->next) {
+                if (enclave_is_alive(e))
+                        continue;
+                n++;
+                if (e != newest && (!oldest || e->since_usec < oldest->since_usec))
+                        oldest = e;
+        }
+        if (n > m->config.ended_max && oldest)
+                manager_forget(m, oldest);
+}
+
+void manager_enclave_changed(struct manager *m, struct enclave *e) {
+        waiters_notify(m, e);
+        if (!enclave_is_alive(e) && !m->recovering)
+                forget_oldest(m, e);
+}
+
+/* --- start --- */
+
+/* An enclave from a record; broken ones are reported and left out. */
+static void load_record(struct manager *m, int directory_fd, const char *file, const char *name) {
+        _cleanup_free_ char *text = NULL;
+        json_auto_t *record = NULL;
+        struct plan nothing = { .name = NULL };
+        struct enclave *e = NULL;
+        size_t size;
+        int r;
+
+        r = read_text_file(directory_fd, file, RECORD_MAX, &text, &size);
+        if (r >= 0) {
+                record = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
+                r = record ? enclave_new(&e, m, &nothing) : -EBADMSG;
+        }
+        if (r >= 0)
+                r = store_load(record, e);
+        if (r >= 0 && strcmp(e->plan.name, name) != 0)
+                r = -EINVAL;
+        if (r >= 0 && (manager_find(m, e->plan.name) != e || manager_find_id(m, e->plan.id) != e))
+                r = -EEXIST;
+        if (r >= 0)
+                return;
+        log_warning("cannot use the record %s, leaving it out: %s", file, strerror(-r));
+        (void)enclave_free(e);
+}
+
+/* NAME.json holds the record of NAME and of nobody else. */
+static void load_named(struct manager *m, const char *file, size_t length) {
+        _cleanup_free_ char *name = strndup(file, length);
+
+        if (name)
+                load_record(m, m->state_fd, file, name);
+}
+
+static void load_state(struct manager *m) {
+        _cleanup_(closedirp)
+        DIR *d = NULL;
+        int copy = openat(m->state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (copy < 0 || !(d = fdopendir(copy))) {
+                (void)close_fd(copy);
+                return;
+        }
+        for (struct dirent *entry; (entry = readdir(d));) {
+                size_t n = strlen(entry->d_name);
+
+                if (n > 4 && strcmp(entry->d_name + n - 4, ".tmp") == 0)
+                        (void)unlinkat(m->state_fd, entry->d_name, 0);
+                else if (n > 5 && strcmp(entry->d_name + n - 5, ".json") == 0)
+                        load_named(m, entry->d_name, n - 5);
+        }
+}
+
+/* Directories without a record: their monitors still know what they are. */
+static void load_directories(struct manager *m) {
+        _cleanup_(closedirp)
+        DIR *d = NULL;
+        int copy = openat(m->enclaves_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (copy < 0 || !(d = fdopendir(copy))) {
+                (void)close_fd(copy);
+                return;
+        }
+        for (struct dirent *entry; (entry = readdir(d));) {
+                char config[300];
+
+                if (entry->d_name[0] == '.')
+                        continue;
+                (void)snprintf(config, sizeof(config), "%s/config.json", entry->d_name);
+                if (name_is_valid(entry->d_name) && !manager_find(m, entry->d_name))
+                        load_record(m, m->enclaves_fd, config, entry->d_name);
+                if (!name_is_valid(entry->d_name) || !manager_find(m, entry->d_name))
+                        remove_directory(m->enclaves_fd, entry->d_name);
+        }
+}
+
+static void recover(struct manager *m) {
+        m->recovering = true; /* nobody leaves the list while we walk it */
+        load_state(m);
+        load_directories(m);
+        for (struct enclave *e = m->enclaves; e; e = e->next) {
+                if (enclave_is_alive(e))
+                        enclave_recover(e);
+                else
+                        remove_directory(m->enclaves_fd, e->plan.name);
+        }
+        m->recovering = false;
+}
+
+/* Who may connect is decided by the file first: the group when there is one, else only ourselves. */
+static int open_socket(const struct manager *m, struct error *reterr) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_free_ char *path = NULL;
+        _cleanup_close_ int fd = -1;
+
+        if (asprintf(&path, "%s/" SOCKET_NAME, m->runtime_path) < 0)
+                return -ENOMEM;
+        if (strlen(path) >= sizeof(address.sun_path))
+                return error_set(reterr, ERROR_CONFIG_INVALID,
+                                 "%s is longer than the %zu bytes of a socket's address; choose a shorter "
+                                 "--runtime-dir",
+                                 path, sizeof(address.sun_path) - 1);
+        memcpy(address.sun_path, path, strlen(path));
+        (void)unlink(path);
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+            chmod(path, m->has_group ? 0660 : 0600) < 0 ||
+            (m->has_group && chown(path, (uid_t)-1, m->group) < 0 && m->uid == 0) ||
+            listen(fd, SOMAXCONN) < 0)
+                return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot listen on %s", path);
+        return TAKE_FD(fd);
+}
+
+int manager_start(struct manager *m, int listen_fd, struct error *reterr) {
+        int r;
+
+        recover(m);
+        if (listen_fd < 0) {
+                listen_fd = open_socket(m, reterr);
+                if (listen_fd < 0)
+                        return listen_fd;
+        }
+        r = server_listen(m->server, listen_fd);
+        return r < 0 ? error_wrap(reterr, r, "cannot serve") : 0;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Owns everything: the event loop's objects, the pool, the enclaves, those who wait for them, and the socket.
+ * Start-up is: load what is remembered, compare it with what lives, collect the dead, then serve.
+ */
+
+#include "daemon/access.h"
+#include "daemon/config.h"
+#include "daemon/enclave.h"
+#include "daemon/limits.h"
+#include "daemon/pool.h"
+#include "proto/server.h"
+
+struct waiter;
+struct relay;
+
+struct manager {
+        sd_event *event;
+        struct config config;
+        const struct platform_limits *limits;
+        struct pool pool;
+        struct server *server;
+        struct enclave *enclaves;
+        struct waiter *waiters; /* calls that are answered when an enclave gets somewhere */
+        struct relay *relays;   /* calls that a monitor is answering */
+        char *runtime_path, *monitor_program;
+        int state_fd, enclaves_fd, lock_fd;
+        uid_t uid; /* our own */
+        bool recovering, has_group;
+        gid_t group; /* whose members may operate */
+};
+
+struct manager_options {
+        const char *runtime_path, *monitor_program;
+        struct config config; /* taken over */
+};
+
+int manager_new(struct manager **ret, struct manager_options *options, struct error *reterr);
+struct manager *manager_free(struct manager *m);
+DEFINE_CLEANUP(struct manager *, manager_free)
+
+/* Find what earlier daemons left, then serve on listen_fd (taken over), or on the socket in the runtime
+ * directory when it is -1. */
+int manager_start(struct manager *m, int listen_fd, struct error *reterr);
+
+/* --- for the parts of the daemon --- */
+
+struct enclave *manager_find(const struct manager *m, const char *name);
+struct enclave *manager_find_id(const struct manager *m, unsigned id);
+struct enclave *manager_find_cid(const struct manager *m, uint32_t cid); /* among the living */
+
+/* An enclave took a step, or ended for good. */
+void manager_enclave_changed(struct manager *m, struct enclave *e);
+
+/* Forget an ended enclave. */
+void manager_forget(struct manager *m, struct enclave *e);
+
+extern const struct server_method manager_methods[];
+int manager_authorize(struct server_call *call, const struct server_method *method, void *userdata,
+                      struct error *reterr);
+struct caller manager_caller(const struct manager *m, const struct server_call *call);
+
+/* Answer everybody who waits for this enclave, as far as its state allows (manager_wait.c). */
+void waiters_notify(struct manager *m, struct enclave *e);
+int waiter_add_run(struct manager *m, struct enclave *e, struct server_call *call);
+enum wait_until { UNTIL_RUNNING, UNTIL_READY, UNTIL_EXITED };
+int waiter_add_until(struct manager *m, struct enclave *e, enum wait_until until, struct server_call *call);
+int waiter_add_end(struct manager *m, struct enclave *const *enclaves, size_t n, struct server_call *call);
+void waiters_free(struct manager *m);
+
+/* Pass a call on to the monitor and the descriptor in its answer back (manager_relay.c). */
+int relay_stream(struct manager *m, struct enclave *e, struct server_call *call, const char *method,
+                 json_t *parameters, struct error *reterr);
+void relays_free(struct manager *m);

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "daemon/spawn.h"
+
+#include "base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+/* Where a monitor finds what: see the contract in spawn.h. */
+enum { FD_FIRST = 3, FD_COUNT = 4, FD_STATUS = FD_FIRST + FD_COUNT };
+
+/* The device decides: only when a group opens it does the monitor get that group. */
+static int set_groups(void) {
+        struct stat st;
+
+        if (stat("/dev/kvm", &st) == 0 && (st.st_mode & 0060) == 0060 && (st.st_mode & 0006) != 0006)
+                return setgroups(1, &st.st_gid);
+        return setgroups(0, NULL);
+}
+
+static int drop_privileges(uid_t uid) {
+        for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
+                if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0)
+                        return -errno;
+        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 || set_groups() < 0 ||
+            setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
+                return -errno;
+        return 0;
+}
+
+/* Move descriptors to their numbers. Two steps, since a source may sit where a target belongs. *status_fd is
+ * where the status pipe is at any time. */
+static int place_descriptors(const struct spawn_request *q, int *status_fd) {
+        int sources[FD_COUNT + 1] = { q->listen_fd, q->image_fd, q->directory_fd, q->config_fd, *status_fd };
+        int null_fd;
+
+        for (int i = 0; i <= FD_COUNT; i++) {
+                sources[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, FD_STATUS + 1);
+                if (sources[i] < 0)
+                        return -errno;
+        }
+        *status_fd = sources[FD_COUNT];
+        for (int i = 0; i <= FD_COUNT; i++)
+                if (dup3(sources[i], FD_FIRST + i, i == FD_COUNT ? O_CLOEXEC : 0) < 0)
+                        return -errno;
+        *status_fd = FD_STATUS;
+        null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0)
+                return -errno;
+        /* Whatever else there is, close-on-exec or not. */
+        return close_range(FD_STATUS + 1, ~0u, 0) < 0 ? -errno : 0;
+}
+
+/* Nothing of the daemon's environment reaches the monitor but what is listed. */
+static void choose_environment(char **ret, size_t max) {
+        static const char *const names[] = { "PATH",           "LANG",          "QT_ENCLAVE_LOG",
+                                             "JOURNAL_STREAM", "ASAN_OPTIONS",  "UBSAN_OPTIONS",
+                                             "LSAN_OPTIONS",   "XDG_DATA_HOME", "HOME" };
+        size_t n = 0;
+
+        for (char **e = environ; *e; e++)
+                for (size_t i = 0; i < ELEMENTSOF(names) && n + 1 < max; i++) {
+                        size_t length = strlen(names[i]);
+
+                        if (strncmp(*e, names[i], length) == 0 && (*e)[length] == '=')
+                                ret[n++] = *e;
+                }
+        ret[n] = NULL;
+}
+
+static int become_monitor(const struct spawn_request *q, int *status_fd) {
+        char *arguments[] = { (char *)q->program, (char *)q->name, NULL };
+        char *environment[16];
+        sigset_t none;
+        int r;
+
+        (void)sigemptyset(&none);
+        (void)sigprocmask(SIG_SETMASK, &none, NULL);
+        (void)signal(SIGPIPE, SIG_DFL);
+        choose_environment(environment, ELEMENTSOF(environment));
+        r = place_descriptors(q, status_fd);
+        if (r < 0)
+                return r;
+        if (setsid() < 0)
+                return -errno;
+        if (q->drop) {
+                r = drop_privileges(q->uid);
+                if (r < 0)
+                        return r;
+        }
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return -errno;
+        (void)execve(q->program, arguments, environment);
+        return -errno;
+}
+
+int spawn_monitor(const struct spawn_request *q, pid_t *ret, struct error *reterr) {
+        _cleanup_close_ int read_fd = -1, write_fd = -1;
+        int pipe_fds[2], problem = 0;
+        ssize_t n;
+        pid_t pid;
+
+        if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+                return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot start the monitor");
+        read_fd = pipe_fds[0];
+        write_fd = pipe_fds[1];
+        pid = fork();
+        if (pid < 0)
+                return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot start the monitor");
+        if (pid == 0) {
+                int status_fd = write_fd, r = become_monitor(q, &status_fd);
+
+                (void)write_all(status_fd, &r, sizeof(r));
+                _exit(127);
+        }
+        write_fd = close_fd(write_fd);
+        /* The pipe closes when exec succeeds; nothing else can hold it open, so this does not block for long.
+         */
+        n = read_up_to(read_fd, &problem, sizeof(problem));
+        if (n == 0) {
+                *ret = pid;
+                return 0;
+        }
+        (void)waitpid(pid, NULL, 0);
+        return error_set_errno(reterr, ERROR_HYPERVISOR_MISSING, n < 0 ? (int)n : problem, "cannot start %s",
+                               q->program);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Starts the monitor of one enclave: a process of its own session that outlives the daemon, inherits exactly
+ * the descriptors of the contract and, when the daemon is root, no privilege at all.
+ *
+ * The contract with qt-enclave-monitor: argv[1] is the enclave's name; descriptor 3 is its listening socket,
+ * 4 the image (open for reading), 5 the enclave's directory, 6 a sealed memory file with its configuration in
+ * JSON; standard error is the daemon's.
+ */
+
+#include "base/error.h"
+
+#include <sys/types.h>
+
+#define MONITOR_UID_BASE \
+        0x70000000u /* a uid of its own for each enclave, outside of what distributions hand out */
+
+struct spawn_request {
+        const char *program, *name;
+        int listen_fd, image_fd, directory_fd, config_fd; /* borrowed */
+        bool drop;                                        /* become uid, with no capability left */
+        uid_t uid;
+};
+
+/* On success *ret is the running process: the program was really executed. */
+int spawn_monitor(const struct spawn_request *q, pid_t *ret, struct error *reterr);

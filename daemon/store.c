@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "daemon/store.h"
+
+#include "base/io.h"
+#include "daemon/facts.h"
+#include "proto/interface.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define NAME_LENGTH_MAX 64
+#define REMOVE_DEPTH_MAX 4
+#define REMOVE_ENTRIES_MAX 4096
+
+bool name_is_valid(const char *name) {
+        size_t n = strlen(name);
+
+        if (n == 0 || n > NAME_LENGTH_MAX || !isalnum((unsigned char)name[0]))
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (!isalnum((unsigned char)name[i]) && !strchr("._-", name[i]))
+                        return false;
+        return true;
+}
+
+json_t *store_record(const struct enclave *e) {
+        json_t *record =
+                json_pack("{s:i, s:s, s:i, s:I, s:i, s:I, s:I, s:b, s:I, s:s, s:I, s:I, s:i, s:i, s:s?}",
+                          "Version", STORE_VERSION, "Name", e->plan.name, "EnclaveID", (int)e->plan.id, "CID",
+                          (json_int_t)e->plan.cid, "CPUs", (int)e->plan.cpus, "MemoryMiB",
+                          (json_int_t)e->plan.memory_mib, "ImageSize", (json_int_t)e->plan.image_size,
+                          "Debug", e->plan.debug, "Uid", (json_int_t)e->plan.uid, "State",
+                          enclave_state_name(e->state), "CreatedUSec", (json_int_t)e->created_usec,
+                          "SinceUSec", (json_int_t)e->since_usec, "Restarts", (int)e->restarts, "MonitorPID",
+                          (int)e->monitor_pid, "ImagePath", e->plan.image_path);
+
+        if (record && e->stopping)
+                (void)json_object_set_new(record, "StopUid", json_integer(e->stop_uid));
+        if (record && e->facts)
+                (void)json_object_set(record, "Facts", e->facts);
+        if (record && e->reason)
+                (void)json_object_set(record, "Reason", e->reason);
+        return record;
+}
+
+int store_save(int state_fd, const struct enclave *e) {
+        json_auto_t *record = store_record(e);
+        _cleanup_free_ char *text = NULL, *file = NULL;
+
+        text = record ? json_dumps(record, JSON_INDENT(1)) : NULL;
+        if (!text || asprintf(&file, "%s.json", e->plan.name) < 0)
+                return -ENOMEM;
+        return replace_file(state_fd, file, text, strlen(text), 0600);
+}
+
+void store_forget(int state_fd, const char *name) {
+        _cleanup_free_ char *file = NULL;
+
+        if (asprintf(&file, "%s.json", name) >= 0)
+                (void)unlinkat(state_fd, file, 0);
+}
+
+/* A whole number of a record within [min, max]; fallback when it is absent or outside. */
+static json_int_t take_number(const json_t *record, const char *key, json_int_t min, json_int_t max,
+                              json_int_t fallback) {
+        const json_t *value = json_object_get(record, key);
+
+        if (!json_is_integer(value) || json_integer_value(value) < min || json_integer_value(value) > max)
+                return fallback;
+        return json_integer_value(value);
+}
+
+int store_load(const json_t *record, struct enclave *e) {
+        const char *name = json_string_value(json_object_get(record, "Name"));
+        const char *path = json_string_value(json_object_get(record, "ImagePath"));
+        /* The monitor's configuration calls the owner ClientUid. */
+        const char *uid_key = json_object_get(record, "Uid") ? "Uid" : "ClientUid";
+        json_t *reason = json_object_get(record, "Reason"), *facts = json_object_get(record, "Facts");
+        struct plan plan = {
+                .id = (unsigned)take_number(record, "EnclaveID", 0, INT32_MAX, UINT32_MAX),
+                .cid = (uint32_t)take_number(record, "CID", 4, UINT32_MAX - 1, 0),
+                .cpus = (unsigned)take_number(record, "CPUs", 1, 4096, 0),
+                .memory_mib = (uint64_t)take_number(record, "MemoryMiB", 1, INT32_MAX, 0),
+                .image_size = (uint64_t)take_number(record, "ImageSize", 0, INT64_MAX, 0),
+                .debug = json_is_true(json_object_get(record, "Debug")),
+                .uid = (uid_t)take_number(record, uid_key, 0, UINT32_MAX - 1, 0),
+        };
+
+        if (!name || !name_is_valid(name) || plan.id == UINT32_MAX || !plan.cid || !plan.cpus ||
+            !plan.memory_mib)
+                return -EINVAL;
+        plan.name = strdup(name);
+        plan.image_path = path ? strdup(path) : NULL;
+        if (!plan.name || (path && !plan.image_path)) {
+                plan_done(&plan);
+                return -ENOMEM;
+        }
+        e->plan = plan;
+        e->state = enclave_state_from_name(json_string_value(json_object_get(record, "State")));
+        if (e->state == ENCLAVE_STATE_INVALID)
+                e->state = ENCLAVE_ALLOCATING; /* the monitor knows better */
+        e->created_usec = (uint64_t)take_number(record, "CreatedUSec", 0, INT64_MAX, 0);
+        e->since_usec = (uint64_t)take_number(record, "SinceUSec", 0, INT64_MAX, 0);
+        e->restarts = (unsigned)take_number(record, "Restarts", 0, INT32_MAX, 0);
+        e->monitor_pid = (pid_t)take_number(record, "MonitorPID", 0, INT32_MAX, 0);
+        e->stopping = json_is_integer(json_object_get(record, "StopUid"));
+        e->stop_uid = (uid_t)take_number(record, "StopUid", 0, UINT32_MAX - 1, 0);
+        e->facts = facts_accept(facts);
+        if (enclave_state_is_end(e->state) &&
+            interface_check(interface_find(interface_manager(), IDL_TYPE, "Reason")->type, reason, NULL) >= 0)
+                e->reason = json_incref(reason);
+        return 0;
+}
+
+static void remove_entries(int fd, unsigned depth, unsigned *left) {
+        _cleanup_(closedirp)
+        DIR *d = NULL;
+        int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+        if (copy < 0 || !(d = fdopendir(copy))) {
+                (void)close_fd(copy);
+                return;
+        }
+        for (struct dirent *entry; (entry = readdir(d)) && *left > 0;) {
+                _cleanup_close_ int inner = -1;
+
+                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                        continue;
+                (*left)--;
+                if (unlinkat(fd, entry->d_name, 0) == 0 || depth == 0)
+                        continue;
+                inner = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                if (inner < 0)
+                        continue;
+                remove_entries(inner, depth - 1, left);
+                (void)unlinkat(fd, entry->d_name, AT_REMOVEDIR);
+        }
+}
+
+void remove_directory(int parent_fd, const char *name) {
+        unsigned left = REMOVE_ENTRIES_MAX;
+        _cleanup_close_ int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        if (fd < 0)
+                return;
+        remove_entries(fd, REMOVE_DEPTH_MAX, &left);
+        (void)unlinkat(parent_fd, name, AT_REMOVEDIR);
+}
