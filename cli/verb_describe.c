@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "cli/client.h"
+#include "cli/table.h"
+#include "cli/verb.h"
+
+#include <string.h>
+#include <time.h>
+
+static void format_time(json_int_t usec, char *ret, size_t size) {
+        time_t seconds = (time_t)(usec / 1000000);
+        struct tm tm;
+
+        if (!localtime_r(&seconds, &tm) || strftime(ret, size, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+                (void)snprintf(ret, size, "?");
+}
+
+static void print_table(const json_t *enclaves) {
+        static const char *const titles[] = { "NAME", "ID",    "CID",   "CPUS",   "MEMORY",
+                                              "MODE", "STATE", "SINCE", "REASON", NULL };
+        _cleanup_(table_done)
+        struct table t = TABLE_NULL;
+
+        table_init(&t, titles);
+        for (size_t i = 0; i < json_array_size(enclaves); i++) {
+                const json_t *e = json_array_get(enclaves, i);
+                char since[32], reason[96];
+
+                format_time(member_number(e, "SinceUSec"), since, sizeof(since));
+                describe_reason(e, reason, sizeof(reason));
+                table_row(&t);
+                table_cell(&t, "%s", member_text(e, "EnclaveName"));
+                table_cell(&t, "%" JSON_INTEGER_FORMAT, member_number(e, "EnclaveID"));
+                table_cell(&t, "%" JSON_INTEGER_FORMAT, member_number(e, "EnclaveCID"));
+                table_cell(&t, "%" JSON_INTEGER_FORMAT, member_number(e, "NumberOfCPUs"));
+                table_cell(&t, "%" JSON_INTEGER_FORMAT " MiB", member_number(e, "MemoryMiB"));
+                table_cell(&t, "%s", member_text(e, "LaunchMode"));
+                table_cell(&t, "%s", member_text(e, "State"));
+                table_cell(&t, "%s", since);
+                table_cell(&t, "%s", reason);
+        }
+        table_print(&t, stdout);
+}
+
+static void print_measurements(const json_t *e) {
+        static const char *const names[] = { "PCR0", "PCR1", "PCR2", "PCR8" };
+        const json_t *m = json_object_get(e, "Measurements");
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++)
+                if (json_object_get(m, names[i]))
+                        print_field(stdout, names[i], "%s", member_text(m, names[i]));
+        if (strcmp(member_text(e, "AttestedPCRs"), "zero") == 0)
+                print_field(stdout, "Attestation", "debug mode: documents say zero for all PCRs");
+}
+
+static void print_end(const json_t *e) {
+        const json_t *reason = json_object_get(e, "Reason");
+        char text[96];
+
+        if (!reason)
+                return;
+        describe_reason(e, text, sizeof(text));
+        print_field(stdout, "Reason", "%s", text);
+        print_field(stdout, "", "%s", member_text(reason, "Text"));
+        if (!json_object_get(e, "ConsoleTail"))
+                return;
+        (void)printf("  The last lines of its console:\n");
+        print_clean(stdout, member_text(e, "ConsoleTail"), 1);
+}
+
+static void print_one(const json_t *e) {
+        char since[32];
+
+        format_time(member_number(e, "SinceUSec"), since, sizeof(since));
+        (void)printf("%s\n", member_text(e, "EnclaveName"));
+        print_field(stdout, "State", "%s since %s%s", member_text(e, "State"), since,
+                    json_is_true(json_object_get(e, "Ready")) ? ", ready" : "");
+        print_field(stdout, "ID, CID", "%" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT,
+                    member_number(e, "EnclaveID"), member_number(e, "EnclaveCID"));
+        print_field(stdout, "Size", "%" JSON_INTEGER_FORMAT " CPUs, %" JSON_INTEGER_FORMAT " MiB",
+                    member_number(e, "NumberOfCPUs"), member_number(e, "MemoryMiB"));
+        print_field(stdout, "Mode", "%s", member_text(e, "LaunchMode"));
+        print_field(stdout, "Owner", "uid %" JSON_INTEGER_FORMAT, member_number(e, "Uid"));
+        print_field(stdout, "Hypervisor", "%s%s%s", member_text(e, "Hypervisor"),
+                    json_object_get(e, "Accelerator") ? ", " : "", member_text(e, "Accelerator"));
+        if (json_object_get(e, "ImageName"))
+                print_field(stdout, "Image", "%s %s", member_text(e, "ImageName"),
+                            member_text(e, "ImageVersion"));
+        if (member_number(e, "ProcessID"))
+                print_field(stdout, "Processes",
+                            "monitor %" JSON_INTEGER_FORMAT ", hypervisor %" JSON_INTEGER_FORMAT,
+                            member_number(e, "ProcessID"), member_number(e, "HypervisorPID"));
+        if (json_object_get(e, "VsockPath"))
+                print_field(stdout, "Vsock", "%s", member_text(e, "VsockPath"));
+        if (json_object_get(e, "KernelCommandLine"))
+                print_field(stdout, "Command line", "%s", member_text(e, "KernelCommandLine"));
+        if (member_number(e, "Restarts"))
+                print_field(stdout, "Restarts", "%" JSON_INTEGER_FORMAT, member_number(e, "Restarts"));
+        print_measurements(e);
+        print_end(e);
+}
+
+static int run(const struct options *o, struct error *reterr) {
+        const char *name = o->n_positional > 0 ? o->positional[0] : NULL;
+        json_auto_t *enclaves = NULL;
+        enum output_format format;
+        int r;
+
+        r = verb_output_format(o, &format, reterr);
+        if (r >= 0)
+                r = daemon_describe(o, name, options_flag(o, "all"), &enclaves, reterr);
+        if (r < 0)
+                return r;
+        if (format == OUTPUT_JSON)
+                return print_json(enclaves, reterr);
+        if (name)
+                print_one(json_array_get(enclaves, 0));
+        else if (json_array_size(enclaves) > 0)
+                print_table(enclaves);
+        else
+                (void)printf("no enclaves%s\n",
+                             options_flag(o, "all") ? "" : " are alive; --all shows ended ones");
+        return 0;
+}
+
+static const struct option_spec options[] = { VERB_COMMON_OPTIONS,
+                                              VERB_DAEMON_OPTIONS,
+                                              { "all", 'a', NULL, "also enclaves that have ended" },
+                                              VERB_OPTIONS_END };
+
+const struct verb verb_describe = {
+        .name = "describe",
+        .synopsis = "[NAME]",
+        .help = "Show the living enclaves, or everything about one",
+        .options = options,
+        .max_arguments = 1,
+        .run = run,
+};

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "cli/client.h"
+#include "cli/stream.h"
+#include "cli/table.h"
+#include "cli/verb.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* The image is opened with the user's own rights; the daemon gets only the descriptor. */
+static int open_image(const char *path, int *ret_fd, struct error *reterr) {
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        struct stat st;
+
+        if (fd < 0)
+                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot open the image %s",
+                                       path);
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+                return error_set(reterr, ERROR_FILE_UNREADABLE, "the image %s is no regular file", path);
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+static int make_parameters(const struct options *o, json_t **ret, struct error *reterr) {
+        uint64_t cpus, memory, cid;
+        json_t *p;
+        int r;
+
+        r = options_u64(o, "cpus", 0, 4096, UINT64_MAX, &cpus, reterr);
+        if (r >= 0)
+                r = options_u64(o, "memory", 0, INT32_MAX, UINT64_MAX, &memory, reterr);
+        if (r >= 0)
+                r = options_u64(o, "cid", 0, UINT32_MAX, UINT64_MAX, &cid, reterr);
+        if (r < 0)
+                return r;
+        if (cid == 0)
+                return error_set(reterr, ERROR_CID_RESERVED,
+                                 "CID 0 is reserved; leave --cid out for the next free one");
+        p = json_pack("{s:i, s:s, s:s?, s:b}", "Image", 0, "ImagePath", options_value(o, "eif"), "Name",
+                      options_value(o, "name"), "Debug",
+                      options_flag(o, "debug") || options_flag(o, "attach-console"));
+        if (!p)
+                return error_set(reterr, ERROR_USAGE, "the name or path is not valid UTF-8");
+        if (cpus != UINT64_MAX)
+                (void)json_object_set_new(p, "CPUs", json_integer((json_int_t)cpus));
+        if (memory != UINT64_MAX)
+                (void)json_object_set_new(p, "MemoryMiB", json_integer((json_int_t)memory));
+        if (cid != UINT64_MAX)
+                (void)json_object_set_new(p, "CID", json_integer((json_int_t)cid));
+        *ret = p;
+        return 0;
+}
+
+/* One line that is overwritten by the next, for somebody who watches. */
+static void show_progress(const json_t *enclave) {
+        if (!isatty(STDERR_FILENO))
+                return;
+        if (enclave)
+                (void)fprintf(stderr, "\r\033[K%s: %s", member_text(enclave, "EnclaveName"),
+                              member_text(enclave, "State"));
+        else
+                (void)fputs("\r\033[K", stderr);
+}
+
+/* The start, step by step, with the console beside it once there is one. */
+struct start {
+        const struct options *o;
+        struct client client;
+        int console; /* or -1 */
+        char name[80];
+};
+
+/* Too early is no mistake: the next step of the start is another chance. */
+static void try_console(struct start *s) {
+        _cleanup_reply_ struct reply reply = REPLY_NULL;
+
+        if (s->console < 0 && options_flag(s->o, "attach-console") &&
+            daemon_call(s->o, "Console", json_pack("{s:s}", "Name", s->name), &reply, NULL) >= 0)
+                (void)reply_take_fd(&reply, "Stream", &s->console, NULL);
+}
+
+static int follow_start(struct start *s, json_t **ret_enclave, struct error *reterr) {
+        for (;;) {
+                _cleanup_reply_ struct reply reply = REPLY_NULL;
+                json_t *enclave;
+                int r;
+
+                r = client_receive(&s->client, -1, &reply, reterr);
+                if (r < 0)
+                        return r;
+                enclave = json_object_get(reply.parameters, "Enclave");
+                (void)snprintf(s->name, sizeof(s->name), "%s", member_text(enclave, "EnclaveName"));
+                try_console(s);
+                if (!reply.continues) {
+                        *ret_enclave = json_incref(enclave);
+                        return 0;
+                }
+                show_progress(enclave);
+        }
+}
+
+/* Why it failed is in the error; what it said last helps most, where it may be seen. */
+static void show_tail(const struct start *s) {
+        json_auto_t *enclaves = NULL;
+        const char *tail;
+
+        if (!*s->name || s->console >= 0 || daemon_describe(s->o, s->name, true, &enclaves, NULL) < 0)
+                return;
+        tail = member_text(json_array_get(enclaves, 0), "ConsoleTail");
+        if (!*tail)
+                return;
+        (void)fprintf(stderr, "the last lines of the console of %s:\n", s->name);
+        print_clean(stderr, tail, 1);
+        if (tail[strlen(tail) - 1] != '\n')
+                (void)fputc('\n', stderr);
+}
+
+static int print_started(const json_t *e, enum output_format format, struct error *reterr) {
+        char reason[96];
+
+        if (format == OUTPUT_JSON)
+                return print_json(e, reterr);
+        describe_reason(e, reason, sizeof(reason));
+        (void)printf("enclave %s is %s%s%s: EnclaveID %" JSON_INTEGER_FORMAT
+                     ", EnclaveCID %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
+                     " CPUs, %" JSON_INTEGER_FORMAT " MiB%s\n",
+                     member_text(e, "EnclaveName"), member_text(e, "State"), *reason ? ", " : "", reason,
+                     member_number(e, "EnclaveID"), member_number(e, "EnclaveCID"),
+                     member_number(e, "NumberOfCPUs"), member_number(e, "MemoryMiB"),
+                     strcmp(member_text(e, "LaunchMode"), "debug") == 0 ? ", debug mode" : "");
+        return 0;
+}
+
+/* After the console: how it ended, as text and as status. */
+static int report_end(const struct start *s, struct error *reterr) {
+        _cleanup_reply_ struct reply reply = REPLY_NULL;
+        const json_t *enclave;
+        char text[96];
+        int r;
+
+        r = daemon_call(s->o, "Wait", json_pack("{s:s, s:s}", "Name", s->name, "For", "exited"), &reply,
+                        reterr);
+        if (r < 0)
+                return r;
+        enclave = json_object_get(reply.parameters, "Enclave");
+        describe_reason(enclave, text, sizeof(text));
+        (void)fprintf(stderr, "qt-enclave: enclave %s %s\n", s->name, text);
+        return ended_well(enclave) ? EXIT_OK : EXIT_GUEST_FAILED;
+}
+
+static int start(struct start *s, int image_fd, json_t *parameters, struct error *reterr) {
+        json_auto_t *owned = parameters, *enclave = NULL;
+        enum output_format format;
+        int r;
+
+        r = verb_output_format(s->o, &format, reterr);
+        if (r >= 0)
+                r = daemon_connect(s->o, &s->client, reterr);
+        if (r >= 0)
+                r = client_send(&s->client, "io.qtenclave.Manager.Run", TAKE(owned), CALL_MORE, &image_fd, 1,
+                                reterr);
+        if (r >= 0)
+                r = follow_start(s, &enclave, reterr);
+        show_progress(NULL);
+        if (r < 0) {
+                if (s->console >= 0)
+                        (void)stream_print(s->console, NULL);
+                show_tail(s);
+                return r;
+        }
+        r = print_started(enclave, format, reterr);
+        if (r < 0 || s->console < 0)
+                return r;
+        r = stream_print(s->console, reterr);
+        return r < 0 ? r : report_end(s, reterr);
+}
+
+static int run(const struct options *o, struct error *reterr) {
+        struct start s = { .o = o, .client = CLIENT_NULL, .console = -1 };
+        _cleanup_close_ int image_fd = -1;
+        json_t *parameters = NULL;
+        int r;
+
+        r = options_require(o, "eif", reterr);
+        if (r >= 0)
+                r = open_image(options_value(o, "eif"), &image_fd, reterr);
+        if (r >= 0)
+                r = make_parameters(o, &parameters, reterr);
+        if (r >= 0)
+                r = start(&s, image_fd, parameters, reterr);
+        client_done(&s.client);
+        (void)close_fd(s.console);
+        return r;
+}
+
+static const struct option_spec options[] = {
+        VERB_COMMON_OPTIONS,
+        VERB_DAEMON_OPTIONS,
+        { "eif", 0, "FILE", "the image" },
+        { "name", 0, "NAME", "what to call it (default: the file's name without .eif)" },
+        { "cpus", 0, "N", "vCPUs, an even number (default: 2)" },
+        { "memory", 0, "MIB", "memory in MiB (default: 1024)" },
+        { "cid", 0, "N", "vsock CID, from 4 (default: the next free one)" },
+        { "debug", 0, NULL, "open the console; attestation documents then say zero for all PCRs" },
+        { "attach-console", 0, NULL, "print the console until the enclave ends; implies --debug" },
+        VERB_OPTIONS_END
+};
+
+const struct verb verb_run = {
+        .name = "run",
+        .synopsis = "--eif FILE [OPTION…]",
+        .help = "Start an enclave from an image",
+        .options = options,
+        .run = run,
+};

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "cli/client.h"
+#include "cli/verb.h"
+
+static int run(const struct options *o, struct error *reterr) {
+        static const char *const words[] = { "exited", "running", "ready", NULL };
+        _cleanup_reply_ struct reply reply = REPLY_NULL;
+        enum output_format format;
+        const json_t *enclave;
+        char reason[96];
+        size_t until;
+        int r;
+
+        r = verb_output_format(o, &format, reterr);
+        if (r >= 0)
+                r = options_choice(o, "for", words, &until, reterr);
+        if (r >= 0)
+                r = daemon_call(o, "Wait",
+                                json_pack("{s:s, s:s}", "Name", o->positional[0], "For", words[until]),
+                                &reply, reterr);
+        if (r < 0)
+                return r;
+        enclave = json_object_get(reply.parameters, "Enclave");
+        describe_reason(enclave, reason, sizeof(reason));
+        if (format == OUTPUT_JSON)
+                r = print_json(enclave, reterr);
+        else
+                (void)printf("%s is %s%s%s\n", member_text(enclave, "EnclaveName"),
+                             member_text(enclave, "State"), *reason ? ": " : "", reason);
+        if (r < 0)
+                return r;
+        return until > 0 || ended_well(enclave) ? EXIT_OK : EXIT_GUEST_FAILED;
+}
+
+static const struct option_spec options[] = {
+        VERB_COMMON_OPTIONS,
+        VERB_DAEMON_OPTIONS,
+        { "for", 0, "STEP", "exited (default), running, or ready: its application said that it is" },
+        VERB_OPTIONS_END
+};
+
+const struct verb verb_wait = {
+        .name = "wait",
+        .synopsis = "NAME",
+        .help = "Wait until an enclave has ended, is running, or is ready",
+        .details = "After the end the exit status is 0 when the enclave was stopped or its application ended "
+                   "with code 0, else 11.\n",
+        .options = options,
+        .min_arguments = 1,
+        .max_arguments = 1,
+        .run = run,
+};
