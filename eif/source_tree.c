@@ -271,14 +271,16 @@ void source_tree_remove(struct source_tree *t, struct source_entry *e) {
         }
 }
 
-void source_tree_remove_other_layers(struct source_tree *t, struct source_entry *e, uint16_t layer) {
+size_t source_tree_remove_other_layers(struct source_tree *t, struct source_entry *e, uint16_t layer) {
         struct source_entry *next;
+        size_t n = 0;
 
-        for (struct source_entry *i = first_leaf(e); i && i != e; i = next) {
+        for (struct source_entry *i = first_leaf(e); i && i != e; i = next, n++) {
                 next = next_upwards(e, i);
                 if (i->layer != layer && !i->first_child)
                         remove_leaf(t, i);
         }
+        return n;
 }
 
 struct source_entry *source_tree_next(const struct source_entry *top, struct source_entry *e) {

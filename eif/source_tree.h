@@ -106,8 +106,9 @@ int source_tree_add(struct source_tree *t, struct source_entry *directory, const
 
 /* Remove an entry (not the root) with everything below it. */
 void source_tree_remove(struct source_tree *t, struct source_entry *e);
-/* Below e, remove what stems from other layers than this, but no directory that something of this is in. */
-void source_tree_remove_other_layers(struct source_tree *t, struct source_entry *e, uint16_t layer);
+/* Below e, remove what stems from other layers than this, but no directory that something of this is in.
+ * Returns how many entries it looked at. */
+size_t source_tree_remove_other_layers(struct source_tree *t, struct source_entry *e, uint16_t layer);
 
 /* The next entry in depth-first order within `top`, itself included: start with NULL. Siblings come in the
  * order they were added in, or by name after source_tree_sort(). */
