@@ -34,6 +34,7 @@ static const struct member members[] = {
         MEMBER("HugePageMiB", NUMBER, false, huge_page_mib, 0, 1024),
         MEMBER("Node", NUMBER, false, node, -1, 1023),
         MEMBER("Platform", STRING, false, platform, 1, 32),
+        MEMBER("DevelopmentPki", STRING, false, development_pki, 1, 4095),
 };
 
 static int refuse(const struct member *m, const char *rule, struct error *reterr) {
@@ -163,5 +164,6 @@ void config_done(struct monitor_config *c) {
         free(c->name);
         free(c->hypervisor);
         free(c->platform);
+        free(c->development_pki);
         *c = MONITOR_CONFIG_NULL;
 }

@@ -17,8 +17,10 @@
 
 struct monitor_config {
         char *name;
-        char *hypervisor; /* "local" when not given */
-        char *platform;   /* "qingtian" when not given */
+        char *hypervisor;      /* "local" when not given */
+        char *platform;        /* "qingtian" when not given */
+        char *development_pki; /* directory of the host's development root; not given: one in the own
+                                  directory */
         uint64_t enclave_id;
         uint64_t cid; /* never below 4: 0 to 2 are reserved and 3 is what guests call their parent */
         uint64_t cpus;

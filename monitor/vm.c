@@ -7,6 +7,7 @@
 #include "monitor/console.h"
 #include "monitor/guest_channels.h"
 #include "monitor/hypervisor.h"
+#include "monitor/security_module.h"
 #include "monitor/vsock/device.h"
 #include "monitor/vsock/host_socket.h"
 
@@ -118,9 +119,7 @@ static void on_console(void *userdata, const void *data, size_t n) {
 /* The guest asks its hypervisor for an attestation document: CID 0, which no program of the parent can sit
  * on. This is where the security module takes its connections. */
 static int dial_security_module(struct vm *vm, uint32_t port) {
-        (void)vm;
-        (void)port;
-        return -ECONNREFUSED;
+        return vm->secmod && port == SECMOD_PORT ? secmod_dial(vm->secmod) : -ECONNREFUSED;
 }
 
 static int on_dial(void *userdata, uint32_t cid, uint32_t port) {
@@ -276,6 +275,7 @@ struct vm *vm_free(struct vm *vm) {
         if (vm->instance)
                 vm->hypervisor->free(vm->instance);
         vm->channels = guest_channels_free(vm->channels);
+        vm->secmod = secmod_free(vm->secmod);
         vm->console = console_free(vm->console);
         image_done(&vm->image);
         free(vm->console_tail);
@@ -307,6 +307,9 @@ static int try_start(struct vm *vm, int image_fd, struct error *reterr) {
         if (r < 0)
                 return r;
         (void)reach(vm, STEP_LOADED);
+        r = security_module_new(&vm->secmod, vm->event, vm->config, &vm->image, vm->directory_fd, reterr);
+        if (r < 0)
+                return r;
         r = vm->hypervisor->start(&vm->instance, &request, reterr);
         if (r < 0)
                 return r;

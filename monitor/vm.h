@@ -38,6 +38,7 @@ struct console;
 struct guest_channels;
 struct hypervisor;
 struct hypervisor_instance;
+struct secmod;
 
 struct vm_observer {
         void (*changed)(void *userdata);
@@ -59,6 +60,7 @@ struct vm {
         struct hypervisor_instance *instance;
         struct console *console; /* debug only */
         struct guest_channels *channels;
+        struct secmod *secmod;
         sd_event_source *timer; /* boot timeout, then grace */
 
         struct evidence evidence;

@@ -25,6 +25,7 @@ static const struct {
 int module_init(struct module *m, const struct secmod_config *config, struct error *reterr) {
         const struct secmod_measurements *measured = &config->measurements;
         bool nitro = config->platform == SECMOD_NITRO;
+        struct pki_chain chain;
         struct span instance;
         int r;
 
@@ -32,6 +33,11 @@ int module_init(struct module *m, const struct secmod_config *config, struct err
         r = pki_new(&m->pki, config->pki_directory_fd, config->platform, config->enclave_id, reterr);
         if (r < 0)
                 return r;
+        /* Made now, what fails later would be the enclave's first request. */
+        if (pki_chain(m->pki, time(NULL), &chain) < 0) {
+                module_done(m);
+                return error_set(reterr, ERROR_INTERNAL, "the development PKI cannot issue certificates");
+        }
         instance = (struct span){ (const uint8_t *)pki_instance(m->pki), strlen(pki_instance(m->pki)) };
         if (nitro || !config->debug)
                 if (!digest_first_extend(instance, m->pcrs[4])) {

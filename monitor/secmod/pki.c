@@ -222,20 +222,22 @@ static void name_holders(struct pki *pki, uint64_t enclave_id) {
 
 int pki_new(struct pki **ret, int directory_fd, enum secmod_platform platform, uint64_t enclave_id,
             struct error *reterr) {
+        _cleanup_close_ int fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 3);
         _cleanup_(pki_freep)
-        struct pki *pki = calloc(1, sizeof(*pki));
+        struct pki *pki = NULL;
         _cleanup_(EVP_PKEY_freep)
         EVP_PKEY *key = NULL;
         _cleanup_(X509_freep)
         X509 *certificate = NULL;
         int r;
 
+        if (fd < 0)
+                return -errno;
+        pki = calloc(1, sizeof(*pki));
         if (!pki)
                 return -ENOMEM;
         pki->platform = platform;
-        pki->directory_fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 3);
-        if (pki->directory_fd < 0)
-                return -errno;
+        pki->directory_fd = TAKE_FD(fd);
         r = root_open(pki->directory_fd, &key, &certificate, reterr);
         if (r >= 0)
                 r = holder_set(&pki->holders[LEVEL_ROOT], NULL, TAKE(certificate), INT64_MAX);

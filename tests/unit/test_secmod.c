@@ -312,7 +312,7 @@ static size_t receive_frame(sd_event *event, int fd, uint8_t *ret) {
         uint8_t header[4];
         size_t n;
 
-        for (int i = 0; i < 400 && recv(fd, header, 4, MSG_PEEK | MSG_DONTWAIT) < 4; i++)
+        for (int i = 0; i < 2000 && recv(fd, header, 4, MSG_PEEK | MSG_DONTWAIT) < 4; i++)
                 (void)sd_event_run(event, 10000);
         assert_int_equal(recv(fd, header, 4, MSG_DONTWAIT), 4);
         n = header[0] | (size_t)header[1] << 8;
