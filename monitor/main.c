@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
@@ -94,6 +95,35 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
         return 0;
 }
 
+/* Forget the pages of one library's code and constants: what is needed again comes back from the page cache.
+ */
+static int forget_pages(struct dl_phdr_info *info, size_t size, void *userdata) {
+        uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+        (void)size;
+        (void)userdata;
+        for (int i = 0; i < info->dlpi_phnum; i++) {
+                uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+                uintptr_t end = start + info->dlpi_phdr[i].p_memsz;
+
+                /* A writable segment has relocated pages, which are not in the file. */
+                if (info->dlpi_phdr[i].p_type != PT_LOAD || info->dlpi_phdr[i].p_flags & PF_W)
+                        continue;
+                start = (start + page - 1) & ~(page - 1);
+                end &= ~(page - 1);
+                if (end > start)
+                        (void)madvise((void *)start, end - start, MADV_DONTNEED);
+        }
+        return 0;
+}
+
+/* Loading took buffers and much of libcrypto; waiting for the end of a machine, which a monitor does all its
+ * life, takes neither. */
+static void trim_memory(void) {
+        (void)malloc_trim(0);
+        (void)dl_iterate_phdr(forget_pages, NULL);
+}
+
 /* From within the loop, so that whatever happens at start is seen by a watcher like everything later. */
 static int on_start(sd_event_source *source, void *userdata) {
         struct monitor *m = userdata;
@@ -102,7 +132,7 @@ static int on_start(sd_event_source *source, void *userdata) {
         (void)source;
         vm_start(m->vm, m->image_fd);
         m->image_fd = close_fd(m->image_fd);
-        (void)malloc_trim(0); /* loading needed buffers that waiting does not */
+        trim_memory();
         if (sandbox_enter(&problem) < 0) {
                 log_error("%s", problem.message ? problem.message : "out of memory");
                 return sd_event_exit(m->event, EXIT_INTERNAL);

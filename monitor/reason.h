@@ -45,9 +45,9 @@ struct evidence {
 
 struct reason {
         enum reason_kind kind;
-        int code;   /* of the application, -1: unknown */
-        int signal; /* of the application, 0: none */
-        char text[768];
+        int code;       /* of the application, -1: unknown */
+        int signal;     /* of the application, 0: none */
+        char text[512]; /* one line */
 };
 
 void reason_conclude(const struct evidence *e, struct reason *ret);

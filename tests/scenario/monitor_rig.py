@@ -103,7 +103,8 @@ class Monitor:
                 os.setuid(65534)
 
         self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([MONITOR, "test"], preexec_fn=become_monitor, pass_fds=(3, 4, 5, 6),
+        program = shutil.copy(MONITOR, self.directory)  # the build directory may be closed to that user
+        self.process = subprocess.Popen([program, "test"], preexec_fn=become_monitor, pass_fds=(3, 4, 5, 6),
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
                                         env={**os.environ, **(environment or {})})
         for fd in (*given, image_fd, directory_fd, config_fd):

@@ -38,8 +38,11 @@ def refusal(function):
 
 serve = image(kernel, "serve")
 
+# Any CPU that this process may use serves as the dedicated one of both.
+own_cpu = min(os.sched_getaffinity(0))
+
 # A whole life: boot, facts, confinement, connections, console, a stop that the application obeys.
-with Monitor(serve, CPUs=2) as m:
+with Monitor(serve, CPUs=2, CPUIDs=[own_cpu, own_cpu]) as m:
     early = m.connect()
     console = [early.stream("Console"), early.stream("Console")]
     facts = m.wait_for(lambda f: f["Ready"])
@@ -66,6 +69,11 @@ with Monitor(serve, CPUs=2) as m:
         targets = [os.readlink(f.path) for f in os.scandir(f"/proc/{facts['HypervisorPID']}/fd")]
         check(not any("monitor.sock" in t or t == str(m.directory) for t in targets),
               "QEMU has none of the monitor's files open", targets)
+
+    threads = [status_of(f"{facts['HypervisorPID']}/task/{t}")
+               for t in os.listdir(f"/proc/{facts['HypervisorPID']}/task")]
+    pinned = {t["Name"]: t["Cpus_allowed_list"] for t in threads if t["Name"].startswith("CPU ")}
+    check(len(pinned) == 2 and set(pinned.values()) == {str(own_cpu)}, "each vCPU's thread is on its dedicated CPU", pinned)
 
     stream = early.stream("Connect", Port=5005)
     stream.sendall(b"through the monitor")
