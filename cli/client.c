@@ -108,15 +108,15 @@ void describe_reason(const json_t *enclave, char *ret, size_t size) {
         const json_t *reason = json_object_get(enclave, "Reason");
         const char *kind = member_text(reason, "Kind");
 
-        if (json_object_get(reason, "ExitCode"))
+        if (json_object_get(reason, "Uid"))
+                (void)snprintf(ret, size, "%s by uid %" JSON_INTEGER_FORMAT, kind,
+                               member_number(reason, "Uid"));
+        else if (json_object_get(reason, "ExitCode"))
                 (void)snprintf(ret, size, "%s with code %" JSON_INTEGER_FORMAT, kind,
                                member_number(reason, "ExitCode"));
         else if (json_object_get(reason, "Signal"))
                 (void)snprintf(ret, size, "%s by signal %" JSON_INTEGER_FORMAT, kind,
                                member_number(reason, "Signal"));
-        else if (json_object_get(reason, "Uid"))
-                (void)snprintf(ret, size, "%s by uid %" JSON_INTEGER_FORMAT, kind,
-                               member_number(reason, "Uid"));
         else
                 (void)snprintf(ret, size, "%s", kind);
 }

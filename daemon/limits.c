@@ -61,12 +61,12 @@ static uint64_t round_up(uint64_t value, uint64_t multiple) {
 }
 
 uint64_t limits_memory_min(const struct platform_limits *l, uint64_t image_size) {
-        uint64_t for_image = round_up(image_size, MIB) / MIB;
+        uint64_t bytes, for_image;
 
-        for_image = for_image > UINT64_MAX / l->image_factor ? UINT64_MAX : for_image * l->image_factor;
-        /* The documents count 4 x the image in bytes, not in whole MiB. */
-        if (image_size < UINT64_MAX / l->image_factor - MIB)
-                for_image = round_up(image_size * l->image_factor, MIB) / MIB;
+        /* The documents count in bytes of the image, not in whole MiB. */
+        if (__builtin_mul_overflow(image_size, l->image_factor, &bytes))
+                bytes = UINT64_MAX;
+        for_image = bytes / MIB + (bytes % MIB != 0);
         return for_image > l->memory_mib_min ? for_image : l->memory_mib_min;
 }
 
