@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "base/io.h"
+#include "base/parse.h"
 #include "cli/eif_output.h"
 #include "cli/verb.h"
 #include "eif/sign.h"
@@ -103,7 +104,7 @@ static int open_output(const struct options *o, int fd, struct output *out, stru
 }
 
 static int sign(const struct options *o, const struct eif *e, int fd, const struct eif_signer *s,
-                struct eif_measurements *ret, struct error *reterr) {
+                enum eif_measure_what what, struct eif_measurements *ret, struct error *reterr) {
         _cleanup_(output_done)
         struct output out = OUTPUT_NULL;
         int r;
@@ -111,13 +112,21 @@ static int sign(const struct options *o, const struct eif *e, int fd, const stru
         r = open_output(o, fd, &out, reterr);
         if (r < 0)
                 return r;
-        r = eif_sign(e, out.fd, s, ret, reterr);
+        r = eif_sign(e, out.fd, s, what, ret, reterr);
         if (r < 0)
                 return error_wrap(reterr, r, "%s", o->positional[0]);
         r = output_commit(&out);
         if (r < 0)
                 return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", out.path);
         return 0;
+}
+
+static void print_registers(const struct eif_measurements *m) {
+        char pcr0[2 * EIF_PCR_SIZE + 1], pcr8[2 * EIF_PCR_SIZE + 1];
+
+        format_hex(m->pcr0, EIF_PCR_SIZE, pcr0);
+        format_hex(m->pcr8, EIF_PCR_SIZE, pcr8);
+        (void)printf("%-10s %s\n%-10s %s\n", "PCR0", pcr0, "PCR8", pcr8);
 }
 
 static int run(const struct options *o, struct error *reterr) {
@@ -143,12 +152,13 @@ static int run(const struct options *o, struct error *reterr) {
                 return error_wrap(reterr, r, "%s", o->positional[0]);
         if (options_value(o, "emit-tbs"))
                 return emit(o, e, &signer, reterr);
-        r = sign(o, e, fd, &signer, &m, reterr);
+        /* nitro-cli's document has all registers; a person is told those that signing is about. */
+        r = sign(o, e, fd, &signer, format == OUTPUT_JSON ? EIF_MEASURE_ALL : EIF_MEASURE_PCR0, &m, reterr);
         if (r < 0)
                 return r;
         if (format == OUTPUT_JSON)
                 return eif_print_json(json_pack("{s:o}", "Measurements", eif_measurements_json(&m)), reterr);
-        eif_measurements_print(&m);
+        print_registers(&m);
         return 0;
 }
 

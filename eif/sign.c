@@ -126,8 +126,8 @@ static int write_frame(struct plan *p, const struct eif_pass *pass, const uint8_
         return r;
 }
 
-int eif_sign(const struct eif *e, int out_fd, const struct eif_signer *signer, struct eif_measurements *ret,
-             struct error *reterr) {
+int eif_sign(const struct eif *e, int out_fd, const struct eif_signer *signer, enum eif_measure_what what,
+             struct eif_measurements *ret, struct error *reterr) {
         _cleanup_free_ uint8_t *signature = NULL;
         struct plan plan;
         const struct eif_sink sink = { .take = take, .userdata = &plan };
@@ -139,7 +139,7 @@ int eif_sign(const struct eif *e, int out_fd, const struct eif_signer *signer, s
         if (r < 0)
                 return r;
         plan_make(&plan, e, out_fd);
-        r = eif_stream(e, EIF_MEASURE_ALL, &sink, &pass, reterr);
+        r = eif_stream(e, what, &sink, &pass, reterr);
         if (r < 0)
                 return r;
         r = check_crc(e, &pass, reterr);
