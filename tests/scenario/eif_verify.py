@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """verify-eif finds every damage of the list, and nothing in a good image; pcr computes what the rules say."""
 import pathlib
+import re
 import subprocess
 import tempfile
 
 import eif_bytes as eif
 from eif_damage import BASE, IMAGE, ODD, REFUSED, UNREADABLE
-from scenario_eif import VECTORS, Points, qt, qt_json
+from scenario_eif import SOURCE, VECTORS, Points, qt, qt_json
 
 points = Points()
 PCR0 = eif.measure(BASE)["PCR0"]
@@ -88,7 +89,13 @@ def registers(folder):
     points.check(qt("pcr", "--eif", path).returncode == 4, "no PCR0 of an image with unknown flags")
 
 
+def manual(_):
+    codes = set(re.findall(r'^FINDING\(\w+, "([a-z0-9-]+)"', (SOURCE / "eif" / "findings.def").read_text(), re.M))
+    listed = set(re.findall(r"^\.It Li ([a-z0-9-]+)$", (SOURCE / "man" / "eif.5").read_text(), re.M))
+    points.check(codes and codes == listed, "eif(5) lists the codes, all and only them", codes ^ listed)
+
+
 with tempfile.TemporaryDirectory() as temporary:
-    for scenario in (good, damages, expectations, fixed_vectors, registers):
+    for scenario in (good, damages, expectations, fixed_vectors, registers, manual):
         points.run(scenario, pathlib.Path(temporary))
 points.end()
