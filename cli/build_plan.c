@@ -5,8 +5,10 @@
 #include "base/io.h"
 #include "base/parse.h"
 #include "cli/command_words.h"
+#include "eif/kernel_config.h"
 #include "eif/kernel_image.h"
 #include "eif/source.h"
+#include "eif/source_binary.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +18,7 @@
 #include <sys/stat.h>
 
 #define KERNEL_DIRECTORY_SYSTEM "/usr/share/qt-enclave/kernel"
+#define KERNEL_CONFIG_MAX ((size_t)4 << 20)
 
 /* The kernel's own lines from "notice" up go to the debug console; i8042.* and pci=off skip waits for devices
  * that no enclave has. What one hypervisor needs in addition, it adds when it boots the image. */
@@ -239,6 +242,24 @@ static int find_modules(struct build_plan *p, struct error *reterr) {
         return 0;
 }
 
+/* --kernel-config, or the configuration that fetch-kernel puts beside the kernel. */
+static int check_kernel_config(struct build_plan *p, struct error *reterr) {
+        const char *given = p->request->kernel_config;
+        _cleanup_free_ char *directory = strdup(p->kernel.path);
+        _cleanup_free_ char *beside = NULL, *text = NULL;
+        int r;
+
+        if (!directory || asprintf(&beside, "%s/config", dirname(directory)) < 0)
+                return no_memory(reterr);
+        r = read_text_file(AT_FDCWD, given ? given : beside, KERNEL_CONFIG_MAX, &text, NULL);
+        if (r < 0 && !given)
+                return 0;
+        if (r < 0)
+                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "kernel configuration %s", given);
+        return kernel_config_check(text, given ? given : beside, p->arch, p->modules_dir != NULL,
+                                   p->compression, reterr);
+}
+
 static int replace_text(char **text, const char *with) {
         if (!with)
                 return 0;
@@ -307,9 +328,14 @@ static int read_source(struct build_plan *p, struct error *reterr) {
         r = read_yes_or_no("keep-owners", q->keep_owners, &options.keep_owners, reterr);
         if (r < 0)
                 return r;
-        if (asprintf(&spec, "%s%s", q->rootfs ? "dir:" : "", q->rootfs ? q->rootfs : q->image) < 0)
+        if (asprintf(&spec, "%s%s", q->rootfs ? "dir:" : "",
+                     q->rootfs  ? q->rootfs
+                     : q->image ? q->image
+                                : "scratch") < 0)
                 return no_memory(reterr);
         r = source_read(spec, &options, &s, reterr);
+        for (size_t i = 0; r >= 0 && i < q->add_binary.n; i++)
+                r = source_binary_add(s.tree, q->add_binary.items[i], p->arch, p->time, reterr);
         if (r >= 0)
                 r = override(&s.application, q, reterr);
         if (r >= 0)
@@ -353,8 +379,12 @@ static int read_names(struct build_plan *p, struct error *reterr) {
         return p->name && p->version ? 0 : no_memory(reterr);
 }
 
+static bool wants_tree(const struct build_request *q) {
+        return q->rootfs || q->image || q->add_binary.n > 0;
+}
+
 static int check_request(const struct build_request *q, struct error *reterr) {
-        bool has_source = q->rootfs || q->image;
+        bool has_source = wants_tree(q);
 
         if (!q->output)
                 return error_set(reterr, ERROR_USAGE, "option --output FILE is missing; see --help");
@@ -363,13 +393,13 @@ static int check_request(const struct build_request *q, struct error *reterr) {
                                  "--rootfs and --image both say what to put in; give one");
         if (!has_source && q->ramdisk.n == 0)
                 return error_set(reterr, ERROR_USAGE,
-                                 "nothing to put in: give --image, --rootfs or --ramdisk");
-        if (!has_source && (q->cmd || q->entrypoint || q->arguments.n > 0 || q->env.n > 0 || q->workdir ||
-                            q->user || q->add_binary.n > 0))
-                return error_set(
-                        reterr, ERROR_USAGE,
-                        "ready-made ramdisks say themselves what runs; --cmd, --env, --workdir, --user and "
-                        "--add-binary need --image or --rootfs");
+                                 "nothing to put in: give --image, --rootfs, --add-binary or --ramdisk");
+        if (!has_source &&
+            (q->cmd || q->entrypoint || q->arguments.n > 0 || q->env.n > 0 || q->workdir || q->user))
+                return error_set(reterr, ERROR_USAGE,
+                                 "ready-made ramdisks say themselves what runs; --cmd, --env, --workdir and "
+                                 "--user need "
+                                 "--image, --rootfs or --add-binary");
         return 0;
 }
 
@@ -390,10 +420,12 @@ int build_plan_make(struct build_plan *p, const struct build_request *q, struct 
                 r = read_cmdline(p, reterr);
         if (r >= 0)
                 r = read_ramdisks(p, reterr);
-        if (r >= 0 && (q->rootfs || q->image)) {
+        if (r >= 0 && wants_tree(q)) {
                 r = find_init(p, reterr);
                 if (r >= 0)
                         r = find_modules(p, reterr);
+                if (r >= 0)
+                        r = check_kernel_config(p, reterr);
                 if (r >= 0)
                         r = read_source(p, reterr);
         }

@@ -114,6 +114,11 @@ int source_read(const char *spec, const struct source_options *options, struct s
         s.tree = source_tree_new();
         if (!s.tree)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
+        if (strcmp(spec, "scratch") == 0) {
+                *ret = s;
+                s = SOURCE_NULL;
+                return 0;
+        }
         for (size_t i = 0; i < ELEMENTSOF(schemes); i++) {
                 size_t n = strlen(schemes[i].prefix);
 

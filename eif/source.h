@@ -9,6 +9,7 @@
  *   oci-archive:FILE[:TAG]       the same in a tar archive
  *   docker-archive:FILE[:TAG]    what docker save, podman save and skopeo copy write
  *   docker://REFERENCE           a registry, through skopeo
+ *   scratch                      nothing
  *
  * None but the last needs a network, and none needs privilege or a daemon.
  */
