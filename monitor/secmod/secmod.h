@@ -39,5 +39,9 @@ int secmod_new(struct secmod **ret, sd_event *event, const struct secmod_config 
                struct error *reterr);
 struct secmod *secmod_free(struct secmod *m);
 
+/* Answer on this connected stream socket, which is taken, also on failure. -EAGAIN when there are
+ * SECMOD_SESSIONS_MAX already. */
+int secmod_serve(struct secmod *m, int fd);
+
 /* The enclave dials: the other end of a new session, for the caller to own. -EAGAIN when all are taken. */
 int secmod_dial(struct secmod *m);

@@ -189,40 +189,43 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
         return 0;
 }
 
-static int session_new(struct secmod *m, struct session **ret, int *ret_theirs) {
+/* Takes fd, also on failure. */
+static int session_new(struct secmod *m, int fd, struct session **ret) {
         struct session *s = calloc(1, sizeof(*s));
-        int pair[2], r;
+        int r;
 
-        if (!s)
+        if (!s) {
+                (void)close_fd(fd);
                 return -ENOMEM;
-        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
-                r = -errno;
-                free(s);
-                return r;
         }
         s->m = m;
-        s->fd = pair[0];
+        s->fd = fd;
         r = sd_event_add_io(m->event, &s->source, s->fd, EPOLLIN, on_io, s);
         if (r < 0) {
-                (void)close_fd(pair[1]);
                 (void)session_free(s);
                 return r;
         }
         *ret = s;
-        *ret_theirs = pair[1];
         return 0;
 }
 
-int secmod_dial(struct secmod *m) {
-        for (size_t i = 0; i < SECMOD_SESSIONS_MAX; i++) {
-                int theirs = -1, r;
-
-                if (m->sessions[i])
-                        continue;
-                r = session_new(m, &m->sessions[i], &theirs);
-                return r < 0 ? r : theirs;
-        }
+int secmod_serve(struct secmod *m, int fd) {
+        for (size_t i = 0; i < SECMOD_SESSIONS_MAX; i++)
+                if (!m->sessions[i])
+                        return session_new(m, fd, &m->sessions[i]);
+        (void)close_fd(fd);
         return -EAGAIN;
+}
+
+int secmod_dial(struct secmod *m) {
+        _cleanup_close_ int theirs = -1;
+        int pair[2], r;
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+                return -errno;
+        theirs = pair[1];
+        r = secmod_serve(m, pair[0]);
+        return r < 0 ? r : TAKE_FD(theirs);
 }
 
 int secmod_new(struct secmod **ret, sd_event *event, const struct secmod_config *config,
