@@ -73,7 +73,8 @@ class Connection:
 class Monitor:
     """One monitor with its machine; as an unprivileged user when the test runs as root."""
 
-    def __init__(self, image_bytes, environment=None, **config):
+    def __init__(self, image_bytes, quiet=False, **config):
+        self.quiet = quiet
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="qt-monitor-"))
         self.uid = 65534 if os.getuid() == 0 else os.getuid()
         os.chown(self.directory, self.uid, -1)
@@ -104,9 +105,9 @@ class Monitor:
 
         self.log = tempfile.TemporaryFile()
         program = shutil.copy(MONITOR, self.directory)  # the build directory may be closed to that user
+        self.started = time.monotonic()
         self.process = subprocess.Popen([program, "test"], preexec_fn=become_monitor, pass_fds=(3, 4, 5, 6),
-                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-                                        env={**os.environ, **(environment or {})})
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         for fd in (*given, image_fd, directory_fd, config_fd):
             os.close(fd)
         listener.close()
@@ -154,7 +155,8 @@ class Monitor:
             self.process.wait()
         self.log.seek(0)
         for line in self.log.read().decode(errors="replace").splitlines():
-            print("#", line)
+            if not self.quiet:
+                print("#", line)
         self.log.close()
         shutil.rmtree(self.directory)
 
