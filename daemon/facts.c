@@ -22,6 +22,7 @@ static const struct {
         { "MonitorPID", JSON_INTEGER, 0 },
         { "HypervisorPID", JSON_INTEGER, 0 },
         { "Accelerator", JSON_STRING, 16 },
+        { "AcceleratorReason", JSON_STRING, 128 },
         { "KernelCommandLine", JSON_STRING, 4096 },
         { "ImageName", JSON_STRING, 256 },
         { "ImageVersion", JSON_STRING, 256 },
@@ -35,6 +36,7 @@ static const struct {
         { "ExitCode", JSON_INTEGER, 0 },
         { "Signal", JSON_INTEGER, 0 },
         { "ReasonText", JSON_STRING, 512 },
+        { "ErrorName", JSON_STRING, 32 },
         { "ConsoleTail", JSON_STRING, 4096 },
 };
 

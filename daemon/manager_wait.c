@@ -56,9 +56,12 @@ static void fail_run(struct server_call *call, const struct enclave *e) {
         _cleanup_error_ struct error error = ERROR_NULL;
         const char *kind = json_string_value(json_object_get(e->reason, "Kind"));
         const char *text = json_string_value(json_object_get(e->reason, "Text"));
+        const char *name = json_string_value(json_object_get(e->facts, "ErrorName"));
         enum error_kind as = ERROR_BOOT_FAILED;
 
-        if (kind && strcmp(kind, "boot-timeout") == 0)
+        if (name && error_from_name(name) != ERROR_NONE)
+                as = error_from_name(name); /* the monitor knows it better: no QEMU, no image, … */
+        else if (kind && strcmp(kind, "boot-timeout") == 0)
                 as = ERROR_BOOT_TIMEOUT;
         else if (kind && (strcmp(kind, "hypervisor-died") == 0 || strcmp(kind, "monitor-lost") == 0))
                 as = ERROR_HYPERVISOR_FAILED;

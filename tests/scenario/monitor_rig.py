@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drives the real monitor the way the daemon does: descriptors 3 to 6, Varlink on its socket, the file "end"."""
 import array
+import ctypes
 import fcntl
 import json
 import os
@@ -70,10 +71,18 @@ class Connection:
             os.close(fd)
 
 
+def hide_program(path):
+    """Nobody but this process and its children misses it."""
+    libc, private_recursive, bind = ctypes.CDLL(None, use_errno=True), 1 << 18 | 1 << 14, 1 << 12
+    if (libc.unshare(0x00020000) or libc.mount(b"none", b"/", None, private_recursive, None)
+            or libc.mount(b"/dev/null", path.encode(), None, bind, None)):
+        raise OSError(ctypes.get_errno(), "hide_program")
+
+
 class Monitor:
     """One monitor with its machine; as an unprivileged user when the test runs as root."""
 
-    def __init__(self, image_bytes, quiet=False, **config):
+    def __init__(self, image_bytes, quiet=False, hide=None, **config):
         self.quiet = quiet
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="qt-monitor-"))
         self.uid = 65534 if os.getuid() == 0 else os.getuid()
@@ -98,6 +107,8 @@ class Monitor:
         def become_monitor():
             for number, fd in enumerate(given, 3):
                 os.dup2(fd, number)
+            if hide:
+                hide_program(hide)
             if os.getuid() == 0:
                 os.setgroups([])
                 os.setgid(65534)

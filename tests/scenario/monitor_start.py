@@ -1,23 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What keeps a monitor from starting its machine: each is told in the file "end", or refused before."""
+import os
 import subprocess
-import sys
 import tempfile
 
 import eif_bytes
+from harness import check, done, skip
 from monitor_rig import MONITOR, Monitor
-
-count = failures = 0
-
-
-def check(good, claim, detail=""):
-    global count, failures
-    count += 1
-    failures += not good
-    print(f"{'ok' if good else 'not ok'} {count} - {claim}")
-    if not good:
-        print("#", detail)
-
 
 whole = eif_bytes.compose([(eif_bytes.KERNEL, b"\x7fno kernel"), (eif_bytes.CMDLINE, b"quiet"),
                            (eif_bytes.METADATA, b"{}"), (eif_bytes.RAMDISK, b"x"), (eif_bytes.RAMDISK, b"y")])
@@ -41,6 +30,14 @@ with Monitor(whole) as m:
     end = m.end()
     check(end.get("ErrorName") in ("HypervisorFailed", "HypervisorMissing") and end["ReasonText"], "QEMU's refusal is told", end)
 
+claim = "a machine without QEMU is told the package that it needs"
+if os.getuid() != 0 or not os.path.exists("/usr/bin/qemu-system-x86_64"):
+    skip(claim, "needs root, to hide QEMU")
+else:
+    with Monitor(whole, hide="/usr/bin/qemu-system-x86_64") as m:
+        end = m.end()
+        check(end.get("ErrorName") == "HypervisorMissing" and "package qemu-system-x86" in end["ReasonText"], claim, end)
+
 for config, named in (({"CID": 3}, "CID"), ({"Unknown": 1}, "unknown member"), ({"MemoryMiB": "256"}, "MemoryMiB")):
     with Monitor(whole, **config) as m:
         m.process.wait(60)
@@ -53,5 +50,4 @@ with tempfile.TemporaryDirectory() as directory:
     check(by_hand.returncode == 2 and "started by qt-enclaved" in by_hand.stderr, "started by hand it says who starts it",
           by_hand.stderr)
 
-print(f"1..{count}")
-sys.exit(failures > 0)
+done()

@@ -7,6 +7,7 @@ import socket
 import sys
 
 from guest_vm import BUILD
+from harness import check, done
 from monitor_image import image
 from monitor_rig import Monitor, Reply, gone, read_all, status_of
 from vsock_vm import kernel_directory, reason_to_skip
@@ -15,18 +16,6 @@ if reason := reason_to_skip():
     print(f"1..0 # SKIP {reason}")
     sys.exit()
 kernel = kernel_directory()
-
-count = failures = 0
-
-
-def check(good, claim, detail=""):
-    global count, failures
-    count += 1
-    failures += not good
-    print(f"{'ok' if good else 'not ok'} {count} - {claim}")
-    if not good and detail != "":
-        print("#", str(detail).replace("\n", "\n# "))
-
 
 def refusal(function):
     try:
@@ -158,5 +147,4 @@ with Monitor(serve, Debug=False) as m:
     end = m.end()
     check((end["State"], end["ReasonKind"]) == ("failed", "hypervisor-died"), "kill -9 of QEMU is told as such", end)
 
-print(f"1..{count}")
-sys.exit(failures > 0)
+done()
