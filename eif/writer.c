@@ -197,6 +197,9 @@ int eif_writer_write(struct eif_writer *w, const void *data, size_t n, struct er
         return 0;
 }
 
+/* Not with copy_file_range(2): the hashes need the bytes here anyway, and sections lie at odd offsets, so
+ * that no file system could share blocks. It took 1.1 to 1.3 times the processor time of reading and writing.
+ */
 int eif_writer_append_fd(struct eif_writer *w, int fd, uint64_t offset, uint64_t size, struct error *reterr) {
         int r;
 

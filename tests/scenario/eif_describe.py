@@ -3,11 +3,14 @@
 import json
 import os
 import pathlib
+import resource
+import subprocess
 import tempfile
+import zlib
 
 import eif_bytes as eif
-from eif_damage import BASE, ODD, REFUSED, UNREADABLE
-from scenario_eif import VECTORS, Points, qt, qt_json
+from eif_damage import BASE, IMAGE, ODD, REFUSED, SIZES, UNREADABLE, put
+from scenario_eif import BUILD, VECTORS, Points, qt, qt_json
 
 points = Points()
 
@@ -74,6 +77,32 @@ def unreadable_files(folder):
                      done.returncode, done.stderr)
 
 
+def full_standard_output(folder):
+    path = folder / "good.eif"
+    path.write_bytes(IMAGE)
+    for arguments in ((), ("-o", "json")):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([BUILD / "cli" / "qt-enclave", "describe-eif", path, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+        points.check(done.returncode == 12 and "OutputFailed" in done.stderr, "output that cannot be written is not success", done.stderr)
+
+
+def memory(folder):
+    """The peak of the process for an image of 300 MB, most of it a hole."""
+    path, size = folder / "large.eif", 300_000_000
+    head = eif.compose([*BASE[:3], (eif.RAMDISK, b"first"), (eif.RAMDISK, b"")])
+    head = put(put(head, len(head) - 8, 8, size), SIZES + 8 * 4, 8, size)
+    crc = zlib.crc32(head[548:], zlib.crc32(head[:544]))
+    zeros = bytes(1_000_000)
+    for _ in range(size // len(zeros)):
+        crc = zlib.crc32(zeros, crc)
+    path.write_bytes(put(head, 544, 4, crc))
+    os.truncate(path, len(head) + size)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    said = qt_json("describe-eif", path)
+    peak = max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
+    points.check(said["CheckCRC"] is True and peak < 120, "memory does not grow with the image", f"{peak} MiB", said)
+
+
 def fixed_vectors(_):
     if not VECTORS.is_dir():
         points.skip("images of AWS's tool", f"{VECTORS} is not there: set QT_VECTORS to the folder")
@@ -86,6 +115,6 @@ def fixed_vectors(_):
 
 
 with tempfile.TemporaryDirectory() as temporary:
-    for scenario in (good_images, other_flags, damaged_images, unreadable_files, fixed_vectors):
+    for scenario in (good_images, other_flags, damaged_images, unreadable_files, full_standard_output, memory, fixed_vectors):
         points.run(scenario, pathlib.Path(temporary))
 points.end()
