@@ -33,6 +33,7 @@ enum { FD_LISTEN = 3, FD_IMAGE, FD_DIRECTORY, FD_CONFIG, FD_END };
 #define LINGER_USEC 5000000u
 #define LINGER_STEP_USEC 20000u
 #define TERMINATE_GRACE_MSEC 3000u
+#define FILES_WANTED 8192u
 
 struct monitor {
         sd_event *event;
@@ -168,6 +169,23 @@ static int check_descriptors(struct error *reterr) {
         return 0;
 }
 
+/* A guest's memory and the module's keys belong into no core file. Each vsock connection takes a descriptor,
+ * and the usual soft limit is below what the device allows. */
+static int limit_itself(void) {
+        const struct rlimit no_core = { 0, 0 };
+        struct rlimit files;
+
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0 ||
+            getrlimit(RLIMIT_NOFILE, &files) < 0)
+                return -errno;
+        if (files.rlim_cur < FILES_WANTED) {
+                files.rlim_cur = files.rlim_max < FILES_WANTED ? files.rlim_max : FILES_WANTED;
+                if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
 static int prepare(struct monitor *m, struct error *reterr) {
         sigset_t mask;
         int r;
@@ -181,9 +199,9 @@ static int prepare(struct monitor *m, struct error *reterr) {
         (void)sigaddset(&mask, SIGCHLD);
         if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
                 return -errno;
-        /* A guest's memory and a monitor's secrets belong into no core file and no other user's debugger. */
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-                return -errno;
+        r = limit_itself();
+        if (r < 0)
+                return r;
         if ((r = sd_event_new(&m->event)) < 0)
                 return r;
         if ((r = sd_event_add_signal(m->event, NULL, SIGTERM, on_terminate, m)) < 0 ||

@@ -9,6 +9,7 @@
  *   abort       end by SIGABRT
  *   panic       crash the kernel
  *   chatter N   print N numbered lines, then serve
+ *   attest      ask the security module for a document, end with 0 when there is one
  *   dial P      send "hello" to the parent's port P, print the answer, end with 0 when there is one
  *
  * Started without arguments it is a first process that never sends a heartbeat.
@@ -97,6 +98,30 @@ static int dial(unsigned port) {
         return 0;
 }
 
+static int attest(void) {
+        static const char request[] = "\xa1\x6b"
+                                      "Attestation"
+                                      "\xa3\x69"
+                                      "user_data\xf6\x65"
+                                      "nonce\xf6\x6a"
+                                      "public_key\xf6";
+        struct sockaddr_vm address = { .svm_family = AF_VSOCK, .svm_cid = 0, .svm_port = 1 };
+        unsigned char header[4] = { sizeof(request) - 1, 0, 0, 0 }, answer[65536];
+        int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        size_t length;
+
+        if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+                return 1;
+        if (write(fd, header, 4) != 4 || write(fd, request, sizeof(request) - 1) != sizeof(request) - 1 ||
+            recv(fd, header, 4, MSG_WAITALL) != 4)
+                return 2;
+        length = header[0] | (size_t)header[1] << 8 | (size_t)header[2] << 16;
+        if (length > sizeof(answer) || recv(fd, answer, length, MSG_WAITALL) != (ssize_t)length)
+                return 3;
+        (void)printf("application: a document of %zu bytes\n", length);
+        return length > 1000 ? 0 : 4;
+}
+
 static int panic_now(void) {
         int fd = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
 
@@ -138,6 +163,8 @@ int main(int argc, char **argv) {
                 return panic_now();
         if (strcmp(what, "chatter") == 0)
                 return chatter(number);
+        if (strcmp(what, "attest") == 0)
+                return attest();
         if (strcmp(what, "dial") == 0)
                 return dial((unsigned)number);
         return 99;

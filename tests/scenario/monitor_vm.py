@@ -89,7 +89,7 @@ with Monitor(serve, CPUs=2, CPUIDs=[own_cpu, own_cpu]) as m:
 # What the application's end tells.
 for arguments, expected in (
         (("exit", "7"), {"State": "failed", "ReasonKind": "exited", "ExitCode": 7}),
-        (("exit", "0"), {"State": "stopped", "ReasonKind": "exited", "ExitCode": 0}),
+        (("attest",), {"State": "stopped", "ReasonKind": "exited", "ExitCode": 0}),
         (("abort",), {"State": "failed", "ReasonKind": "killed", "Signal": signal.SIGABRT})):
     with Monitor(image(kernel, *arguments), Debug=False) as m:
         end = m.end()
