@@ -130,6 +130,7 @@ static int serve(const struct options *o, struct config *config, struct error *r
         log_info("serving below %s", runtime);
         r = sd_event_loop(m->event);
         (void)sd_notify(0, "STOPPING=1");
+        manager_leave(m);
         return r;
 }
 

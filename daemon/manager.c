@@ -297,7 +297,24 @@ int manager_start(struct manager *m, int listen_fd, struct error *reterr) {
                 listen_fd = open_socket(m, reterr);
                 if (listen_fd < 0)
                         return listen_fd;
+                m->made_socket = true;
         }
         r = server_listen(m->server, listen_fd);
         return r < 0 ? error_wrap(reterr, r, "cannot serve") : 0;
+}
+
+void manager_leave(struct manager *m) {
+        static const char *const names[] = { SOCKET_NAME, "enclaves", "state" };
+
+        if (!m->made_socket) /* the service manager's: it goes on listening for the next daemon */
+                return;
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                _cleanup_free_ char *path = NULL;
+
+                if (asprintf(&path, "%s/%s", m->runtime_path, names[i]) >= 0)
+                        (void)remove(path); /* a directory only when it is empty */
+                else
+                        path = NULL;
+        }
+        (void)rmdir(m->runtime_path);
 }

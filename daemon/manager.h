@@ -28,7 +28,7 @@ struct manager {
         char *runtime_path, *monitor_program;
         int state_fd, enclaves_fd, lock_fd;
         uid_t uid; /* our own */
-        bool recovering, has_group;
+        bool recovering, has_group, made_socket;
         gid_t group; /* whose members may operate */
 };
 
@@ -44,6 +44,10 @@ DEFINE_CLEANUP(struct manager *, manager_free)
 /* Find what earlier daemons left, then serve on listen_fd (taken over), or on the socket in the runtime
  * directory when it is -1. */
 int manager_start(struct manager *m, int listen_fd, struct error *reterr);
+
+/* The last thing of an orderly end: take away what is of no use to the next daemon. Enclaves that live and
+ * records of those that ended stay. */
+void manager_leave(struct manager *m);
 
 /* --- for the parts of the daemon --- */
 
