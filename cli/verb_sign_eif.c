@@ -81,9 +81,10 @@ static int emit(const struct options *o, const struct eif *e, const struct eif_s
         return 0;
 }
 
-/* The old image keeps its permissions; a symbolic link stays one. */
+/* In place, the image keeps permissions and, as far as the caller may, owner; a symbolic link stays one. */
 static int open_output(const struct options *o, int fd, struct output *out, struct error *reterr) {
         const char *path = options_value(o, "output");
+        bool in_place = !path;
         char resolved[PATH_MAX];
         struct stat st;
         int r;
@@ -91,7 +92,7 @@ static int open_output(const struct options *o, int fd, struct output *out, stru
         if (fstat(fd, &st) < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot examine %s",
                                        o->positional[0]);
-        if (!path) {
+        if (in_place) {
                 path = realpath(o->positional[0], resolved);
                 if (!path)
                         return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot find %s",
@@ -100,6 +101,9 @@ static int open_output(const struct options *o, int fd, struct output *out, stru
         r = output_open(out, path, st.st_mode & 0777);
         if (r < 0)
                 return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write beside %s", path);
+        if (in_place && fchown(out->fd, st.st_uid, st.st_gid) < 0 && errno != EPERM)
+                return error_set_errno(reterr, ERROR_OUTPUT_FAILED, errno, "cannot keep the owner of %s",
+                                       path);
         return 0;
 }
 

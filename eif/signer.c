@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
+#include <string.h>
 
 void eif_signer_done(struct eif_signer *s) {
         free(s->certificate);
@@ -21,6 +22,9 @@ void eif_signer_done(struct eif_signer *s) {
 
 /* An array of integers takes up to two bytes of the section for each of the certificate's. */
 #define CERTIFICATE_FILE_MAX 16384U
+
+/* How the PEM of one begins, of any kind. */
+#define PRIVATE_KEY "PRIVATE KEY-----"
 
 int eif_signer_open(struct eif_signer *s, const char *certificate_path, time_t now, struct error *reterr) {
         _cleanup_eif_signer_ struct eif_signer new = EIF_SIGNER_NULL;
@@ -38,6 +42,12 @@ int eif_signer_open(struct eif_signer *s, const char *certificate_path, time_t n
         if (r < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "cannot read the certificate %s",
                                        certificate_path);
+        /* The whole file goes into the image, and a file for a web server often holds both. */
+        if (memmem(new.certificate, new.certificate_size, PRIVATE_KEY, strlen(PRIVATE_KEY)))
+                return error_set(reterr, ERROR_SIGNATURE_INVALID,
+                                 "%s holds a private key, which would go into the image with it; give a file "
+                                 "with the certificate only",
+                                 certificate_path);
         r = eif_certificate_parse(new.certificate, new.certificate_size, &new.x509, reterr);
         if (r >= 0)
                 r = eif_certificate_check_dates(new.x509, now, reterr);

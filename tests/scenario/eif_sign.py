@@ -147,12 +147,15 @@ def replaces(folder):
     middle = [*BASE[:3], (eif.SIGNATURE, b"an old one, not even last"), *BASE[3:]]
     path.write_bytes(eif.compose(middle))
     path.chmod(0o640)
+    if os.getuid() == 0:
+        os.chown(path, 1234, 1234)
     (folder / "link.eif").symlink_to("again.eif")
     for curve in ("P-521", "P-256"):
         done = qt("sign-eif", folder / "link.eif", "--certificate", folder / f"{curve}.pem", "--private-key", folder / f"{curve}.key")
         points.check(done.returncode == 0, f"signs again with {curve}", done.stderr)
         judge(folder, path.read_bytes(), curve, (folder / f"{curve}.pem").read_bytes(), folder / f"{curve}.pem", BASE,
               f"replaces the signature by one on {curve}")
+    points.check(os.getuid() != 0 or path.stat().st_uid == 1234, "the file keeps its owner")
     points.check(path.stat().st_mode & 0o777 == 0o640 and (folder / "link.eif").is_symlink(),
                  "the file keeps its mode, the symbolic link stays one")
     path.write_bytes(eif.compose([s for s in BASE if s[0] != eif.METADATA], version=3))
@@ -228,6 +231,8 @@ def refusals(folder):
     untouched(folder, "an expired certificate", 4, bad, "--certificate", folder / "expired.pem", "--private-key", key)
     untouched(folder, "garbage for a key", 4, bad, "--certificate", pem, "--private-key", folder / "garbage")
     untouched(folder, "garbage for a certificate", 4, bad, "--certificate", folder / "garbage", "--private-key", key)
+    (folder / "bundle.pem").write_bytes(pem.read_bytes() + key.read_bytes())
+    untouched(folder, "a certificate file that holds the key too", 4, bad, "--certificate", folder / "bundle.pem", "--private-key", key)
     untouched(folder, "a missing key", 3, "FileUnreadable", "--certificate", pem, "--private-key", folder / "none")
     untouched(folder, "a missing certificate", 3, "FileUnreadable", "--certificate", folder / "none", "--private-key", key)
     untouched(folder, "no key at all", 2, "Usage", "--certificate", pem)
