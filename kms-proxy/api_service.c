@@ -2,22 +2,163 @@
 
 #include "kms-proxy/api_service.h"
 
+#include "base/io.h"
 #include "kms-proxy/proxy.h"
 
-int api_services_renew(struct proxy *proxy _unused_, const struct config *config, struct error *reterr) {
-        for (size_t i = 0; i < config->n_listeners; i++)
-                if (config->listeners[i].mode != LISTENER_PIPE)
-                        return error_set(reterr, ERROR_CONFIG_INVALID,
-                                         "[%s %s]: this build serves pipe listeners only",
-                                         listener_mode_name(config->listeners[i].mode),
-                                         config->listeners[i].name);
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define FILE_MAX ((size_t)1 << 20)
+#define CACHED_CERTIFICATES 1024
+
+struct api_service *api_service_ref(struct api_service *service) {
+        service->references++;
+        return service;
+}
+
+void api_service_unref(struct api_service *s) {
+        if (!s || --s->references > 0)
+                return;
+        credential_source_free(s->credentials);
+        http_pool_free(s->http);
+        qtattest_policy_free(s->policy);
+        qtattest_context_free(s->context);
+        config_unref(s->config);
+        free(s->host);
+        free(s->base);
+        free(s);
+}
+DEFINE_CLEANUP(struct api_service *, api_service_unref)
+
+static unsigned profile_of(const struct listener *l) {
+        return strcmp(l->platform, "nitro") == 0 ? QTATTEST_NITRO : QTATTEST_QINGTIAN;
+}
+
+/* Named roots replace the built-in ones: whoever names a development root means to trust nothing else here.
+ */
+static int load_roots(struct api_service *s, struct error *reterr) {
+        const struct listener *l = s->listener;
+        int r = qtattest_context_new(CACHED_CERTIFICATES, QTATTEST_CACHE_AUTHORITIES, &s->context);
+
+        if (r < 0)
+                return error_set(reterr, ERROR_INTERNAL, "out of memory");
+        if (l->roots.n)
+                qtattest_context_forget_roots(s->context);
+        for (size_t i = 0; i < l->roots.n; i++) {
+                _cleanup_free_ char *text = NULL;
+                size_t size;
+
+                r = read_text_file(AT_FDCWD, l->roots.items[i], FILE_MAX, &text, &size);
+                if (r >= 0)
+                        r = qtattest_context_add_root(s->context, profile_of(l), text, size);
+                if (r < 0)
+                        return error_set_errno(reterr, ERROR_CONFIG_INVALID, r,
+                                               "[api %s]: root = %s is not usable as a pinned root", l->name,
+                                               l->roots.items[i]);
+        }
         return 0;
 }
 
-void api_services_free(struct api_service *services _unused_) {
+static int load_policy(struct api_service *s, struct error *reterr) {
+        const struct listener *l = s->listener;
+        _cleanup_free_ char *text = NULL;
+        char message[256] = "";
+        size_t size;
+        int r = read_text_file(AT_FDCWD, l->policy, FILE_MAX, &text, &size);
+
+        if (r < 0)
+                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r,
+                                       "[api %s]: cannot read the policy %s", l->name, l->policy);
+        r = qtattest_policy_parse(text, size, &s->policy, message, sizeof(message));
+        if (r < 0)
+                return error_set(reterr, ERROR_CONFIG_INVALID, "[api %s]: %s: %s", l->name, l->policy,
+                                 message);
+        return 0;
 }
 
-int call_connection_start(struct proxy *proxy _unused_, const struct listener *listener _unused_, int fd,
-                          const struct peer *peer _unused_) {
-        return close_fd(fd);
+/* "https://host[:port]" as configured, or the cloud's own endpoint of the region. */
+static int make_endpoint(struct api_service *s, struct error *reterr) {
+        const struct listener *l = s->listener;
+        _cleanup_bytes_ struct bytes host = BYTES_NULL;
+        const char *given = l->endpoint ? l->endpoint + strlen("https://") : NULL;
+        int r = given ? bytes_text(&host, given) : l->provider->host(l->region, &host);
+
+        if (r < 0)
+                return error_set(reterr, ERROR_INTERNAL, "out of memory");
+        if (host.data[strspn((char *)host.data,
+                             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.:[]")])
+                return error_set(reterr, ERROR_CONFIG_INVALID,
+                                 "[api %s]: endpoint = %s must be https://HOST or "
+                                 "https://HOST:PORT",
+                                 l->name, l->endpoint);
+        s->host = strdup((char *)host.data);
+        if (!s->host || asprintf(&s->base, "https://%s", s->host) < 0)
+                return error_set(reterr, ERROR_INTERNAL, "out of memory");
+        return 0;
+}
+
+static int service_new(struct config *config, const struct listener *listener, struct api_service **ret,
+                       struct error *reterr) {
+        _cleanup_(api_service_unrefp)
+        struct api_service *s = calloc(1, sizeof(*s));
+        int r;
+
+        if (!s)
+                return error_set(reterr, ERROR_INTERNAL, "out of memory");
+        *s = (struct api_service){ .references = 1, .config = config_ref(config), .listener = listener };
+        if (http_pool_new(&s->http) < 0)
+                return error_set(reterr, ERROR_INTERNAL, "out of memory");
+        r = credential_source_new(listener->credentials, listener->metadata, s->http, &s->credentials,
+                                  reterr);
+        if (r >= 0 && listener->mode == LISTENER_API) {
+                r = load_roots(s, reterr);
+                if (r >= 0)
+                        r = load_policy(s, reterr);
+                if (r >= 0)
+                        r = make_endpoint(s, reterr);
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE(s);
+        return 0;
+}
+
+int api_services_renew(struct proxy *proxy, struct config *config, struct error *reterr) {
+        struct api_service *made = NULL;
+        int r = 0;
+
+        for (size_t i = 0; i < config->n_listeners && r >= 0; i++) {
+                struct api_service *s = NULL;
+
+                if (config->listeners[i].mode == LISTENER_PIPE)
+                        continue;
+                r = service_new(config, &config->listeners[i], &s, reterr);
+                if (r < 0)
+                        break;
+                s->next = made;
+                made = s;
+        }
+        if (r < 0) {
+                api_services_free(made);
+                return r;
+        }
+        api_services_free(proxy->services);
+        proxy->services = made;
+        return 0;
+}
+
+void api_services_free(struct api_service *services) {
+        while (services) {
+                struct api_service *next = services->next;
+
+                api_service_unref(services);
+                services = next;
+        }
+}
+
+struct api_service *api_service_find(struct api_service *services, const struct listener *listener) {
+        while (services && services->listener != listener)
+                services = services->next;
+        return services;
 }

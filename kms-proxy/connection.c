@@ -56,7 +56,8 @@ void connection_end(struct connection *c, enum connection_end how, const char *r
 
         if (c->ops->describe)
                 c->ops->describe(c, &record);
-        audit_write(proxy->audit, &record);
+        if (!c->recorded || how != CONNECTION_ALLOWED)
+                audit_write(proxy->audit, &record);
         count_end(&proxy->metrics, how);
         proxy->metrics.sent_bytes_total += record.bytes_out;
         proxy->metrics.received_bytes_total += record.bytes_in;

@@ -60,6 +60,7 @@ struct connection {
         struct peer peer;
         uint64_t id, opened_usec, active_usec;
         bool established; /* past its handshake: no handshake timeout any more */
+        bool recorded;    /* its calls were: a good end needs no record of its own */
         int fd;
         struct watch *watch;
 };

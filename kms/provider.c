@@ -43,3 +43,19 @@ int credentials_copy(struct credentials *to, const struct credentials *from) {
         copy = CREDENTIALS_NULL;
         return 0;
 }
+
+int credentials_from_environment(struct credentials *ret) {
+        static const char *const names[][3] = {
+                { "HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN" },
+                { "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                const struct credentials found = { getenv(names[i][0]), getenv(names[i][1]),
+                                                   getenv(names[i][2]), 0 };
+
+                if (found.access_key && found.secret_key)
+                        return credentials_copy(ret, &found);
+        }
+        return -ENOENT;
+}

@@ -64,4 +64,6 @@ struct credentials {
 #define CREDENTIALS_NULL ((struct credentials){ .access_key = NULL })
 void credentials_done(struct credentials *c);
 int credentials_copy(struct credentials *to, const struct credentials *from); /* -ENOMEM */
+/* The variables of either cloud's tools, whichever pair is complete. -ENOENT. */
+int credentials_from_environment(struct credentials *ret);
 #define _cleanup_credentials_ _cleanup_(credentials_done)

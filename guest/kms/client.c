@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "guest/kms/client.h"
+
+#include "guest/kms/document.h"
+#include "guest/kms/exchange.h"
+#include "kms/call.h"
+#include "kms/envelope.h"
+#include "kms/json.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+#include <string.h>
+#include <time.h>
+
+#define NONCE_SIZE 32
+
+struct kms_client {
+        struct kms_client_config config;
+        EVP_PKEY *key;
+        struct bytes document;
+        time_t made; /* of key and document, by the monotonic clock */
+};
+
+int kms_client_new(const struct kms_client_config *config, struct kms_client **ret, struct error *reterr) {
+        struct kms_client *c;
+
+        if (config->cache_seconds > KMS_CACHE_SECONDS_MAX)
+                return error_set(reterr, ERROR_LIMIT_EXCEEDED,
+                                 "key and document are kept for at most %d seconds", KMS_CACHE_SECONDS_MAX);
+        if (config->mode == KMS_MODE_PIPE && (!config->ca_file || !config->credentials))
+                return error_set(reterr, ERROR_USAGE, "pipe mode needs a CA file and credentials");
+        c = calloc(1, sizeof(*c));
+        if (!c)
+                return error_set(reterr, ERROR_INTERNAL, "out of memory");
+        c->config = *config;
+        *ret = c;
+        return 0;
+}
+
+static void forget(struct kms_client *c) {
+        EVP_PKEY_free(c->key);
+        c->key = NULL;
+        bytes_done(&c->document);
+}
+
+void kms_client_free(struct kms_client *c) {
+        if (!c)
+                return;
+        forget(c);
+        free(c);
+}
+
+static time_t now_seconds(void) {
+        struct timespec t;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &t);
+        return t.tv_sec;
+}
+
+static int make_document(struct kms_client *c, const uint8_t *digest, size_t digest_size,
+                         struct error *reterr) {
+        struct document_request request = { .user_data = digest, .user_data_size = digest_size };
+        uint8_t nonce[NONCE_SIZE], *spki = NULL;
+        int n, r;
+
+        c->key = EVP_RSA_gen(2048);
+        n = c->key ? i2d_PUBKEY(c->key, &spki) : -1;
+        if (n <= 0 || RAND_bytes(nonce, sizeof(nonce)) != 1) {
+                OPENSSL_free(spki);
+                return error_set(reterr, ERROR_INTERNAL, "cannot make an RSA key");
+        }
+        request.public_key = spki;
+        request.public_key_size = (size_t)n;
+        request.nonce = nonce;
+        request.nonce_size = sizeof(nonce);
+        r = document_get(c->config.module, &request, &c->document, reterr);
+        OPENSSL_free(spki);
+        c->made = now_seconds();
+        return r;
+}
+
+/* A fresh key and a document bound to this request; or, with a cache, one of both for some seconds. */
+static int prepare(struct kms_client *c, const char *operation, const json_t *body, struct error *reterr) {
+        bool cached = c->config.cache_seconds > 0;
+        uint8_t digest[32];
+        int r;
+
+        if (cached && c->key && now_seconds() - c->made < (time_t)c->config.cache_seconds)
+                return 0;
+        forget(c);
+        r = kms_request_digest(operation, body, digest);
+        if (r < 0)
+                return error_set_errno(reterr, ERROR_LIMIT_EXCEEDED, r, "the request is too large");
+        r = make_document(c, digest, cached ? 0 : sizeof(digest), reterr);
+        if (r < 0)
+                forget(c);
+        return r;
+}
+
+/* What every secret has to pass before it is one. */
+static int open_answer(struct kms_client *c, const struct kms_answer *answer, struct bytes *ret,
+                       struct error *reterr) {
+        int r = envelope_open(answer->envelope.data, answer->envelope.size, c->key, ret);
+
+        return r < 0 ? error_set(reterr, ERROR_ANSWER_REFUSED,
+                                 "the answer's envelope is not for this enclave, not of the one accepted "
+                                 "form, or damaged")
+                     : 0;
+}
+
+int kms_client_call(struct kms_client *c, enum kms_operation operation,
+                    const struct kms_parameters *parameters, struct bytes *ret_secret, char **ret_wrapped,
+                    struct error *reterr) {
+        const struct provider *p = c->config.provider;
+        const char *name = p->operations[operation];
+        _cleanup_json_ json_t *body = name ? p->body(operation, parameters) : NULL;
+        _cleanup_kms_answer_ struct kms_answer answer = KMS_ANSWER_NULL;
+        int r;
+
+        if (!body)
+                return error_set(reterr, ERROR_USAGE,
+                                 "%s has no such operation, or a value is missing or not text", p->name);
+        r = prepare(c, name, body, reterr);
+        if (r >= 0)
+                r = c->config.mode == KMS_MODE_API
+                            ? exchange_api(&c->config, name, body, &c->document, &answer, reterr)
+                            : exchange_pipe(&c->config, operation, body, &c->document, &answer, reterr);
+        if (r >= 0)
+                r = open_answer(c, &answer, ret_secret, reterr);
+        /* One request, one key: an answer can be opened once. */
+        if (c->config.cache_seconds == 0)
+                forget(c);
+        if (r >= 0 && ret_wrapped) {
+                *ret_wrapped = answer.wrapped;
+                answer.wrapped = NULL;
+        }
+        return r;
+}

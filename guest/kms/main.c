@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* qt-kms(1): attested calls to a key management service, from inside an enclave. */
+
+#include "base/io.h"
+#include "base/options.h"
+#include "base/parse.h"
+#include "guest/kms/client.h"
+#include "guest/kms/document.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#define CIPHERTEXT_MAX ((size_t)64 << 10)
+#define TIMEOUT_DEFAULT 30000000
+
+static const struct option_spec specs[] = {
+        { "mode", 0, "api|pipe", "how the parent carries the call (default: api)" },
+        { "proxy", 0, "ADDRESS", "the parent's qt-kms-proxy: vsock:3:PORT (default: vsock:3:8000)" },
+        { "provider", 0, "huawei|aws", "whose KMS (default: huawei)" },
+        { "region", 0, "NAME", "region of the KMS; pipe mode" },
+        { "project", 0, "ID", "project, with huawei in pipe mode" },
+        { "endpoint", 0, "HOST[:PORT]", "the KMS, when it is not the region's own; pipe mode" },
+        { "ca-file", 0, "FILE", "the CAs that may vouch for the KMS, part of the image; pipe mode" },
+        { "credentials", 0, "SOURCE", "environment, or the address of a creds listener; pipe mode" },
+        { "key-id", 0, "ID", "the key" },
+        { "bytes", 0, "NUMBER", "how many, of a data key or of random (default: 32)" },
+        { "wrapped-file", 0, "FILE", "datakey: where its wrapped form goes" },
+        { "expect-sha256", 0, "HASH", "decrypt: what the secret must hash to; refuse it otherwise" },
+        { "accept-unauthenticated", 0, NULL, "datakey in api mode: take a key that the parent may know" },
+        { "output-fd", 0, "NUMBER", "write the secret there (default: standard output)" },
+        { "module", 0, "ADDRESS", "a local security module, for tests" },
+        { "timeout", 0, "DURATION", "for the whole call (default: 30s)" },
+        { "version", 0, NULL, "print the version" },
+        { "help", 'h', NULL, "show this help" },
+        { NULL, 0, NULL, NULL },
+};
+
+static int usage(void) {
+        (void)printf(
+                "usage: qt-kms decrypt [OPTIONS] [FILE]        a ciphertext, from FILE or standard input\n"
+                "       qt-kms datakey [OPTIONS] [FILE]        a new data key, or with FILE a wrapped one\n"
+                "       qt-kms random  [OPTIONS]\n"
+                "Attested calls to a key management service; the secret goes to standard output.\n\n");
+        options_print(specs, stdout);
+        return 0;
+}
+
+static int take_config(const struct options *o, struct kms_client_config *c, struct error *reterr) {
+        static const char *const modes[] = { "api", "pipe", NULL };
+        const char *provider = options_value(o, "provider"), *proxy = options_value(o, "proxy");
+        size_t mode;
+        int r = options_choice(o, "mode", modes, &mode, reterr);
+
+        if (r >= 0)
+                r = options_duration(o, "timeout", TIMEOUT_DEFAULT, &c->timeout_usec, reterr);
+        if (r < 0)
+                return r;
+        c->mode = mode == 0 ? KMS_MODE_API : KMS_MODE_PIPE;
+        c->proxy = proxy ? proxy : "vsock:3:8000";
+        c->module = options_value(o, "module");
+        c->provider = provider_find(provider ? provider : "huawei");
+        c->region = options_value(o, "region");
+        c->project = options_value(o, "project");
+        c->endpoint = options_value(o, "endpoint");
+        c->ca_file = options_value(o, "ca-file");
+        c->credentials = options_value(o, "credentials");
+        if (!c->provider)
+                return error_set(reterr, ERROR_USAGE, "--provider is huawei or aws");
+        if (c->mode == KMS_MODE_PIPE && (!c->region || !c->ca_file || !c->credentials))
+                return error_set(reterr, ERROR_USAGE,
+                                 "--mode pipe needs --region, --ca-file and --credentials");
+        if (c->mode == KMS_MODE_PIPE && c->provider == &provider_huawei && !c->project)
+                return error_set(reterr, ERROR_USAGE, "--mode pipe with huawei needs --project");
+        return 0;
+}
+
+static int read_ciphertext(const char *path, struct bytes *ret, struct error *reterr) {
+        _cleanup_close_ int file = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
+        ssize_t n;
+
+        if (path && file < 0)
+                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot read %s", path);
+        if (bytes_reserve(ret, CIPHERTEXT_MAX + 1) < 0)
+                return error_set(reterr, ERROR_INTERNAL, "out of memory");
+        n = read_up_to(path ? file : STDIN_FILENO, ret->data, CIPHERTEXT_MAX + 1);
+        if (n <= 0 || (size_t)n > CIPHERTEXT_MAX)
+                return error_set(reterr, ERROR_FILE_UNREADABLE,
+                                 "the ciphertext is empty or larger than %zu bytes", CIPHERTEXT_MAX);
+        while (n > 0 && strchr("\r\n \t", ret->data[n - 1]))
+                n--;
+        ret->size = (size_t)n;
+        ret->data[n] = '\0';
+        if (memchr(ret->data, '\0', ret->size))
+                return error_set(reterr, ERROR_FILE_UNREADABLE,
+                                 "the ciphertext is not text; give it as the KMS did");
+        return 0;
+}
+
+/* In api mode anybody on the parent can make an envelope for us. What can be done about it is done here: a
+ * decrypted secret can be compared with its hash in the image, random is mixed with the module's own, and a
+ * new data key that the parent could know is not taken without being told to. */
+static int check_expected(const char *expected, const struct bytes *secret, struct error *reterr) {
+        uint8_t wanted[SHA256_DIGEST_LENGTH], found[SHA256_DIGEST_LENGTH];
+
+        if (!expected)
+                return 0;
+        if (parse_hex(expected, wanted, sizeof(wanted)) < 0)
+                return error_set(reterr, ERROR_USAGE, "--expect-sha256 takes 64 hexadecimal digits");
+        (void)SHA256(secret->data, secret->size, found);
+        if (CRYPTO_memcmp(wanted, found, sizeof(wanted)) != 0)
+                return error_set(reterr, ERROR_ANSWER_REFUSED, "the secret is not the expected one");
+        return 0;
+}
+
+static int mix_random(const struct kms_client_config *c, size_t n, struct bytes *secret,
+                      struct error *reterr) {
+        _cleanup_bytes_ struct bytes own = BYTES_NULL;
+        int r;
+
+        if (secret->size != n)
+                return error_set(reterr, ERROR_ANSWER_REFUSED, "the KMS sent %zu random bytes instead of %zu",
+                                 secret->size, n);
+        r = document_random(c->module, n, &own, reterr);
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                secret->data[i] ^= own.data[i];
+        return r;
+}
+
+static int check_datakey(const struct kms_client_config *c, const struct options *o, struct error *reterr) {
+        if (c->mode == KMS_MODE_PIPE || options_flag(o, "accept-unauthenticated"))
+                return 0;
+        return error_set(
+                reterr, ERROR_USAGE,
+                "in api mode the parent can substitute a data key that it knows; use --mode pipe, or say "
+                "--accept-unauthenticated");
+}
+
+static int write_outputs(const struct options *o, const struct bytes *secret, const char *wrapped,
+                         struct error *reterr) {
+        const char *path = options_value(o, "wrapped-file");
+        uint64_t fd;
+        int r = options_u64(o, "output-fd", 0, 1024, STDOUT_FILENO, &fd, reterr);
+
+        if (r < 0)
+                return r;
+        if (path && wrapped) {
+                r = replace_file(AT_FDCWD, path, wrapped, strlen(wrapped), 0600);
+                if (r < 0)
+                        return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", path);
+        }
+        r = write_all((int)fd, secret->data, secret->size);
+        return r < 0 ? error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write the secret") : 0;
+}
+
+static const char *const verbs[] = { "decrypt", "datakey", "random" };
+
+static int choose_operation(const struct options *o, const struct kms_client_config *c,
+                            enum kms_operation *ret, struct error *reterr) {
+        const char *verb = o->n_positional > 0 ? o->positional[0] : "";
+        bool file = o->n_positional > 1;
+
+        if (strcmp(verb, verbs[0]) == 0 && o->n_positional <= 2)
+                *ret = KMS_DECRYPT;
+        else if (strcmp(verb, verbs[1]) == 0 && o->n_positional <= 2)
+                *ret = !file                                          ? KMS_DATAKEY
+                       : c->provider->operations[KMS_DATAKEY_DECRYPT] ? KMS_DATAKEY_DECRYPT
+                                                                      : KMS_DECRYPT;
+        else if (strcmp(verb, verbs[2]) == 0 && !file)
+                *ret = KMS_RANDOM;
+        else
+                return error_set(reterr, ERROR_USAGE, "say decrypt, datakey or random; --help says more");
+        return *ret == KMS_DATAKEY ? check_datakey(c, o, reterr) : 0;
+}
+
+static int call(const struct options *o, struct error *reterr) {
+        struct kms_client_config config = { .cache_seconds = 0 };
+        struct kms_parameters parameters = { .key_id = options_value(o, "key-id") };
+        _cleanup_bytes_ struct bytes ciphertext = { .max = CIPHERTEXT_MAX + 1 }, secret = BYTES_NULL;
+        _cleanup_(kms_client_freep)
+        struct kms_client *client = NULL;
+        _cleanup_free_ char *wrapped = NULL;
+        enum kms_operation operation = KMS_DECRYPT;
+        uint64_t n;
+        int r = take_config(o, &config, reterr);
+
+        if (r >= 0)
+                r = choose_operation(o, &config, &operation, reterr);
+        if (r >= 0)
+                r = options_u64(o, "bytes", 1, 1024, 32, &n, reterr);
+        if (r >= 0 && (operation == KMS_DECRYPT || operation == KMS_DATAKEY_DECRYPT))
+                r = read_ciphertext(o->n_positional > 1 ? o->positional[1] : NULL, &ciphertext, reterr);
+        if (r < 0)
+                return r;
+        parameters.ciphertext = (const char *)ciphertext.data;
+        parameters.n_bytes = (uint32_t)n;
+        r = kms_client_new(&config, &client, reterr);
+        if (r >= 0)
+                r = kms_client_call(client, operation, &parameters, &secret, &wrapped, reterr);
+        if (r >= 0)
+                r = check_expected(options_value(o, "expect-sha256"), &secret, reterr);
+        if (r >= 0 && operation == KMS_RANDOM && config.mode == KMS_MODE_API)
+                r = mix_random(&config, (size_t)n, &secret, reterr);
+        return r < 0 ? r : write_outputs(o, &secret, wrapped, reterr);
+}
+
+static int run(const struct options *o, struct error *reterr) {
+        const struct rlimit none = { 0, 0 };
+
+        if (options_flag(o, "help"))
+                return usage();
+        if (options_flag(o, "version"))
+                return printf("qt-kms %s\n", PROJECT_VERSION) < 0 ? -EIO : 0;
+        /* Keys and secrets belong into no core file and under no debugger. */
+        (void)setrlimit(RLIMIT_CORE, &none);
+        (void)prctl(PR_SET_DUMPABLE, 0);
+        return call(o, reterr);
+}
+
+int main(int argc, char **argv) {
+        _cleanup_options_ struct options o = OPTIONS_NULL;
+        _cleanup_error_ struct error e = ERROR_NULL;
+        int r;
+
+        r = options_parse(&o, specs, argc, argv, &e);
+        if (r >= 0)
+                r = run(&o, &e);
+        if (r >= 0)
+                return EXIT_OK;
+        (void)fprintf(stderr, "qt-kms: %s\n", e.message ? e.message : error_meaning(e.kind));
+        return error_exit_status(e.kind);
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A connection to an api or creds listener: frame in, work in a thread, frame out, and again. One call at a
+ * time for each connection; while it is worked on nothing is read, so that an enclave's backlog stays in its
+ * own socket.
+ */
+
+#include "kms-proxy/api_service.h"
+#include "kms-proxy/proxy.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+struct call_connection {
+        struct connection base;
+        struct api_service *service;
+        struct call_job *job; /* in work; it outlives the connection if that ends before */
+        struct bytes in, out;
+        uint64_t bytes_in, bytes_out;
+};
+
+struct call_job {
+        struct job job;
+        struct call_connection *connection; /* NULL: has ended */
+        struct api_service *service;
+        struct api_call call;
+        uint64_t started_usec;
+};
+
+static void serve(void *userdata, uint32_t events);
+
+static struct call_connection *as_call(const struct connection *base) {
+        return (struct call_connection *)(void *)base;
+}
+
+static void call_free(struct connection *base) {
+        struct call_connection *c = as_call(base);
+
+        if (c->job)
+                c->job->connection = NULL;
+        bytes_done(&c->in);
+        bytes_done(&c->out);
+        api_service_unref(c->service);
+        free(c);
+}
+
+static void call_describe(const struct connection *base, struct audit_record *record) {
+        const struct call_connection *c = as_call(base);
+
+        record->bytes_out = c->bytes_out;
+        record->bytes_in = c->bytes_in;
+}
+
+static const struct connection_ops call_ops = { call_free, call_describe };
+
+static void send_answer(struct call_connection *c) {
+        while (c->out.size) {
+                ssize_t n = send(c->base.fd, c->out.data, c->out.size, MSG_NOSIGNAL);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0 && errno == EAGAIN) {
+                        (void)watch_set(c->base.watch, EPOLLOUT);
+                        return;
+                }
+                if (n < 0) {
+                        connection_end(&c->base, CONNECTION_ALLOWED, "reset");
+                        return;
+                }
+                bytes_drop(&c->out, (size_t)n);
+                c->bytes_in += (uint64_t)n;
+        }
+        bytes_done(&c->out);
+        c->base.active_usec = now_monotonic_usec();
+        (void)watch_set(c->base.watch, EPOLLIN);
+}
+
+static void audit_call(struct proxy *proxy, const struct call_job *j, const struct connection *base) {
+        const struct api_call *call = &j->call;
+        bool ok = call->kind == ERROR_NONE;
+        bool failed = call->kind == ERROR_KMS_UNREACHABLE || call->kind == ERROR_NO_CREDENTIALS ||
+                      call->kind == ERROR_INTERNAL;
+        const struct audit_record record = {
+                .connection = base->id,
+                .enclave = base->peer.enclave,
+                .cid = base->peer.cid,
+                .mode = listener_mode_name(base->listener->mode),
+                .listener = base->listener->name,
+                .verdict = ok       ? "allowed"
+                           : failed ? "failed"
+                                    : "refused",
+                .reason = ok ? "answered" : error_name(call->kind),
+                .name = j->service->host,
+                .duration_usec = now_monotonic_usec() - j->started_usec,
+                .operation = call->request.operation,
+                .key_id = call->key_id[0] ? call->key_id : NULL,
+                .document_sha256 = call->document_sha256[0] ? call->document_sha256 : NULL,
+                .module_id = call->module_id[0] ? call->module_id : NULL,
+                .pcr0 = call->pcr0[0] ? call->pcr0 : NULL,
+                .http_status = call->http_status,
+                .request_id = call->request_id[0] ? call->request_id : NULL,
+        };
+
+        audit_write(proxy->audit, &record);
+        proxy->metrics.refused_total += !ok && !failed;
+        proxy->metrics.failed_total += failed;
+        proxy->metrics.documents_refused_total += call->document_refused;
+        proxy->metrics.plaintext_refused_total += call->kind == ERROR_ANSWER_REFUSED;
+}
+
+static void answer_with(struct call_connection *c, const json_t *answer) {
+        if (!answer || frame_append(&c->out, answer) < 0)
+                connection_end(&c->base, CONNECTION_FAILED, "answer-too-large");
+        else
+                send_answer(c);
+}
+
+static void work(struct job *job) {
+        struct call_job *j = (struct call_job *)(void *)job;
+
+        api_call_work(j->service, &j->call);
+}
+
+static void worked(struct job *job) {
+        struct call_job *j = (struct call_job *)(void *)job;
+        struct call_connection *c = j->connection;
+
+        if (c) {
+                c->job = NULL;
+                audit_call(c->base.proxy, j, &c->base);
+                answer_with(c, j->call.answer);
+        }
+        api_call_done(&j->call);
+        api_service_unref(j->service);
+        free(j);
+}
+
+static void refuse_call(struct call_connection *c, const struct error *e) {
+        _cleanup_(json_decrefp)
+        json_t *answer = frame_error(e);
+
+        c->base.proxy->metrics.refused_total++;
+        answer_with(c, answer);
+}
+
+static void start_call(struct call_connection *c, const uint8_t *data, size_t size) {
+        struct proxy *proxy = c->base.proxy;
+        _cleanup_error_ struct error e = ERROR_NULL;
+        struct call_job *j = calloc(1, sizeof(*j));
+
+        if (!j) {
+                connection_end(&c->base, CONNECTION_FAILED, "out-of-memory");
+                return;
+        }
+        c->base.recorded = true;
+        proxy->metrics.calls_total++;
+        if (!bucket_take(&c->base.usage->calls,
+                         c->base.listener->mode == LISTENER_API ? c->base.listener->calls_per_second : 1,
+                         now_monotonic_usec()))
+                (void)error_set(&e, ERROR_LIMIT_EXCEEDED, "too many calls per second; wait and try again");
+        else
+                (void)frame_request_parse(data, size, &j->call.request, &e);
+        if (e.kind != ERROR_NONE) {
+                j->call.kind = e.kind;
+                j->service = c->service;
+                j->started_usec = now_monotonic_usec();
+                audit_call(proxy, j, &c->base);
+                free(j);
+                refuse_call(c, &e);
+                return;
+        }
+        j->job = (struct job){ .work = work, .done = worked };
+        j->connection = c;
+        j->service = api_service_ref(c->service);
+        j->started_usec = now_monotonic_usec();
+        c->job = j;
+        (void)watch_set(c->base.watch, 0);
+        workers_submit(proxy->workers, &j->job);
+}
+
+/* Read exactly one frame; what an enclave sends behind it waits in the socket. */
+static void read_frame(struct call_connection *c) {
+        size_t wanted = FRAME_HEADER_SIZE, size = 0;
+        ssize_t n;
+
+        if (c->in.size >= FRAME_HEADER_SIZE) {
+                if (frame_size(c->in.data, &size) < 0) {
+                        connection_end(&c->base, CONNECTION_REFUSED, "frame-too-large");
+                        return;
+                }
+                wanted += size;
+        }
+        wanted -= c->in.size;
+        c->in.max = FRAME_HEADER_SIZE + FRAME_MAX;
+        /* No room in proportion to a claim: what comes decides. */
+        if (wanted > 16384)
+                wanted = 16384;
+        if (bytes_reserve(&c->in, wanted) < 0) {
+                connection_end(&c->base, CONNECTION_FAILED, "out-of-memory");
+                return;
+        }
+        n = recv(c->base.fd, c->in.data + c->in.size, wanted, 0);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return;
+        if (n <= 0) {
+                connection_end(&c->base, CONNECTION_ALLOWED, n == 0 && c->in.size == 0 ? "closed" : "reset");
+                return;
+        }
+        c->in.size += (size_t)n;
+        c->bytes_out += (uint64_t)n;
+        c->base.active_usec = now_monotonic_usec();
+        if (c->in.size > FRAME_HEADER_SIZE && frame_size(c->in.data, &size) >= 0 &&
+            c->in.size == FRAME_HEADER_SIZE + size) {
+                struct bytes frame = c->in;
+
+                c->in = BYTES_NULL;
+                c->base.established = true;
+                start_call(c, frame.data + FRAME_HEADER_SIZE, size);
+                bytes_done(&frame);
+        }
+}
+
+static void serve(void *userdata, uint32_t events _unused_) {
+        struct call_connection *c = userdata;
+
+        if (c->out.size)
+                send_answer(c);
+        else if (!c->job)
+                read_frame(c);
+}
+
+int call_connection_start(struct proxy *proxy, const struct listener *listener, int fd,
+                          const struct peer *peer) {
+        struct api_service *service = api_service_find(proxy->services, listener);
+        struct call_connection *c = service ? calloc(1, sizeof(*c)) : NULL;
+        int r;
+
+        if (!c) {
+                (void)close_fd(fd);
+                return -ENOMEM;
+        }
+        connection_begin(&c->base, proxy, listener, fd, peer, &call_ops);
+        c->service = api_service_ref(service);
+        r = c->base.usage ? loop_watch(proxy->loop, fd, EPOLLIN, serve, c, &c->base.watch) : -ENOMEM;
+        if (r < 0)
+                connection_end(&c->base, CONNECTION_FAILED, "out-of-memory");
+        return r;
+}

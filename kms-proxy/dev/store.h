@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The keys of the development KMS, in one JSON file: {"keys": {"ID": "64 hexadecimal digits"}}. A ciphertext
+ * names its key and is AES-256-GCM with that name as associated data.
+ */
+
+#include "base/error.h"
+#include "kms/bytes.h"
+
+#include <jansson.h>
+
+struct store {
+        json_t *keys; /* owned */
+};
+
+int store_load(struct store *s, const char *path, struct error *reterr);
+void store_done(struct store *s);
+#define _cleanup_store_ _cleanup_(store_done)
+
+/* Appends to ret. -ENOENT: no such key; -EBADMSG: not a ciphertext of this KMS. */
+int store_seal(const struct store *s, const char *key_id, const void *plaintext, size_t size,
+               struct bytes *ret);
+int store_open(const struct store *s, const void *ciphertext, size_t size, struct bytes *ret,
+               char **ret_key_id);

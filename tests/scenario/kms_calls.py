@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attested calls end to end with real programs: qt-kms, qt-kms-proxy in both modes, and a KMS that enforces PCR policy.
+
+The security module is the real one on a socket of its own; no virtual machine is needed for what is shown here.
+"""
+import hashlib
+import json
+
+from harness import check, done, wait_for
+from kms_rig import OTHER_PCR0, PCR0, Rig
+
+SECRET = b"the secret of the enclave\n"
+
+
+def allow(action, pcr0, key="kms:RecipientAttestation/PCR0"):
+    return {"Effect": "Allow", "Action": action, "Condition": {"StringEqualsIgnoreCase": {key: [pcr0]}}}
+
+
+def huawei_statements(pcr0):
+    return [allow(["kms:cmk:decrypt", "kms:dek:create", "kms:dek:decrypt", "kms:cmk:generate"], pcr0.upper())]
+
+
+def aws_statements(pcr0):
+    return [allow(["kms:Decrypt", "kms:GenerateDataKey", "kms:GenerateRandom"], pcr0,
+                  "kms:RecipientAttestation:ImageSha384")]
+
+
+def pipe_section(port, kms_port):
+    return f"""[pipe tls]
+port = {port}
+allow = localhost:{kms_port}
+private-addresses = yes
+"""
+
+
+def with_provider(provider, platform, statements):
+    with Rig() as rig:
+        module = rig.module("good", platform, PCR0)
+        other = rig.module("other", platform, OTHER_PCR0)
+        debug = rig.module("debug", platform, "debug")
+        rig.policy(statements(PCR0))
+        rig.attest_policy(PCR0, OTHER_PCR0)
+        _, kms_port = rig.dev_kms(platform)
+        rig.proxy(rig.proxy_section() + rig.api_section("kms", 8001, kms_port, provider, platform) +
+                  pipe_section(8000, kms_port), 8001)
+        api = ["--provider", provider, "--proxy", f"unix:{rig.socket(8001)}"]
+        keys = json.loads((rig.home / "credentials.json").read_text())
+        names = {"huawei": ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK"),
+                 "aws": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}[provider]
+        environment = {names[0]: keys["access_key"], names[1]: keys["secret_key"]}
+        pipe = ["--provider", provider, "--mode", "pipe", "--proxy", f"unix:{rig.socket(8000)}", "--region", "local-1",
+                "--project", "p1", "--endpoint", f"localhost:{kms_port}", "--ca-file", rig.home / "tls.pem",
+                "--credentials", "environment"]
+        ciphertext = rig.encrypt(SECRET)
+        for mode, options, more in (("api", api, {}), ("pipe", pipe, {"env": environment})):
+            what = f"{provider}, {mode} mode: "
+            out = rig.qt_kms("decrypt", *options, "--module", module, stdin=ciphertext, **more)
+            check(out.status == 0 and out.out == SECRET, what + "the measured enclave decrypts", out)
+            out = rig.qt_kms("decrypt", *options, "--module", other, stdin=ciphertext, **more)
+            check(out.status == 1 and not out.out and "policy denies" in out.err,
+                  what + "another measurement is refused by the KMS", out)
+            out = rig.qt_kms("decrypt", *options, "--module", debug, stdin=ciphertext, **more)
+            check(out.status == 1 and not out.out and "debug" in out.err, what + "a debug enclave is refused", out)
+            out = rig.qt_kms("decrypt", *options, "--module", module, stdin=b"AAAA", **more)
+            check(out.status == 1 and not out.out, what + "what is no ciphertext is refused", out)
+            wrapped = rig.top / f"wrapped-{mode}"
+            accept = ["--accept-unauthenticated"] if mode == "api" else []
+            out = rig.qt_kms("datakey", *options, *accept, "--module", module, "--key-id", "dev-key", "--bytes", 48,
+                             "--wrapped-file", wrapped, **more)
+            check(out.status == 0 and len(out.out) == 48, what + "a data key", out)
+            again = rig.qt_kms("datakey", *options, "--module", module, "--key-id", "dev-key", "--bytes", 48, wrapped, **more)
+            check(again.status == 0 and again.out == out.out, what + "and the same out of its wrapped form", again)
+            first, second = (rig.qt_kms("random", *options, "--module", module, "--bytes", 64, **more) for _ in range(2))
+            check(len(first.out) == 64 == len(second.out) and first.out != second.out, what + "random bytes", first)
+        yield rig, module, api, pipe, environment, ciphertext, kms_port
+
+
+def qingtian():
+    for rig, module, api, pipe, environment, ciphertext, kms_port in with_provider("huawei", "qingtian", huawei_statements):
+        out = rig.qt_kms("datakey", *api, "--module", module, "--key-id", "dev-key")
+        check(out.status == 2 and "substitute" in out.err, "a new data key in api mode has to be asked for", out)
+        digest = hashlib.sha256(SECRET).hexdigest()
+        out = rig.qt_kms("decrypt", *api, "--module", module, "--expect-sha256", digest, stdin=ciphertext)
+        check(out.out == SECRET, "a secret with the expected hash is taken", out)
+        out = rig.qt_kms("decrypt", *api, "--module", module, "--expect-sha256", "00" * 32, stdin=ciphertext)
+        check(out.status == 4 and not out.out, "and any other is not", out)
+        out = rig.qt_kms("decrypt", *pipe[:-4], "--ca-file", "/etc/ssl/certs/ca-certificates.crt", "--credentials",
+                         "environment", "--module", module, stdin=ciphertext, env=environment)
+        check(out.status in (3, 9) and not out.out, "a KMS that the image's CA file does not vouch for is not talked to", out)
+        wrong = dict.fromkeys(environment, "wrong")
+        out = rig.qt_kms("decrypt", *pipe, "--module", module, stdin=ciphertext, env=wrong)
+        check(out.status == 1 and "signature" in out.err, "a request with a wrong signature is refused", out)
+        read = rig.top / "read"
+        with open(read, "wb") as file:
+            out = rig.qt_kms("decrypt", *api, "--module", module, "--output-fd", file.fileno(), stdin=ciphertext,
+                             pass_fds=[file.fileno()])
+        check(out.out == b"" and read.read_bytes() == SECRET, "the secret goes to a descriptor of one's choice", out)
+        audit(rig)
+
+
+def audit(rig):
+    wait_for(lambda: any(r.get("http_status") == 403 for r in rig.audit()), "the audit records")
+    calls = [r for r in rig.audit() if r.get("operation")]
+    good = [r for r in calls if r["verdict"] == "allowed"]
+    check(good and all(r["pcr0"] == PCR0[:16] and len(r["document_sha256"]) == 64 and r["enclave"] == "one" and
+                       r["http_status"] == 200 and r["request_id"].startswith("dev-") for r in good),
+          "every call left a record of who asked for what with which document", calls[:3])
+    text = (rig.top / "audit").read_text() + (rig.top / "proxy.log").read_text()
+    secrets = [v for v in json.loads((rig.home / "credentials.json").read_text()).values()]
+    check(not any(s in text for s in [*secrets, SECRET.decode().strip()]), "no secret is in audit or log")
+
+
+def proxy_rules():
+    """What the proxy refuses before a call is spent."""
+    with Rig() as rig:
+        module = rig.module("good", "qingtian", PCR0)
+        other = rig.module("other", "qingtian", OTHER_PCR0)
+        rig.policy(huawei_statements(PCR0))
+        rig.attest_policy(PCR0)
+        kms, kms_port = rig.dev_kms("qingtian")
+        proxy = rig.proxy(rig.proxy_section() +
+                          rig.api_section("kms", 8001, kms_port, operations=["decrypt-data"], more="key = dev-key\n") +
+                          rig.api_section("dead", 8002, 1), 8002)
+        ciphertext = rig.encrypt(SECRET)
+        options = ["--proxy", f"unix:{rig.socket(8001)}", "--module"]
+        rows = [("a measurement outside the proxy's policy", ["decrypt", *options, other, "--key-id", "dev-key"], 1,
+                 "pcr-mismatch"),
+                ("an operation that is not allowed", ["random", *options, module], 8, "not allowed"),
+                ("a key that is not allowed", ["decrypt", *options, module, "--key-id", "other"], 8, "not allowed"),
+                ("no key where keys are listed", ["decrypt", *options, module], 8, "name its key"),
+                ("a KMS that does not answer", ["decrypt", "--proxy", f"unix:{rig.socket(8002)}", "--module", module], 9,
+                 "localhost")]
+        for what, command, status, text in rows:
+            out = rig.qt_kms(*command, stdin=ciphertext)
+            check(out.status == status and text in out.err and not out.out, "refused: " + what, out)
+        out = rig.qt_kms("decrypt", *options, module, "--key-id", "dev-key", stdin=ciphertext)
+        check(out.out == SECRET, "and the one allowed call is made", out)
+        (rig.home / "credentials.json").chmod(0o644)
+        out = rig.qt_kms("decrypt", *options, module, "--key-id", "dev-key", stdin=ciphertext)
+        check(out.status == 9 and "chmod 600" in out.err, "credentials that others can read are not used", out)
+        check(rig.end(proxy) == 0 and rig.end(kms) == 0, "proxy and KMS end well")
+        metrics = dict(line.split(" ") for line in (rig.top / "metrics").read_text().splitlines() if line[0] != "#")
+        check(metrics["qt_kms_proxy_documents_refused_total"] == "1" and int(metrics["qt_kms_proxy_calls_total"]) == 7,
+              "the counters say so", metrics)
+
+
+qingtian()
+for _ in with_provider("aws", "nitro", aws_statements):
+    pass
+proxy_rules()
+done()
