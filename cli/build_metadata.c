@@ -22,14 +22,14 @@
 #define HEADROOM (56 * MIB)
 #define ENTRY_COST 1100 /* an inode and a name in the kernel's caches */
 
-int build_digest_fd(int fd, char ret[65]) {
+int build_digest_range(int fd, uint64_t offset, uint64_t size, char ret[65]) {
         EVP_MD_CTX *context = EVP_MD_CTX_new();
         _cleanup_free_ uint8_t *buffer = malloc(65536);
         uint8_t digest[32];
         int r = context && buffer && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
 
-        for (off_t at = 0; r == 0;) {
-                ssize_t n = pread(fd, buffer, 65536, at);
+        while (r == 0 && size > 0) {
+                ssize_t n = pread(fd, buffer, size < 65536 ? (size_t)size : 65536, (off_t)offset);
 
                 if (n < 0 && errno == EINTR)
                         continue;
@@ -39,7 +39,8 @@ int build_digest_fd(int fd, char ret[65]) {
                 }
                 if (EVP_DigestUpdate(context, buffer, (size_t)n) != 1)
                         r = -EIO;
-                at += n;
+                offset += (uint64_t)n;
+                size -= (uint64_t)n;
         }
         if (r == 0 && EVP_DigestFinal_ex(context, digest, NULL) != 1)
                 r = -EIO;
@@ -51,7 +52,7 @@ int build_digest_fd(int fd, char ret[65]) {
 
 static int set_digest(json_t *object, const char *name, int fd, const char *path, struct error *reterr) {
         char hex[65];
-        int r = fd < 0 ? -errno : build_digest_fd(fd, hex);
+        int r = fd < 0 ? -errno : build_digest_range(fd, 0, UINT64_MAX, hex);
 
         if (r < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "%s", path);

@@ -18,8 +18,8 @@ int build_metadata_make(const struct build_plan *p, json_t **ret, struct error *
 /* Set the memory and print to text that the caller frees; the length never exceeds that for UINT32_MAX. */
 int build_metadata_print(json_t *metadata, uint64_t memory_mib, char **ret);
 
-/* SHA-256 of a whole file as 64 hexadecimal digits; a negative errno. */
-int build_digest_fd(int fd, char ret[65]);
+/* SHA-256 of a part of a file (to its end at most) as 64 hexadecimal digits; a negative errno. */
+int build_digest_range(int fd, uint64_t offset, uint64_t size, char ret[65]);
 
 /* Sizes in bytes. */
 struct build_sizes {

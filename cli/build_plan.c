@@ -386,7 +386,7 @@ static bool wants_tree(const struct build_request *q) {
 static int check_request(const struct build_request *q, struct error *reterr) {
         bool has_source = wants_tree(q);
 
-        if (!q->output)
+        if (!q->output && !q->compare_to)
                 return error_set(reterr, ERROR_USAGE, "option --output FILE is missing; see --help");
         if (q->rootfs && q->image)
                 return error_set(reterr, ERROR_USAGE,

@@ -31,6 +31,7 @@ static const struct setting {
         ONE("arch", KIND_TEXT, arch),
         ONE("cmd", KIND_TEXT, cmd),
         ONE("cmdline", KIND_TEXT, cmdline),
+        ONE("compare-to", KIND_PATH, compare_to),
         ONE("compat", KIND_TEXT, compat),
         ONE("compress", KIND_TEXT, compress),
         ONE("entrypoint", KIND_TEXT, entrypoint),

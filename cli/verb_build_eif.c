@@ -1,33 +1,97 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "cli/build_image.h"
-#include "cli/eif_output.h"
 #include "cli/verb.h"
 
 #include "base/io.h"
+#include "cli/build_check.h"
+#include "cli/build_image.h"
+#include "cli/build_provenance.h"
+#include "cli/eif_output.h"
+#include "eif/source_content.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 
+/* Progress is for a person who waits. */
 static void say(const char *text, const char *path) {
         if (isatty(STDERR_FILENO))
                 (void)fprintf(stderr, "%s %s\n", text, path);
 }
 
-static int write_output(struct build_plan *p, const char *path, struct build_result *ret,
-                        struct error *reterr) {
-        _cleanup_(output_done)
-        struct output output = OUTPUT_NULL;
+/* Everything once more from the start, into a file that nobody sees. */
+static int check_again(const struct build_request *q, int image_fd, struct error *reterr) {
+        _cleanup_build_plan_ struct build_plan p = BUILD_PLAN_NULL;
+        _cleanup_close_ int fd = source_temporary_file(reterr);
+        struct build_result result;
+        int r = fd;
+
+        say("Building again to check", "");
+        if (r >= 0)
+                r = build_plan_make(&p, q, reterr);
+        if (r >= 0)
+                r = build_image_write(&p, fd, &result, reterr);
+        return r < 0 ? r : build_check_compare(image_fd, fd, "the same the second time", reterr);
+}
+
+static int compare_to(const char *path, int image_fd, struct error *reterr) {
+        _cleanup_close_ int fd = eif_open_file(path, reterr);
+        _cleanup_free_ char *what = NULL;
+
+        if (fd < 0)
+                return fd;
+        if (asprintf(&what, "the same as %s", path) < 0)
+                return error_set(reterr, ERROR_INTERNAL, "out of memory");
+        return build_check_compare(image_fd, fd, what, reterr);
+}
+
+static const char *base_name(const char *path) {
+        const char *slash = strrchr(path, '/');
+
+        return slash ? slash + 1 : path;
+}
+
+static int write_provenance(const struct build_plan *p, int image_fd, const struct build_result *result,
+                            struct error *reterr) {
+        const char *path = p->request->provenance;
+        _cleanup_free_ char *text = NULL;
         int r;
 
-        r = output_open(&output, path, 0644);
-        if (r < 0)
-                return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", path);
-        r = build_image_write(p, output.fd, ret, reterr);
+        r = build_provenance_make(p, image_fd, base_name(p->request->output ? p->request->output : "image"),
+                                  result, &text, reterr);
         if (r < 0)
                 return r;
-        r = output_commit(&output);
+        r = replace_file(AT_FDCWD, path, text, strlen(text), 0644);
         return r < 0 ? error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", path) : 0;
+}
+
+/* The image appears when all that was asked for is done; without --output it only is compared. */
+static int build(struct build_plan *p, bool check, struct build_result *ret, struct error *reterr) {
+        _cleanup_(output_done)
+        struct output output = OUTPUT_NULL;
+        const struct build_request *q = p->request;
+        int r;
+
+        if (q->output) {
+                r = output_open(&output, q->output, 0644);
+                if (r < 0)
+                        return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", q->output);
+        } else {
+                r = output.fd = source_temporary_file(reterr);
+                if (r < 0)
+                        return r;
+        }
+        r = build_image_write(p, output.fd, ret, reterr);
+        if (r >= 0 && check)
+                r = check_again(q, output.fd, reterr);
+        if (r >= 0 && q->compare_to)
+                r = compare_to(q->compare_to, output.fd, reterr);
+        if (r >= 0 && q->provenance)
+                r = write_provenance(p, output.fd, ret, reterr);
+        if (r < 0 || !q->output)
+                return r;
+        r = output_commit(&output);
+        return r < 0 ? error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", q->output) : 0;
 }
 
 /* JSON is what scripts made for nitro-cli read, so it is also the default here; "-o text" is for people. */
@@ -62,17 +126,18 @@ static int run(const struct options *o, struct error *reterr) {
                 r = build_plan_make(&p, &q, reterr);
         if (r < 0)
                 return r;
-        say("Building", q.output);
-        r = write_output(&p, q.output, &result, reterr);
+        say("Building", q.output ? q.output : "");
+        r = build(&p, options_flag(o, "check"), &result, reterr);
         if (r < 0)
                 return r;
-        say("Built", q.output);
+        say("Built", q.output ? q.output : "");
         return print_result(o, &result, reterr);
 }
 
 static const struct option_spec options[] = {
         VERB_COMMON_OPTIONS,
         BUILD_REQUEST_OPTIONS,
+        { "check", 0, NULL, "build twice and say what differs, if anything does" },
         VERB_OPTIONS_END,
 };
 

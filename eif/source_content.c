@@ -9,27 +9,38 @@
 #include <fcntl.h>
 #include <string.h>
 
-int source_spool_open(struct source_tree *t, struct error *reterr) {
+int source_temporary_file(struct error *reterr) {
         const char *directory = secure_getenv("TMPDIR");
+        int fd;
 
-        if (t->spool_fd >= 0)
-                return 0;
         if (!directory || !*directory)
                 directory = "/var/tmp";
-        t->spool_fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-        if (t->spool_fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
+        fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
                 _cleanup_free_ char *name = NULL;
 
                 if (asprintf(&name, "%s/qt-enclave-XXXXXX", directory) < 0)
                         return error_set(reterr, ERROR_INTERNAL, "out of memory");
-                t->spool_fd = mkostemp(name, O_CLOEXEC);
-                if (t->spool_fd >= 0)
+                fd = mkostemp(name, O_CLOEXEC);
+                if (fd >= 0)
                         (void)unlink(name);
         }
-        if (t->spool_fd < 0)
+        if (fd < 0)
                 return error_set_errno(
                         reterr, ERROR_OUTPUT_FAILED, errno,
                         "cannot make a temporary file in %s (set TMPDIR to choose another place)", directory);
+        return fd;
+}
+
+int source_spool_open(struct source_tree *t, struct error *reterr) {
+        int fd;
+
+        if (t->spool_fd >= 0)
+                return 0;
+        fd = source_temporary_file(reterr);
+        if (fd < 0)
+                return fd;
+        t->spool_fd = fd;
         return 0;
 }
 

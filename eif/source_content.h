@@ -10,7 +10,11 @@
 
 #include <stdbool.h>
 
-/* Make the spool, in $TMPDIR or else /var/tmp (which is on a disk; /tmp often is memory). */
+/* A file without a name in $TMPDIR or else /var/tmp (which is on a disk; /tmp often is memory): a descriptor
+ * that the caller closes, or ERROR_DESCRIBED. */
+int source_temporary_file(struct error *reterr);
+
+/* Make the spool. */
 int source_spool_open(struct source_tree *t, struct error *reterr);
 
 /* Append to the spool; the caller remembers t->spool_size as the file's offset beforehand. */
