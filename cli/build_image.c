@@ -4,6 +4,7 @@
 
 #include "cli/build_metadata.h"
 #include "eif/ramdisk_bootstrap.h"
+#include "eif/ramdisk_nitro.h"
 #include "eif/ramdisk_rootfs.h"
 #include "eif/writer.h"
 
@@ -45,6 +46,8 @@ static int write_bootstrap(struct build_plan *p, const struct sink *sink, struct
                                              .modules_directory = p->modules_dir,
                                              .mtime = p->time };
 
+        if (p->nsm)
+                return ramdisk_nitro_boot_write(p->init, p->nsm, sink, reterr);
         return ramdisk_bootstrap_write(&b, sink, &result->n_modules, reterr);
 }
 
@@ -57,6 +60,8 @@ static int write_application(struct build_plan *p, const struct sink *sink,
                 .mtime = p->time,
         };
 
+        if (p->as_nitro_cli)
+                return ramdisk_nitro_application_write(p->tree, &p->application, sink, reterr);
         return ramdisk_rootfs_write(&ramdisk, sink, reterr);
 }
 

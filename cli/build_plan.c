@@ -47,6 +47,7 @@ void build_plan_done(struct build_plan *p) {
         free(p->cmdline);
         free(p->init);
         free(p->modules_dir);
+        free(p->nsm);
         (void)source_tree_free(p->tree);
         application_done(&p->application);
         free(p->app_config);
@@ -225,31 +226,70 @@ static int find_init(struct build_plan *p, struct error *reterr) {
         return p->init ? 0 : no_memory(reterr);
 }
 
+/* "DIRECTORY/name" beside the kernel; NULL: out of memory. */
+static char *beside_kernel(const struct build_plan *p, const char *name) {
+        const char *slash = strrchr(p->kernel.path, '/');
+        char *path;
+
+        if (asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - p->kernel.path) : 0, p->kernel.path, name) <
+            0)
+                return NULL;
+        return path;
+}
+
 /* Without --modules-dir: the directory that fetch-kernel puts beside the kernel, else none. */
 static int find_modules(struct build_plan *p, struct error *reterr) {
-        _cleanup_free_ char *copy = NULL, *path = NULL, *index = NULL;
+        _cleanup_free_ char *index = NULL;
 
         if (p->request->modules_dir) {
                 p->modules_dir = strdup(p->request->modules_dir);
                 return p->modules_dir ? 0 : no_memory(reterr);
         }
-        copy = strdup(p->kernel.path);
-        if (!copy || asprintf(&path, "%s/modules", dirname(copy)) < 0 ||
-            asprintf(&index, "%s/modules.dep", path) < 0)
+        index = beside_kernel(p, "modules/modules.dep");
+        if (!index)
                 return no_memory(reterr);
-        if (access(index, F_OK) == 0)
-                p->modules_dir = TAKE(path);
+        if (access(index, F_OK) == 0) {
+                p->modules_dir = beside_kernel(p, "modules");
+                return p->modules_dir ? 0 : no_memory(reterr);
+        }
+        return 0;
+}
+
+static int read_compat(struct build_plan *p, struct error *reterr) {
+        const char *name = p->request->compat;
+
+        p->as_nitro_cli = name != NULL;
+        if (name && strcmp(name, "nitro-cli") != 0)
+                return error_set(reterr, ERROR_USAGE, "--compat %s: must be nitro-cli", name);
+        if (name && p->compression != RAMDISK_PLAIN)
+                return error_set(reterr, ERROR_USAGE,
+                                 "--compat nitro-cli and --compress: its ramdisks are not packed; give one");
+        return 0;
+}
+
+/* nsm.ko in the directory of modules, or beside the kernel as in nitro-cli's own directory. */
+static int find_nsm(struct build_plan *p, struct error *reterr) {
+        _cleanup_free_ char *path = NULL;
+
+        if (!p->request->modules_dir)
+                path = beside_kernel(p, "nsm.ko");
+        else if (asprintf(&path, "%s/nsm.ko", p->request->modules_dir) < 0)
+                path = NULL;
+        if (!path)
+                return no_memory(reterr);
+        if (access(path, F_OK) == 0)
+                p->nsm = TAKE(path);
         return 0;
 }
 
 /* --kernel-config, or the configuration that fetch-kernel puts beside the kernel. */
 static int check_kernel_config(struct build_plan *p, struct error *reterr) {
         const char *given = p->request->kernel_config;
-        _cleanup_free_ char *directory = strdup(p->kernel.path);
-        _cleanup_free_ char *beside = NULL, *text = NULL;
+        _cleanup_free_ char *beside = beside_kernel(p, "config");
+        _cleanup_free_ char *text = NULL;
         int r;
 
-        if (!directory || asprintf(&beside, "%s/config", dirname(directory)) < 0)
+        if (!beside)
                 return no_memory(reterr);
         r = read_text_file(AT_FDCWD, given ? given : beside, KERNEL_CONFIG_MAX, &text, NULL);
         if (r < 0 && !given)
@@ -311,7 +351,7 @@ static int read_source(struct build_plan *p, struct error *reterr) {
         struct source_options options = {
                 .arch = p->arch,
                 .mtime = p->time,
-                .clamp_mtime = getenv("SOURCE_DATE_EPOCH") != NULL,
+                .clamp_mtime = getenv("SOURCE_DATE_EPOCH") && !p->as_nitro_cli,
                 .max_size = SOURCE_SIZE_DEFAULT,
         };
         _cleanup_source_ struct source s = SOURCE_NULL;
@@ -338,7 +378,7 @@ static int read_source(struct build_plan *p, struct error *reterr) {
                 r = source_binary_add(s.tree, q->add_binary.items[i], p->arch, p->time, reterr);
         if (r >= 0)
                 r = override(&s.application, q, reterr);
-        if (r >= 0)
+        if (r >= 0 && !p->as_nitro_cli)
                 r = application_settle(&s.application, s.tree, p->time, reterr);
         if (r >= 0)
                 r = application_encode(&s.application, &p->app_config, &p->app_config_size, reterr);
@@ -415,6 +455,8 @@ int build_plan_make(struct build_plan *p, const struct build_request *q, struct 
         if (r >= 0)
                 r = read_compression(p, reterr);
         if (r >= 0)
+                r = read_compat(p, reterr);
+        if (r >= 0)
                 r = read_kernel(p, reterr);
         if (r >= 0)
                 r = read_cmdline(p, reterr);
@@ -422,7 +464,9 @@ int build_plan_make(struct build_plan *p, const struct build_request *q, struct 
                 r = read_ramdisks(p, reterr);
         if (r >= 0 && wants_tree(q)) {
                 r = find_init(p, reterr);
-                if (r >= 0)
+                if (r >= 0 && p->as_nitro_cli)
+                        r = find_nsm(p, reterr);
+                if (r >= 0 && !p->nsm)
                         r = find_modules(p, reterr);
                 if (r >= 0)
                         r = check_kernel_config(p, reterr);

@@ -30,6 +30,8 @@ struct build_plan {
         char *cmdline;
         char *init;        /* NULL when only ready-made ramdisks are wanted */
         char *modules_dir; /* NULL: none */
+        bool as_nitro_cli; /* --compat nitro-cli: the ramdisks of eif/ramdisk_nitro.h */
+        char *nsm;         /* then: nsm.ko for the boot ramdisk; NULL: our own boot ramdisk */
         struct source_tree *tree;
         struct application application;
         uint8_t *app_config;

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""build-eif: builds that are repeated and compared, their provenance, and nitro-cli's layout."""
+import hashlib
+import json
+import os
+import pathlib
+import stat
+import subprocess
+import tarfile
+import tempfile
+
+import cpio_bytes
+import eif_bytes as eif
+from build_rig import ENV, Rig, ramdisks, rootfs, tree
+from oci_compose import Layout, folder, hard_link, layer, link, member
+from scenario_eif import BUILD, Points, qt
+
+points = Points()
+
+
+def comparing(rig):
+    root = tree(rig.folder / "root")
+    arguments = ("--rootfs", root, "--cmd", "app")
+    path = rig.built(*arguments, "--check")
+    points.check(path.exists(), "a build that repeats itself is written")
+    done, again = rig.build(*arguments, "--compare-to", path)
+    points.check(done.returncode == 0 and again.read_bytes() == path.read_bytes(), "the same as a given image", done.stderr)
+    done = qt("build-eif", "--kernel", rig.kernel, *arguments, "--compare-to", path, env=ENV)
+    points.check(done.returncode == 0 and "PCR0" in done.stdout, "without --output nothing is written", done.stderr)
+    (root / "etc" / "secret").chmod(0o640)
+    rig.refused(points, "another mode is named", "VerifyFailed", "rootfs/etc/secret: mode", *arguments, "--compare-to", path)
+    (root / "etc" / "secret").chmod(0o600)
+    (root / "etc" / "secret").write_text("t")
+    rig.refused(points, "another content is named", "VerifyFailed", "rootfs/etc/secret: sha256", *arguments,
+                "--compare-to", path)
+    (root / "etc" / "secret").write_text("s")
+    rig.refused(points, "another command line is named", "VerifyFailed", "cmdline", *arguments, "--cmdline", "x",
+                "--compare-to", path)
+    rig.refused(points, "something to compare with that is no image", "ImageInvalid", "kernel", *arguments,
+                "--compare-to", rig.kernel)
+    # A first process that is another one at each look makes a build that does not repeat itself.
+    programs = [BUILD / "guest" / "qt-init", rig.folder / "other-init"]
+    programs[1].write_bytes(programs[0].read_bytes() + b"another")
+    for n, name in enumerate(("first", "second")):
+        (rig.folder / name).mkdir()
+        (rig.folder / name / "init").symlink_to(programs[n])
+    a = rig.built(*arguments, "--init", rig.folder / "first" / "init")
+    rig.refused(points, "another first process is named", "VerifyFailed", "InitSHA256", *arguments, "--init",
+                rig.folder / "second" / "init", "--compare-to", a)
+
+
+def signed(rig):
+    root = tree(rig.folder / "root-signed")
+    arguments = ("--rootfs", root, "--cmd", "app")
+    path = rig.built(*arguments)
+    key, certificate = rig.folder / "key.pem", rig.folder / "certificate.pem"
+    made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-nodes", "-keyout",
+                           key, "-out", certificate, "-subj", "/CN=test", "-days", "30"], capture_output=True)
+    done = qt("sign-eif", "--private-key", key, "--certificate", certificate, path)
+    if made.returncode or done.returncode:
+        points.check(False, "an image can be signed", made.stderr, done.stderr)
+        return
+    done, _ = rig.build(*arguments, "--compare-to", path)
+    points.check(done.returncode == 0, "a signature on the other image is no difference", done.stderr)
+
+
+def provenance(rig):
+    root = tree(rig.folder / "root-p")
+    statement = rig.folder / "statement.json"
+    path = rig.built("--rootfs", root, "--cmd", "app", "--provenance", statement)
+    said = json.loads(statement.read_text())
+    image = path.read_bytes()
+    inputs = {d["name"]: d["digest"]["sha256"] for d in said["predicate"]["buildDefinition"]["resolvedDependencies"]}
+    sha = lambda data: hashlib.sha256(data).hexdigest()
+    points.check(said["_type"] == "https://in-toto.io/Statement/v1"
+                 and said["subject"] == [{"name": path.name, "digest": {"sha256": sha(image)}}], "it is about this image", said)
+    points.check(inputs["kernel"] == sha(rig.kernel.read_bytes()) and inputs["ramdisk 1"] == sha(ramdisks(path)[1])
+                 and inputs["init"] == sha((BUILD / "guest" / "qt-init").read_bytes()), "it names what went in", inputs)
+    points.check(said["predicate"]["runDetails"]["byproducts"][0]["annotations"] == eif.measure(eif.sections(image)),
+                 "and what comes out of measuring", said)
+    again = rig.folder / "again.json"
+    qt("build-eif", "--kernel", rig.kernel, "--rootfs", root, "--cmd", "app", "--output", path, "--provenance", again, env=ENV)
+    points.check(again.read_bytes() == statement.read_bytes(), "the same build makes the same statement")
+    rig.refused(points, "a statement that cannot be written", "OutputFailed", "no-such", "--rootfs", root, "--cmd", "app",
+                "--provenance", rig.folder / "no-such" / "x")
+
+
+TIME = 1_492_533_000
+HOSTS = (b"127.0.0.1       localhost\n::1     localhost ip6-localhost ip6-loopback\nfe00::0 ip6-localnet\n"
+         b"ff00::0 ip6-mcastprefix\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n")
+
+
+class Cpio:
+    """linuxkit's archive, written down once more from the description."""
+
+    def __init__(self):
+        self.data, self.inode = b"", 721
+
+    def add(self, name, mode, data=b"", mtime=TIME, uid=0, gid=0, rdev=(0, 0)):
+        fields = (self.inode, mode, uid, gid, 2 if stat.S_ISDIR(mode) else 1, mtime, len(data), 3, 1, *rdev, len(name) + 1, 0)
+        self.inode += 1
+        self.data += b"070701" + b"".join(b"%08x" % f for f in fields) + name.encode() + b"\0"
+        self.pad(4)
+        self.data += data
+        self.pad(4)
+
+    def pad(self, to):
+        self.data += bytes(-len(self.data) % to)
+
+    def end(self):
+        fields = (self.inode, 0, 0, 0, 1, 0, 0, 3, 1, 0, 0, 11, 0)
+        self.data += b"070701" + b"".join(b"%08x" % f for f in fields) + b"TRAILER!!!\0"
+        self.pad(512)
+        return self.data
+
+
+def as_nitro_cli(rig):
+    layers = [layer(folder("bin", mtime=11), member("bin/sh", b"#!sh", mode=0o755, mtime=12), hard_link("bin/ash", "bin/sh", mode=0o755, mtime=12),
+                    folder("etc", mtime=13), member("etc/hosts", b"the image's own"), member("etc/hostname", b"h"),
+                    folder("tmp", mode=0o1777, mtime=14), folder("usr", mtime=15), folder("usr/lib", mtime=15),
+                    hard_link("usr/lib/z", "bin/sh", mode=0o755, mtime=12), member("Dockerfile", b"FROM"),
+                    member("ping", b"p", mode=0o4755, uid=5, gid=6, mtime=16, xattrs={"security.capability": "x"}),
+                    folder("dev", mtime=17), member("dev/null", kind=tarfile.CHRTYPE, device=(1, 3), mode=0o666, mtime=18),
+                    link("link", "bin/sh", mtime=19))]
+    layout = Layout(rig.folder / "layout")
+    layout.add_image(layers, Entrypoint=["/bin/sh"], Cmd=["/bin/ash", "-c", "two words"], Env=["PATH=/bin", "A=b c"],
+                     User="5", WorkingDir="/nowhere")
+    blobs = rig.folder / "blobs"
+    blobs.mkdir()
+    (blobs / "bzImage").write_bytes(rig.kernel.read_bytes())
+    (blobs / "init").write_bytes(b"any program\n" * 9)
+    (blobs / "nsm.ko").write_bytes(b"a module\n" * 7)
+    path = rig.built("--kernel", blobs / "bzImage", "--init", blobs / "init", "--image", f"oci:{layout.save()}", "--compat",
+                     "nitro-cli", env={"SOURCE_DATE_EPOCH": "1"})
+    boot, application = ramdisks(path)
+    expected = Cpio()
+    expected.add("dev", stat.S_IFDIR | 0o755)
+    expected.add("init", stat.S_IFREG | 0o755, (blobs / "init").read_bytes())
+    expected.add("nsm.ko", stat.S_IFREG | 0o755, (blobs / "nsm.ko").read_bytes())
+    points.check(boot == expected.end(), "the boot ramdisk is linuxkit's", cpio_bytes.entries(boot))
+    resolv = b"/run/resolvconf/resolv.conf"
+    c, d, f, s = Cpio(), stat.S_IFDIR | 0o755, stat.S_IFREG, stat.S_IFLNK
+    c.add("rootfs", d)
+    c.add("rootfs/bin/", d, mtime=11)
+    c.add("rootfs/bin/ash", f | 0o755, b"#!sh", mtime=12)
+    c.add("rootfs/bin/sh", s | 0o755, b"ash", mtime=12)
+    c.add("rootfs/dev/", d)
+    c.add("rootfs/dev/null", stat.S_IFCHR | 0o666, mtime=18, rdev=(1, 3))
+    c.add("rootfs/dev/pts/", d)
+    c.add("rootfs/dev/shm/", d)
+    c.add("rootfs/etc/", d)
+    c.add("rootfs/etc/hosts", f | 0o755, HOSTS)
+    c.add("rootfs/etc/mtab", s | 0o777, b"/proc/mounts")
+    c.add("rootfs/etc/resolv.conf", s | 0o755, resolv)
+    c.add("rootfs/link", s | 0o777, b"bin/sh", mtime=19)
+    c.add("rootfs/ping", f | 0o4755, b"p", mtime=16, uid=5, gid=6)
+    c.add("rootfs/proc/", d)
+    c.add("rootfs/sys/", d)
+    c.add("rootfs/tmp/", stat.S_IFDIR | 0o1777, mtime=14)
+    c.add("rootfs/usr/", d, mtime=15)
+    c.add("rootfs/usr/lib/", d, mtime=15)
+    c.add("rootfs/usr/lib/z", s | 0o755, b"../../bin/ash", mtime=12)
+    c.add("rootfs/etc/hosts", f | 0o644, HOSTS)
+    c.add("rootfs/etc/resolv.conf", s | 0o644, resolv)
+    for name in ("rootfs", "rootfs/dev", "rootfs/run", "rootfs/sys", "rootfs/var", "rootfs/proc", "rootfs/tmp"):
+        c.add(name, d)
+    c.add("cmd", f | 0o644, b"/bin/ash\n-c\ntwo words\n")
+    c.add("env", f | 0o644, b"PATH=/bin\nA=b c\n")
+    points.check(application == c.end(), "the application's ramdisk is linuxkit's", *cpio_bytes.entries(application))
+    own = rig.built("--image", f"oci:{layout.path}", "--compat", "nitro-cli")
+    points.check(ramdisks(own)[1] == application and "init" in cpio_bytes.files(ramdisks(own)[0]),
+                 "without nsm.ko the boot ramdisk is ours, and PCR2 the same")
+    # The blobs of nitro-cli themselves are not here; their sizes, and that of the ramdisk made of them, are known.
+    for init, nsm, size in ((742968, 20504, 764416), (738616, 23208, 762368)):
+        (blobs / "init").write_bytes(bytes(init))
+        (blobs / "nsm.ko").write_bytes(bytes(nsm))
+        boot = ramdisks(rig.built("--kernel", blobs / "bzImage", "--init", blobs / "init", "--image", f"oci:{layout.path}",
+                                  "--compat", "nitro-cli"))[0]
+        points.check(len(boot) == size, f"the boot ramdisk of nitro-cli's blobs has {size} bytes", len(boot))
+    rig.refused(points, "another compatibility", "Usage", "nitro-cli", "--image", f"oci:{layout.path}", "--compat", "enclaver")
+    rig.refused(points, "nitro-cli's layout, packed", "Usage", "--compress", "--image", f"oci:{layout.path}", "--compat",
+                "nitro-cli", "--compress", "zstd")
+    rig.refused(points, "an argument with a newline", "SourceInvalid", "newline", "--image", f"oci:{layout.path}",
+                "--compat", "nitro-cli", "--", "/bin/sh", "a\nb")
+
+
+with tempfile.TemporaryDirectory(prefix="qt-build-") as place:
+    rig = Rig(place)
+    for step in (comparing, signed, provenance, as_nitro_cli):
+        points.run(step, rig)
+points.end()
