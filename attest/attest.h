@@ -225,6 +225,18 @@ struct qtattest_bytes qtattest_claim_root_sha256(const struct qtattest_result *r
 void qtattest_claim_validity(const struct qtattest_result *result, int64_t *ret_not_before,
                              int64_t *ret_not_after);
 
+/* The chain as the document carries it: 0 is the root, the last one the leaf that signed. */
+struct qtattest_certificate {
+        struct qtattest_bytes der;
+        struct qtattest_bytes common_name; /* of the subject; not to be trusted as text */
+        int64_t not_before, not_after;     /* seconds since 1970 */
+};
+
+size_t qtattest_claim_n_certificates(const struct qtattest_result *result);
+/* -ENOENT beyond the last one, -EBADMSG when it cannot be read. */
+int qtattest_claim_certificate(const struct qtattest_result *result, size_t index,
+                               struct qtattest_certificate *ret);
+
 /* --- Show: what the bytes say, believing nothing. --- */
 
 /* Fills the claims as far as the document can be read; the crypto reason is the first rule of form that it

@@ -2,6 +2,9 @@
 
 #include "attest/result.h"
 
+#include "attest/certificate.h"
+
+#include <errno.h>
 #include <stdlib.h>
 
 static const struct {
@@ -97,4 +100,26 @@ void qtattest_claim_validity(const struct qtattest_result *result, int64_t *ret_
                              int64_t *ret_not_after) {
         *ret_not_before = result->not_before;
         *ret_not_after = result->not_after;
+}
+
+size_t qtattest_claim_n_certificates(const struct qtattest_result *result) {
+        return result->document.n_bundle + (result->document.certificate.data != NULL);
+}
+
+int qtattest_claim_certificate(const struct qtattest_result *result, size_t index,
+                               struct qtattest_certificate *ret) {
+        const struct document *d = &result->document;
+        struct certificate c;
+        struct span der;
+
+        if (index >= qtattest_claim_n_certificates(result))
+                return -ENOENT;
+        der = index < d->n_bundle ? d->bundle[index] : d->certificate;
+        if (certificate_parse(der, &c) != QTATTEST_OK)
+                return -EBADMSG;
+        *ret = (struct qtattest_certificate){ .der = bytes_of(c.raw),
+                                              .common_name = bytes_of(c.common_name),
+                                              .not_before = c.not_before,
+                                              .not_after = c.not_after };
+        return 0;
 }

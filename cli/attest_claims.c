@@ -108,15 +108,15 @@ json_t *attest_claims_json(const struct qtattest_result *result) {
         format_time((int64_t)(qtattest_claim_timestamp(result) / 1000), time, sizeof(time));
         format_time(begin, not_before, sizeof(not_before));
         format_time(end, not_after, sizeof(not_after));
-        return json_pack("{s:s?, s:s, s:I, s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:s?, s:s, s:s, s:o, s:o}",
+        return json_pack("{s:s?, s:s, s:I, s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:s?, s:s?, s:s?, s:o, s:o}",
                          "profile", profile_name(result), "module_id", qtattest_claim_module_id(result),
                          "timestamp", (json_int_t)qtattest_claim_timestamp(result), "time", time, "debug",
                          qtattest_claim_debug(result), "region", qtattest_claim_region(result), "pcrs",
                          pcrs_json(result), "public_key", hex_json(qtattest_claim_public_key(result)),
                          "user_data", hex_json(qtattest_claim_user_data(result)), "nonce",
                          hex_json(qtattest_claim_nonce(result)), "pcr_set", qtattest_claim_pcr_set(result),
-                         "not_before", not_before, "not_after", not_after, "payload_sha256",
-                         hex_json(qtattest_claim_payload_sha256(result)), "root_sha256",
+                         "not_before", begin ? not_before : NULL, "not_after", end ? not_after : NULL,
+                         "payload_sha256", hex_json(qtattest_claim_payload_sha256(result)), "root_sha256",
                          hex_json(qtattest_claim_root_sha256(result)));
 }
 
@@ -158,6 +158,52 @@ void attest_claims_print(const struct qtattest_result *result, FILE *f) {
         print_bytes(f, "user data", qtattest_claim_user_data(result));
         print_bytes(f, "nonce", qtattest_claim_nonce(result));
         print_bytes(f, "payload SHA-256", qtattest_claim_payload_sha256(result));
+}
+
+/* A name from a certificate that nobody verified: nothing that moves a terminal's cursor, no broken UTF-8. */
+static void plain_name(struct qtattest_bytes name, char *ret, size_t size) {
+        size_t n = name.size < size - 1 ? name.size : size - 1;
+
+        for (size_t i = 0; i < n; i++)
+                ret[i] = name.data[i] >= ' ' && name.data[i] < 0x7f ? (char)name.data[i] : '?';
+        ret[n] = '\0';
+}
+
+json_t *attest_chain_json(const struct qtattest_result *result) {
+        json_t *chain = json_array();
+
+        for (size_t i = 0; i < qtattest_claim_n_certificates(result); i++) {
+                char name[128], not_before[64], not_after[64];
+                struct qtattest_certificate c;
+
+                if (qtattest_claim_certificate(result, i, &c) < 0) {
+                        (void)json_array_append_new(chain, json_null());
+                        continue;
+                }
+                plain_name(c.common_name, name, sizeof(name));
+                format_time(c.not_before, not_before, sizeof(not_before));
+                format_time(c.not_after, not_after, sizeof(not_after));
+                (void)json_array_append_new(chain, json_pack("{s:s, s:s, s:s, s:o}", "common_name", name,
+                                                             "not_before", not_before, "not_after", not_after,
+                                                             "der", hex_json(c.der)));
+        }
+        return chain;
+}
+
+void attest_chain_print(const struct qtattest_result *result, FILE *f) {
+        for (size_t i = 0; i < qtattest_claim_n_certificates(result); i++) {
+                char name[128], not_before[64], not_after[64];
+                struct qtattest_certificate c;
+
+                if (qtattest_claim_certificate(result, i, &c) < 0) {
+                        (void)fprintf(f, "  certificate %zu   (unreadable)\n", i);
+                        continue;
+                }
+                plain_name(c.common_name, name, sizeof(name));
+                format_time(c.not_before, not_before, sizeof(not_before));
+                format_time(c.not_after, not_after, sizeof(not_after));
+                (void)fprintf(f, "  certificate %zu   %s, %s to %s\n", i, name, not_before, not_after);
+        }
 }
 
 int attest_print_json(json_t *object, struct error *reterr) {

@@ -28,6 +28,10 @@ int attest_profiles(const struct options *o, unsigned *ret, struct error *reterr
 /* The claims as JSON, or NULL without memory. */
 json_t *attest_claims_json(const struct qtattest_result *result);
 
+/* The chain, in the document's order; an unreadable certificate is null. NULL without memory. */
+json_t *attest_chain_json(const struct qtattest_result *result);
+void attest_chain_print(const struct qtattest_result *result, FILE *f);
+
 /* One line each. */
 void attest_claims_print(const struct qtattest_result *result, FILE *f);
 

@@ -23,14 +23,16 @@ static int run(const struct options *o, struct error *reterr) {
                 return r;
         reason = qtattest_crypto_reason(result);
         if (format == OUTPUT_JSON)
-                return attest_print_json(json_pack("{s:b, s:s, s:s, s:o}", "verified", 0, "form",
+                return attest_print_json(json_pack("{s:b, s:s, s:s, s:o, s:o}", "verified", 0, "form",
                                                    qtattest_reason_name(reason), "meaning",
                                                    qtattest_reason_meaning(reason), "unverified_claims",
-                                                   attest_claims_json(result)),
+                                                   attest_claims_json(result), "unverified_certificates",
+                                                   attest_chain_json(result)),
                                          reterr);
         (void)printf("UNVERIFIED: nobody checked the signature; `qt-enclave attest verify` does.\n");
         (void)printf("form: %s: %s\n", qtattest_reason_name(reason), qtattest_reason_meaning(reason));
         attest_claims_print(result, stdout);
+        attest_chain_print(result, stdout);
         return 0;
 }
 

@@ -256,6 +256,8 @@ def show(b):
         text, found = run("attest", "show", file), json.loads(run("attest", "show", file, "-o", "json").stdout)
         point(text.returncode == 0 and text.stdout.startswith("UNVERIFIED"), "show says UNVERIFIED", text.stdout)
         point(found["verified"] is False and found["form"] == form, f"show: {form}", found)
+        point(form != "ok" or [c["common_name"] for c in found["unverified_certificates"]][-1] == "leaf.throw-away",
+              "show lists the chain", found["unverified_certificates"])
 
 
 def from_eif(b):
