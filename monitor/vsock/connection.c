@@ -62,9 +62,12 @@ static size_t connection_write(struct connection *c, struct iovec *slices, size_
 }
 
 static void connection_forwarded(struct connection *c, size_t n) {
+        /* Linux never has more in flight than the smaller of the two ends' buffers. */
+        uint32_t window = c->guest_buffer_size < c->buffer_size ? c->guest_buffer_size : c->buffer_size;
+
         c->forwarded_bytes += (uint32_t)n;
         /* Tell early enough that a guest which never fills its credit is never stopped by it. */
-        if (c->state != CONNECTION_DRAINING && c->forwarded_bytes - c->forwarded_told >= c->buffer_size / 2)
+        if (n > 0 && c->state != CONNECTION_DRAINING && c->forwarded_bytes - c->forwarded_told >= window / 2)
                 c->pending |= PENDING_CREDIT;
 }
 

@@ -234,6 +234,7 @@ static void device_tick(struct vsock_device *device) {
                 next = l->next;
                 connection_tick(device, list_object(l, struct connection, timed), now);
         }
+        from_guest_announce(device, true);
         if (list_is_empty(&device->timed))
                 device_set_ticking(device, false);
 }
@@ -301,6 +302,8 @@ int vsock_device_dispatch(struct vsock_device *device) {
                 busy = from_guest_run(device);
                 busy |= to_guest_run(device);
         }
+        if (device->n_unannounced > 0)
+                device_set_ticking(device, true);
         /* Freed only now: events of this turn may still have named them. */
         device_bury(device);
         device_wake(device, from_guest_waits(device) || to_guest_waits(device));

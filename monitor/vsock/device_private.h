@@ -20,8 +20,9 @@ struct vsock_device {
         int timer_fd; /* ticks while a connection has a deadline */
         bool awake;
         bool ticking;
-        bool from_guest_waits; /* the guest may have offered packets that nobody looked at */
-        bool to_guest_starves; /* the guest is to kick when it offers buffers */
+        bool from_guest_waits;  /* the guest may have offered packets that nobody looked at */
+        bool to_guest_starves;  /* the guest is to kick when it offers buffers */
+        unsigned n_unannounced; /* descriptors given back to the guest without an interrupt yet */
         uint32_t guest_cid;
         const struct vsock_device_ops *ops;
         void *userdata;
@@ -41,6 +42,11 @@ struct vsock_device {
 
 /* from_guest.c: handle packets of the guest, up to a budget. True: something was done. */
 bool from_guest_run(struct vsock_device *device);
+
+/* Tell the guest that its packets were taken. That only lets it reuse their descriptors, and an interrupt for
+ * each packet would cost it more than the packet: so it is told when it may be running out of them, and at
+ * the next tick. */
+void from_guest_announce(struct vsock_device *device, bool now);
 
 /* Whether from_guest_run() might find work. */
 bool from_guest_waits(const struct vsock_device *device);

@@ -222,6 +222,16 @@ static void handle_chain(struct vsock_device *device, struct batch *batch,
         virtqueue_complete(&device->vhost.queues[VSOCK_QUEUE_FROM_GUEST], chain->head, 0);
 }
 
+void from_guest_announce(struct vsock_device *device, bool now) {
+        struct virtqueue *q = &device->vhost.queues[VSOCK_QUEUE_FROM_GUEST];
+
+        if (!now || !virtqueue_runs(q))
+                return;
+        device->n_unannounced = 0;
+        if (virtqueue_wants_interrupt(q))
+                virtqueue_interrupt(q);
+}
+
 bool from_guest_run(struct vsock_device *device) {
         struct virtqueue *q = &device->vhost.queues[VSOCK_QUEUE_FROM_GUEST];
         struct batch batch = { 0 };
@@ -243,6 +253,7 @@ bool from_guest_run(struct vsock_device *device) {
                         break;
                 virtqueue_consume(q, 1);
                 n++;
+                device->n_unannounced += (unsigned)chain.n_slices;
                 if (r < 0) /* breaks a rule: handed back unread */
                         virtqueue_complete(q, chain.head, 0);
                 else
@@ -251,8 +262,7 @@ bool from_guest_run(struct vsock_device *device) {
         batch_flush(device, &batch);
         if (n > 0)
                 virtqueue_publish(q);
-        if (virtqueue_wants_interrupt(q))
-                virtqueue_interrupt(q);
+        from_guest_announce(device, device->n_unannounced >= q->size / 4);
         if (r <= 0)
                 device->from_guest_waits = r == 0 && virtqueue_kicks_on(q);
         return n > 0;

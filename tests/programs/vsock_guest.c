@@ -218,6 +218,17 @@ static void test_many(void) {
         report("many", ok, "a connection did not answer");
 }
 
+/* A guest with a small buffer sends in small windows too: each byte of room has to be told in time. */
+static void test_small_window(void) {
+        struct echo echo = { .fd = dial(CID_PARENT, PORT_ECHO), .seed = 5, .total = 1U << 20 };
+        uint64_t size = 8192;
+
+        (void)setsockopt(echo.fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &size, sizeof(size));
+        (void)echo_run(&echo);
+        (void)close(echo.fd);
+        report("small-window", echo.sent && echo.matched, "the echo differs");
+}
+
 /* A reader that stops must stop only its own stream. */
 static void test_stalled_reader(void) {
         uint64_t order[2] = { 8U << 20, 65536 };
@@ -273,6 +284,7 @@ static void run_tests(void) {
         test_echo("echo-empty", CID_PARENT, 0);
         test_refused("refused-port", CID_PARENT, PORT_NOBODY);
         test_refused("refused-cid", 7, PORT_ECHO);
+        test_small_window();
         test_parallel();
         test_many();
         test_stalled_reader();

@@ -7,7 +7,7 @@ import threading
 
 from vsock_vm import VirtualMachine, reason_to_skip
 
-EXPECTED = ["echo-cid3", "echo-cid2", "echo-cid0", "echo-empty", "refused-port", "refused-cid", "parallel", "many",
+EXPECTED = ["echo-cid3", "echo-cid2", "echo-cid0", "echo-empty", "refused-port", "refused-cid", "small-window", "parallel", "many",
             "beside-stalled", "stalled", "listen", "peer-cid"]
 LAYOUTS = [("legacy", []), ("modern", ["-global", "virtio-mmio.force-legacy=false"])]
 count = 0

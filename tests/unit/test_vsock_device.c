@@ -248,6 +248,30 @@ static void respects_the_guest(void **state _unused_) {
         expect(d, PACKET_OP_CREDIT_UPDATE, PORT, 1000);
 }
 
+/* Linux has no more in flight than its own buffer either: a guest with a small one hears of room in time. */
+static void feeds_a_small_window(void **state _unused_) {
+        _cleanup_(driver_freep)
+        struct driver *d = start(0);
+        struct packet_header header = { .source_cid = DRIVER_CID,
+                                        .destination_cid = 3,
+                                        .source_port = 1000,
+                                        .destination_port = PORT,
+                                        .type = PACKET_TYPE_STREAM,
+                                        .op = PACKET_OP_REQUEST,
+                                        .buffer_size = 4096 };
+        static uint8_t data[4096];
+
+        driver_send(d, &header, NULL, LAYOUT_ONE);
+        expect(d, PACKET_OP_RESPONSE, PORT, 1000);
+        header.op = PACKET_OP_RW;
+        header.length = sizeof(data);
+        for (uint32_t i = 1; i <= 10; i++) {
+                driver_send(d, &header, data, LAYOUT_TWO);
+                expect(d, PACKET_OP_CREDIT_UPDATE, PORT, 1000);
+                assert_int_equal(packet.header.forwarded_bytes, i * sizeof(data));
+        }
+}
+
 static void half_closes(void **state _unused_) {
         _cleanup_(driver_freep)
         struct driver *d = start(0);
@@ -538,6 +562,7 @@ int main(void) {
                 cmocka_unit_test(moves_data_modern),
                 cmocka_unit_test(bounds_the_guest),
                 cmocka_unit_test(respects_the_guest),
+                cmocka_unit_test(feeds_a_small_window),
                 cmocka_unit_test(half_closes),
                 cmocka_unit_test(half_closes_from_the_parent),
                 cmocka_unit_test(closes),

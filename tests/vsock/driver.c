@@ -328,6 +328,7 @@ void driver_send_op(struct driver *d, uint32_t cid, uint32_t host_port, uint32_t
 
 bool driver_take(struct driver *d, struct driver_packet *ret) {
         struct driver_queue *q = &d->queues[VSOCK_QUEUE_TO_GUEST];
+        uint8_t bytes[PACKET_HEADER_SIZE];
         struct vring_used_elem e;
         uint64_t at;
 
@@ -335,8 +336,14 @@ bool driver_take(struct driver *d, struct driver_packet *ret) {
         if (!q->used || __atomic_load_n(&q->used->idx, __ATOMIC_ACQUIRE) == q->last_used)
                 return false;
         e = q->used->ring[q->last_used++ % DRIVER_QUEUE_SIZE];
-        at = q->descriptors[e.id].addr;
-        packet_header_parse(&ret->header, driver_at(d, at));
+        at = q->descriptors[e.id % DRIVER_QUEUE_SIZE].addr;
+        if (e.id >= DRIVER_QUEUE_SIZE || at > DRIVER_MEMORY_SIZE - PACKET_HEADER_SIZE - DRIVER_PAYLOAD_MAX) {
+                ret->header = (struct packet_header){ 0 }; /* a ring that its own driver broke */
+                return true;
+        }
+        for (uint32_t i = 0; i < PACKET_HEADER_SIZE; i++)
+                bytes[i] = *driver_at(d, at + i);
+        packet_header_parse(&ret->header, bytes);
         for (uint32_t i = 0; i + PACKET_HEADER_SIZE < e.len && i < DRIVER_PAYLOAD_MAX; i++)
                 ret->payload[i] = *driver_at(d, at + PACKET_HEADER_SIZE + i);
         if (ret->header.length + PACKET_HEADER_SIZE != e.len)
