@@ -137,8 +137,10 @@ static const struct {
         uint64_t khz;
         const char *expected;
 } cmdlines[] = {
-        { "quiet", -1, false, 2596000, "quiet tsc_early_khz=2596000 tsc=reliable reboot=t panic=-1" },
-        { "quiet", -1, false, 0, "quiet reboot=t panic=-1" },
+        { "quiet", -1, false, 2596000,
+          "quiet cryptomgr.notests tsc_early_khz=2596000 tsc=reliable reboot=t panic=-1" },
+        { "quiet", -1, false, 0, "quiet cryptomgr.notests reboot=t panic=-1" },
+        { "fips=1", -1, false, 0, "fips=1 reboot=t panic=-1" },
         { "quiet", -1, true, 2596000, "quiet reboot=t panic=-1" },
         { "quiet", 5, true, 0, "quiet console=ttyS0 reboot=t panic=-1" },
         { "console=ttyS0", 5, true, 0, "console=ttyS0 reboot=t panic=-1" },
