@@ -75,5 +75,11 @@ void enclave_stop(struct enclave *e, uid_t uid, uint64_t grace_msec);
 int enclave_call(struct enclave *e, const char *method, json_t *parameters, uint64_t timeout_usec,
                  async_reply on_reply, void *userdata, struct async_call **ret, struct error *reterr);
 
+/* Its part of a dedicated pool: the CPUs' numbers, the node's, the size of its pages; an empty array, -1 and
+ * 0 in mode shared. */
+json_t *cpu_ids_json(const struct share *s);
+int enclave_node(const struct enclave *e);
+unsigned enclave_page_mib(const struct enclave *e);
+
 /* In the shape of io.qtenclave.Manager.Enclave. */
 json_t *enclave_to_json(const struct enclave *e);

@@ -8,6 +8,26 @@
 #include <ctype.h>
 #include <string.h>
 
+json_t *cpu_ids_json(const struct share *s) {
+        json_t *array = json_array();
+
+        for (unsigned i = cpu_list_next(&s->ids, 0); i < CPU_NUMBER_MAX; i = cpu_list_next(&s->ids, i + 1))
+                (void)json_array_append_new(array, json_integer(i));
+        return array;
+}
+
+static bool is_dedicated(const struct enclave *e) {
+        return e->share.held && e->share.node != NODE_UNKNOWN;
+}
+
+int enclave_node(const struct enclave *e) {
+        return is_dedicated(e) ? (int)e->manager->pool.topology.nodes[e->share.node].id : -1;
+}
+
+unsigned enclave_page_mib(const struct enclave *e) {
+        return is_dedicated(e) ? page_mib(e->manager->pool.page) : 0;
+}
+
 /* QingTian's word for the state: the same with a capital letter. */
 static void status_of(const struct enclave *e, char *ret, size_t size) {
         (void)snprintf(ret, size, "%s", enclave_state_name(e->state));
@@ -44,16 +64,16 @@ json_t *enclave_to_json(const struct enclave *e) {
 
         status_of(e, status, sizeof(status));
         object = json_pack(
-                "{s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:s, s:[], s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b}",
+                "{s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:s, s:o, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b}",
                 "EnclaveID", (json_int_t)e->plan.id, "EnclaveCID", (json_int_t)e->plan.cid, "NumberOfCPUs",
                 (json_int_t)e->plan.cpus, "MemoryMiB", (json_int_t)e->plan.memory_mib, "LaunchMode",
                 e->plan.debug ? "debug" : "normal", "Status", status, "ProcessID",
-                (json_int_t)(alive ? e->monitor_pid : 0), "EnclaveName", e->plan.name, "CPUIDs", "State",
-                enclave_state_name(e->state), "Flags", e->plan.debug ? "DEBUG_MODE" : "NONE", "AttestedPCRs",
-                e->plan.debug ? "zero" : "measured", "Hypervisor", e->manager->config.hypervisor, "Uid",
-                (json_int_t)e->plan.uid, "CreatedUSec", (json_int_t)e->created_usec, "SinceUSec",
-                (json_int_t)e->since_usec, "Restarts", (json_int_t)e->restarts, "Ready",
-                alive && json_is_true(json_object_get(e->facts, "Ready")));
+                (json_int_t)(alive ? e->monitor_pid : 0), "EnclaveName", e->plan.name, "CPUIDs",
+                cpu_ids_json(&e->share), "State", enclave_state_name(e->state), "Flags",
+                e->plan.debug ? "DEBUG_MODE" : "NONE", "AttestedPCRs", e->plan.debug ? "zero" : "measured",
+                "Hypervisor", e->manager->config.hypervisor, "Uid", (json_int_t)e->plan.uid, "CreatedUSec",
+                (json_int_t)e->created_usec, "SinceUSec", (json_int_t)e->since_usec, "Restarts",
+                (json_int_t)e->restarts, "Ready", alive && json_is_true(json_object_get(e->facts, "Ready")));
         if (!object)
                 return NULL;
         if (measurements)
@@ -61,6 +81,10 @@ json_t *enclave_to_json(const struct enclave *e) {
         if (e->reason)
                 (void)json_object_set(object, "Reason", e->reason);
         copy_facts(object, e->facts);
+        if (is_dedicated(e)) {
+                (void)json_object_set_new(object, "Node", json_integer(enclave_node(e)));
+                (void)json_object_set_new(object, "PageMiB", json_integer(enclave_page_mib(e)));
+        }
         if (alive)
                 (void)json_object_set_new(
                         object, "VsockPath",

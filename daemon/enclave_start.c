@@ -109,14 +109,14 @@ static uint64_t boot_timeout_msec(const struct enclave *e) {
 /* What the monitor is told, in a memory file that nobody can change any more, and in a copy in the directory
  * for a daemon that has lost its records. */
 static int make_config(const struct enclave *e, int directory_fd) {
-        json_auto_t *config =
-                json_pack("{s:s, s:i, s:I, s:i, s:[], s:I, s:b, s:s, s:I, s:I, s:I, s:i, s:i, s:s}", "Name",
-                          e->plan.name, "EnclaveID", (int)e->plan.id, "CID", (json_int_t)e->plan.cid, "CPUs",
-                          (int)e->plan.cpus, "CPUIDs", "MemoryMiB", (json_int_t)e->plan.memory_mib, "Debug",
-                          e->plan.debug, "Hypervisor", e->manager->config.hypervisor, "BootTimeoutMSec",
-                          (json_int_t)boot_timeout_msec(e), "ClientUid", (json_int_t)e->plan.uid, "DaemonUid",
-                          (json_int_t)e->manager->uid, "HugePageMiB", 0, "Node", -1, "Platform",
-                          e->manager->limits->name);
+        json_auto_t *config = json_pack(
+                "{s:s, s:i, s:I, s:i, s:o, s:I, s:b, s:s, s:I, s:I, s:I, s:i, s:i, s:s}", "Name",
+                e->plan.name, "EnclaveID", (int)e->plan.id, "CID", (json_int_t)e->plan.cid, "CPUs",
+                (int)e->plan.cpus, "CPUIDs", cpu_ids_json(&e->share), "MemoryMiB",
+                (json_int_t)e->plan.memory_mib, "Debug", e->plan.debug, "Hypervisor",
+                e->manager->config.hypervisor, "BootTimeoutMSec", (json_int_t)boot_timeout_msec(e),
+                "ClientUid", (json_int_t)e->plan.uid, "DaemonUid", (json_int_t)e->manager->uid, "HugePageMiB",
+                (int)enclave_page_mib(e), "Node", enclave_node(e), "Platform", e->manager->limits->name);
         _cleanup_free_ char *text = config ? json_dumps(config, JSON_COMPACT) : NULL;
         _cleanup_close_ int fd = -1;
         int r;
@@ -215,11 +215,13 @@ int enclave_start(struct enclave *e, int image_fd, struct error *reterr) {
 void enclave_recover(struct enclave *e) {
         _cleanup_close_ int directory = open_directory(e);
         int r = directory < 0 ? directory : watch(e, directory);
+        struct share hint = e->share; /* as its record says */
 
+        e->share = (struct share){ .held = false };
         if (r < 0) {
                 enclave_gone(e);
                 return;
         }
-        pool_adopt(&e->manager->pool, e->plan.cpus, e->plan.memory_mib, &e->share);
+        pool_adopt(&e->manager->pool, e->plan.cpus, e->plan.memory_mib, &hint.ids, hint.node, &e->share);
         log_record(LOG_INFO, e->plan.name, "found again, %s", enclave_state_name(e->state));
 }

@@ -23,6 +23,7 @@ static const struct option_spec specs[] = {
         { "config", 0, "FILE", "read this configuration (default: " SYSTEM_CONFIG ", when there is one)" },
         { "check-config", 0, NULL, "check the configuration, print it, and end" },
         { "monitor", 0, "PATH", "the monitor program (default: the installed one)" },
+        { "sysfs", 0, "DIR", "read and resize the machine below DIR instead of /sys (for tests)" },
         { "version", 0, NULL, "print the version, and end" },
         { "help", 'h', NULL, "show this help" },
         { NULL, 0, NULL, NULL },
@@ -114,8 +115,10 @@ static int serve(const struct options *o, struct config *config, struct error *r
         if (listen_fd < -1)
                 return listen_fd;
         r = manager_new(&m,
-                        &(struct manager_options){
-                                .runtime_path = runtime, .monitor_program = monitor, .config = *config },
+                        &(struct manager_options){ .runtime_path = runtime,
+                                                   .monitor_program = monitor,
+                                                   .sysfs = options_value(o, "sysfs") ?: "/sys",
+                                                   .config = *config },
                         reterr);
         memset(config, 0, sizeof(*config)); /* taken over */
         if (r >= 0)

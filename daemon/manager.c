@@ -4,6 +4,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "daemon/pool_change.h"
 #include "daemon/store.h"
 
 #include <errno.h>
@@ -13,7 +14,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/socket.h>
-#include <sys/sysinfo.h>
 #include <sys/un.h>
 
 #define RECORD_MAX (64 * 1024)
@@ -27,28 +27,18 @@ struct manager *manager_free(struct manager *m) {
         relays_free(m);
         while (m->enclaves)
                 (void)enclave_free(m->enclaves);
+        pool_change_free(m->pool_change);
+        pool_done(&m->pool);
         config_done(&m->config);
         sd_event_unref(m->event);
         (void)close_fd(m->state_fd);
         (void)close_fd(m->enclaves_fd);
         (void)close_fd(m->lock_fd);
+        (void)close_fd(m->sysfs_fd);
         free(m->runtime_path);
         free(m->monitor_program);
         free(m);
         return NULL;
-}
-
-/* In mode shared the pool is what the machine has but for the parent's own part. */
-static void size_pool(struct manager *m) {
-        uint64_t keep = m->limits->parent_memory_mib_min, total;
-        struct sysinfo info;
-
-        m->pool.mode = POOL_SHARED;
-        m->pool.memory_mib = m->config.memory_mib;
-        if (m->config.memory_mib > 0 || sysinfo(&info) < 0)
-                return;
-        total = (uint64_t)info.totalram * info.mem_unit / (1024 * 1024);
-        m->pool.memory_mib = total > keep ? total - keep : 0;
 }
 
 /* A directory below the runtime directory; the mode is what it must be even when it was there before. */
@@ -87,15 +77,11 @@ static int open_runtime(struct manager *m, struct error *reterr) {
         return 0;
 }
 
-int manager_new(struct manager **ret, struct manager_options *options, struct error *reterr) {
-        _cleanup_(manager_freep)
-        struct manager *m = calloc(1, sizeof(*m));
+/* Everything that needs no undoing but freeing. */
+static int manager_fill(struct manager *m, struct manager_options *options) {
         struct group *group;
-        int r;
 
-        if (!m)
-                return -ENOMEM;
-        m->state_fd = m->enclaves_fd = m->lock_fd = -1;
+        m->state_fd = m->enclaves_fd = m->lock_fd = m->sysfs_fd = -1;
         m->config = options->config;
         memset(&options->config, 0, sizeof(options->config));
         m->uid = geteuid();
@@ -105,21 +91,40 @@ int manager_new(struct manager **ret, struct manager_options *options, struct er
         group = *m->config.group ? getgrnam(m->config.group) : NULL;
         m->has_group = group;
         m->group = group ? group->gr_gid : 0;
-        size_pool(m);
-        r = m->runtime_path && m->monitor_program ? sd_event_default(&m->event) : -ENOMEM;
-        if (r < 0)
-                return r;
+        return m->runtime_path && m->monitor_program ? sd_event_default(&m->event) : -ENOMEM;
+}
+
+static int manager_open(struct manager *m, const char *sysfs, struct error *reterr) {
+        int r;
+
+        m->sysfs_fd = open(sysfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (m->sysfs_fd < 0)
+                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot open %s", sysfs);
         r = open_runtime(m, reterr);
+        if (r >= 0)
+                r = pool_open(m, reterr);
         if (r < 0)
                 return r;
-        r = server_new(&m->server, &(struct server_options){ .event = m->event,
-                                                             .interface = interface_manager(),
-                                                             .methods = manager_methods,
-                                                             .product = "qt-enclaved",
-                                                             .userdata = m,
-                                                             .authorize = manager_authorize,
-                                                             .connections_per_uid =
-                                                                     (unsigned)m->config.quota_connections });
+        return server_new(&m->server, &(struct server_options){
+                                              .event = m->event,
+                                              .interface = interface_manager(),
+                                              .methods = manager_methods,
+                                              .product = "qt-enclaved",
+                                              .userdata = m,
+                                              .authorize = manager_authorize,
+                                              .connections_per_uid = (unsigned)m->config.quota_connections });
+}
+
+int manager_new(struct manager **ret, struct manager_options *options, struct error *reterr) {
+        _cleanup_(manager_freep)
+        struct manager *m = calloc(1, sizeof(*m));
+        int r;
+
+        if (!m)
+                return -ENOMEM;
+        r = manager_fill(m, options);
+        if (r >= 0)
+                r = manager_open(m, options->sysfs, reterr);
         if (r < 0)
                 return r;
         *ret = TAKE(m);

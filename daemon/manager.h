@@ -21,12 +21,13 @@ struct manager {
         struct config config;
         const struct platform_limits *limits;
         struct pool pool;
+        struct pool_change *pool_change; /* one under way, or NULL */
         struct server *server;
         struct enclave *enclaves;
         struct waiter *waiters; /* calls that are answered when an enclave gets somewhere */
         struct relay *relays;   /* calls that a monitor is answering */
         char *runtime_path, *monitor_program;
-        int state_fd, enclaves_fd, lock_fd;
+        int state_fd, enclaves_fd, lock_fd, sysfs_fd;
         uid_t uid; /* our own */
         bool recovering, has_group, made_socket;
         gid_t group; /* whose members may operate */
@@ -34,6 +35,7 @@ struct manager {
 
 struct manager_options {
         const char *runtime_path, *monitor_program;
+        const char *sysfs;    /* "/sys", or an invented machine */
         struct config config; /* taken over */
 };
 

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "daemon/manager.h"
+#include "daemon/pool_change.h"
 #include "daemon/quota.h"
 #include "daemon/store.h"
 
@@ -212,11 +213,18 @@ static int check_plan(const struct manager *m, const struct server_call *call, c
         const struct quota limit = { m->config.quota_enclaves, m->config.quota_cpus,
                                      m->config.quota_memory_mib };
         const struct quota wanted = { 1, plan->cpus, plan->memory_mib };
-        struct limits_situation situation = { .enclaves_max = (unsigned)m->config.enclaves_max };
+        struct limits_situation situation = { .dedicated = m->pool.mode == POOL_DEDICATED,
+                                              .page_mib = page_mib(m->pool.page),
+                                              .enclaves_max = (unsigned)m->config.enclaves_max };
         struct caller caller = manager_caller(m, call);
         struct quota used = { 0, 0, 0 };
         int r;
 
+        for (unsigned node = 0; node < m->pool.topology.n_nodes; node++) {
+                unsigned cpus = cpu_list_count(&m->pool.topology.nodes[node].cpus);
+
+                situation.node_cpus = cpus > situation.node_cpus ? cpus : situation.node_cpus;
+        }
         count_in_use(m, plan->uid, &situation, &used);
         r = limits_check(m->limits,
                          &(struct limits_request){ .cpus = plan->cpus,
@@ -485,9 +493,48 @@ static int handle_forget(struct server_call *call, void *userdata, struct error 
         return 0;
 }
 
+/* --- the pool --- */
+
+static int handle_pool_show(struct server_call *call, void *userdata, struct error *reterr _unused_) {
+        call_reply(call, json_pack("{s:o}", "Pool", pool_to_json(userdata)), NULL, 0);
+        return 0;
+}
+
+static int find_node(const struct manager *m, uint64_t id, unsigned *ret, struct error *reterr) {
+        *ret = NODE_UNKNOWN;
+        for (unsigned i = 0; id != UINT64_MAX && i < m->pool.topology.n_nodes; i++)
+                if (m->pool.topology.nodes[i].id == id)
+                        *ret = i;
+        if (id == UINT64_MAX || *ret != NODE_UNKNOWN)
+                return 0;
+        return error_set(reterr, ERROR_INVALID_PARAMETER, "this machine has no node %u", (unsigned)id);
+}
+
+static int handle_pool_set(struct server_call *call, void *userdata, struct error *reterr) {
+        struct pool_wish wish = { .cpu_list = text_of(call, "CPUList") };
+        uint64_t node;
+        int r;
+
+        r = number_of(call, "CPUCount", CPU_NUMBER_MAX, UINT64_MAX, &wish.cpu_count, reterr);
+        if (r >= 0)
+                r = number_of(call, "MemoryMiB", INT32_MAX, UINT64_MAX, &wish.memory_mib, reterr);
+        if (r >= 0)
+                r = number_of(call, "Node", TOPOLOGY_NODES_MAX, UINT64_MAX, &node, reterr);
+        if (r >= 0 && wish.cpu_list && wish.cpu_count != UINT64_MAX)
+                r = error_set(reterr, ERROR_INVALID_PARAMETER,
+                              "CPUCount and CPUList exclude each other; give one");
+        if (r >= 0)
+                r = find_node(userdata, node, &wish.node, reterr);
+        if (r >= 0)
+                r = pool_change_start(userdata, &wish, call, reterr);
+        log_request(call, "pool", r >= 0 ? "changing" : "refused");
+        return r;
+}
+
 const struct server_method manager_methods[] = {
         { "Run", ACCESS_OPERATE, handle_run },         { "Describe", ACCESS_OBSERVE, handle_describe },
         { "Wait", ACCESS_OBSERVE, handle_wait },       { "Console", ACCESS_OPERATE, handle_console },
         { "Connect", ACCESS_OPERATE, handle_connect }, { "Terminate", ACCESS_OPERATE, handle_terminate },
-        { "Forget", ACCESS_OPERATE, handle_forget },   { NULL, 0, NULL },
+        { "Forget", ACCESS_OPERATE, handle_forget },   { "PoolShow", ACCESS_OBSERVE, handle_pool_show },
+        { "PoolSet", ACCESS_POOL, handle_pool_set },   { NULL, 0, NULL },
 };

@@ -4,27 +4,59 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <string.h>
+
+void pool_done(struct pool *p) {
+        topology_done(&p->topology);
+}
+
+uint64_t pool_node_free_mib(const struct pool *p, unsigned node) {
+        const struct node_pages *pages = &p->pages[node];
+
+        return pages->used >= pages->ours ? 0 : (pages->ours - pages->used) * page_mib(p->page);
+}
 
 uint64_t pool_free_mib(const struct pool *p) {
-        return p->reserved_mib >= p->memory_mib ? 0 : p->memory_mib - p->reserved_mib;
+        uint64_t sum = 0;
+
+        if (p->mode == POOL_SHARED)
+                return p->reserved_mib >= p->memory_mib ? 0 : p->memory_mib - p->reserved_mib;
+        for (unsigned node = 0; node < p->topology.n_nodes; node++)
+                sum += pool_node_free_mib(p, node);
+        return sum;
 }
 
-int pool_reserve(struct pool *p, unsigned cpus, uint64_t memory_mib, struct share *ret,
-                 struct error *reterr) {
-        if (memory_mib > pool_free_mib(p))
-                return error_set(reterr, ERROR_NO_MEMORY,
-                                 "%" PRIu64 " MiB of memory asked for; the pool has %" PRIu64 " MiB, %" PRIu64
-                                 " MiB of it free",
-                                 memory_mib, p->memory_mib, pool_free_mib(p));
-        pool_adopt(p, cpus, memory_mib, ret);
-        return 0;
+/* Is this the first CPU of a core of the node that is whole in the pool and in no share? */
+static bool core_is_free(const struct pool *p, unsigned node, unsigned cpu, struct cpu_list *ret_core) {
+        if (!cpu_list_has(&p->cpus, cpu) || p->topology.cpus[cpu].core != cpu ||
+            p->topology.cpus[cpu].node != node)
+                return false;
+        topology_core(&p->topology, cpu, ret_core);
+        for (unsigned i = cpu_list_next(ret_core, 0); i < CPU_NUMBER_MAX; i = cpu_list_next(ret_core, i + 1))
+                if (!cpu_list_has(&p->cpus, i) || cpu_list_has(&p->used, i))
+                        return false;
+        return true;
 }
 
-void pool_adopt(struct pool *p, unsigned cpus, uint64_t memory_mib, struct share *ret) {
-        *ret = (struct share){ .held = true, .cpus = cpus, .memory_mib = memory_mib };
-        p->reserved_mib += memory_mib;
-        p->reserved_cpus += cpus;
+unsigned pool_node_free_cpus(const struct pool *p, unsigned node) {
+        struct cpu_list core;
+        unsigned n = 0;
+
+        for (unsigned cpu = 0; cpu < p->topology.n_cpus; cpu++)
+                if (core_is_free(p, node, cpu, &core))
+                        n += cpu_list_count(&core);
+        return n;
+}
+
+static void count_share(struct pool *p, const struct share *s) {
+        p->reserved_mib += s->memory_mib;
+        p->reserved_cpus += s->cpus;
         p->n_shares++;
+        for (unsigned i = cpu_list_next(&s->cores, 0); i < CPU_NUMBER_MAX;
+             i = cpu_list_next(&s->cores, i + 1))
+                cpu_list_add(&p->used, i);
+        if (s->node != NODE_UNKNOWN)
+                p->pages[s->node].used += s->pages;
 }
 
 void pool_release(struct pool *p, struct share *s) {
@@ -34,5 +66,246 @@ void pool_release(struct pool *p, struct share *s) {
         p->reserved_mib -= s->memory_mib;
         p->reserved_cpus -= s->cpus;
         p->n_shares--;
+        for (unsigned i = cpu_list_next(&s->cores, 0); i < CPU_NUMBER_MAX;
+             i = cpu_list_next(&s->cores, i + 1))
+                cpu_list_remove(&p->used, i);
+        if (s->node != NODE_UNKNOWN)
+                p->pages[s->node].used -= s->pages;
         *s = (struct share){ .held = false };
+}
+
+static int reserve_shared(struct pool *p, unsigned cpus, uint64_t memory_mib, struct share *ret,
+                          struct error *reterr) {
+        if (memory_mib > pool_free_mib(p))
+                return error_set(reterr, ERROR_NO_MEMORY,
+                                 "%" PRIu64 " MiB of memory asked for; the pool has %" PRIu64 " MiB, %" PRIu64
+                                 " MiB of it free",
+                                 memory_mib, p->memory_mib, pool_free_mib(p));
+        *ret = (struct share){ .held = true, .cpus = cpus, .memory_mib = memory_mib, .node = NODE_UNKNOWN };
+        count_share(p, ret);
+        return 0;
+}
+
+/* Whole cores until there are enough CPUs; the last core may have more of them than are asked for. */
+static void take_cores(const struct pool *p, unsigned node, unsigned cpus, struct share *s) {
+        struct cpu_list core;
+        unsigned n = 0;
+
+        for (unsigned cpu = 0; cpu < p->topology.n_cpus && n < cpus; cpu++) {
+                if (!core_is_free(p, node, cpu, &core))
+                        continue;
+                for (unsigned i = cpu_list_next(&core, 0); i < CPU_NUMBER_MAX;
+                     i = cpu_list_next(&core, i + 1)) {
+                        cpu_list_add(&s->cores, i);
+                        if (n < cpus)
+                                cpu_list_add(&s->ids, i);
+                        n++;
+                }
+        }
+}
+
+/* Where the request fits most tightly, so that the room for large ones stays. */
+static unsigned best_node(const struct pool *p, unsigned cpus, uint64_t memory_mib) {
+        unsigned best = NODE_UNKNOWN;
+
+        for (unsigned node = 0; node < p->topology.n_nodes; node++)
+                if (pool_node_free_cpus(p, node) >= cpus && pool_node_free_mib(p, node) >= memory_mib &&
+                    (best == NODE_UNKNOWN || pool_node_free_mib(p, node) < pool_node_free_mib(p, best)))
+                        best = node;
+        return best;
+}
+
+static int refuse_dedicated(const struct pool *p, unsigned cpus, uint64_t memory_mib, struct error *reterr) {
+        unsigned most_cpus = 0, cpus_beside = 0;
+        uint64_t most_mib = 0;
+
+        for (unsigned node = 0; node < p->topology.n_nodes; node++) {
+                unsigned free_cpus = pool_node_free_cpus(p, node);
+                uint64_t free_mib = pool_node_free_mib(p, node);
+
+                most_cpus = free_cpus > most_cpus ? free_cpus : most_cpus;
+                if (free_cpus >= cpus && free_mib > most_mib)
+                        most_mib = free_mib;
+                if (free_mib >= memory_mib && free_cpus > cpus_beside)
+                        cpus_beside = free_cpus;
+        }
+        if (most_cpus < cpus)
+                return error_set(reterr, ERROR_NO_CPUS,
+                                 "%u CPUs asked for; the pool has at most %u free in whole cores of one "
+                                 "node; `qt-enclave "
+                                 "pool show` shows them",
+                                 cpus, most_cpus);
+        return error_set(reterr, ERROR_NO_MEMORY,
+                         "%" PRIu64 " MiB asked for; the nodes with %u free CPUs have at most %" PRIu64
+                         " MiB in free huge pages of %u MiB%s",
+                         memory_mib, cpus, most_mib, page_mib(p->page),
+                         cpus_beside > 0 ? "; fewer CPUs would find the memory on another node" : "");
+}
+
+static int reserve_dedicated(struct pool *p, unsigned cpus, uint64_t memory_mib, struct share *ret,
+                             struct error *reterr) {
+        unsigned node = best_node(p, cpus, memory_mib);
+
+        if (node == NODE_UNKNOWN)
+                return refuse_dedicated(p, cpus, memory_mib, reterr);
+        *ret = (struct share){ .held = true,
+                               .cpus = cpus,
+                               .memory_mib = memory_mib,
+                               .node = node,
+                               .pages = memory_mib / page_mib(p->page) };
+        take_cores(p, node, cpus, ret);
+        count_share(p, ret);
+        return 0;
+}
+
+int pool_reserve(struct pool *p, unsigned cpus, uint64_t memory_mib, struct share *ret,
+                 struct error *reterr) {
+        return p->mode == POOL_SHARED ? reserve_shared(p, cpus, memory_mib, ret, reterr)
+                                      : reserve_dedicated(p, cpus, memory_mib, ret, reterr);
+}
+
+void pool_adopt(struct pool *p, unsigned cpus, uint64_t memory_mib, const struct cpu_list *ids, unsigned node,
+                struct share *ret) {
+        struct cpu_list core;
+
+        *ret = (struct share){ .held = true, .cpus = cpus, .memory_mib = memory_mib, .node = NODE_UNKNOWN };
+        if (p->mode == POOL_DEDICATED && node < p->topology.n_nodes && cpu_list_count(ids) > 0) {
+                ret->node = node;
+                ret->ids = *ids;
+                ret->pages = memory_mib / page_mib(p->page);
+                for (unsigned i = cpu_list_next(ids, 0); i < p->topology.n_cpus;
+                     i = cpu_list_next(ids, i + 1)) {
+                        topology_core(&p->topology, i, &core);
+                        for (size_t w = 0; w < ELEMENTSOF(core.bits); w++)
+                                ret->cores.bits[w] |= core.bits[w];
+                }
+                for (size_t w = 0; w < ELEMENTSOF(core.bits); w++)
+                        p->cpus.bits[w] |=
+                                ret->cores.bits[w]; /* they are taken, whatever the pool was meant to be */
+        }
+        count_share(p, ret);
+}
+
+/* --- what would fit --- */
+
+static unsigned even(const struct pool *p, unsigned cpus) {
+        return cpus - cpus % p->limits->cpu_multiple;
+}
+
+static struct pool_largest largest_shared(const struct pool *p) {
+        unsigned left = p->reserved_cpus >= p->limits->cpus_max ? 0 : p->limits->cpus_max - p->reserved_cpus;
+        struct pool_largest l = { .cpus = even(p, left), .memory_mib = pool_free_mib(p) };
+
+        if (l.memory_mib > p->limits->memory_mib_max)
+                l.memory_mib = p->limits->memory_mib_max;
+        (void)snprintf(
+                l.why, sizeof(l.why),
+                "%s allows %u CPUs in all, %u are given; the pool has %" PRIu64 " MiB, %" PRIu64 " are given",
+                p->limits->name, p->limits->cpus_max, p->reserved_cpus, p->memory_mib, p->reserved_mib);
+        return l;
+}
+
+struct pool_largest pool_largest(const struct pool *p, unsigned node) {
+        struct pool_largest l = { .cpus = 0 };
+        uint64_t max;
+        unsigned spare;
+
+        if (p->mode == POOL_SHARED)
+                return largest_shared(p);
+        max = p->page == PAGE_2M ? p->limits->memory_mib_max_2m : p->limits->memory_mib_max;
+        spare = cpu_list_count(&p->topology.nodes[node].cpus);
+        spare = spare > p->limits->node_cpus_spare ? spare - p->limits->node_cpus_spare : 0;
+        l.cpus = pool_node_free_cpus(p, node);
+        l.memory_mib = pool_node_free_mib(p, node);
+        (void)snprintf(l.why, sizeof(l.why),
+                       "the pool has %u free CPUs in whole cores and %" PRIu64
+                       " MiB of free %u MiB pages there",
+                       l.cpus, l.memory_mib, page_mib(p->page));
+        if (l.cpus > spare) {
+                l.cpus = spare;
+                (void)snprintf(l.why, sizeof(l.why), "an enclave leaves %u CPUs of its node",
+                               p->limits->node_cpus_spare);
+        }
+        if (l.memory_mib > max) {
+                l.memory_mib = max;
+                (void)snprintf(l.why, sizeof(l.why), "%s allows %" PRIu64 " MiB with %u MiB pages",
+                               p->limits->name, max, page_mib(p->page));
+        }
+        l.cpus = even(p, l.cpus);
+        return l;
+}
+
+/* --- which CPUs --- */
+
+static unsigned most_for_pool(const struct pool *p) {
+        unsigned online = cpu_list_count(&p->topology.online), keep = p->limits->parent_cpus_min;
+        struct cpu_list first;
+        unsigned of_first;
+
+        topology_core(&p->topology, 0, &first);
+        of_first = cpu_list_count(&first);
+        keep = keep > of_first ? keep : of_first;
+        return online > keep ? online - keep : 0;
+}
+
+int pool_check_cpus(const struct pool *p, const struct cpu_list *cpus, struct error *reterr) {
+        char text[64];
+
+        for (unsigned i = cpu_list_next(cpus, 0); i < CPU_NUMBER_MAX; i = cpu_list_next(cpus, i + 1)) {
+                struct cpu_list core;
+
+                if (!cpu_list_has(&p->topology.online, i))
+                        return error_set(reterr, ERROR_NO_CPUS, "CPU %u is not there or offline", i);
+                topology_core(&p->topology, i, &core);
+                cpu_list_format(&core, text, sizeof(text));
+                if (cpu_list_has(&core, 0))
+                        return error_set(
+                                reterr, ERROR_NO_CPUS,
+                                "CPU %u cannot be in the pool: CPU 0 and its core (%s) stay with the parent",
+                                i, text);
+                for (unsigned j = cpu_list_next(&core, 0); j < CPU_NUMBER_MAX;
+                     j = cpu_list_next(&core, j + 1))
+                        if (!cpu_list_has(cpus, j))
+                                return error_set(
+                                        reterr, ERROR_NO_CPUS,
+                                        "CPU %u cannot be in the pool without CPU %u: they are one core (%s)",
+                                        i, j, text);
+        }
+        for (unsigned i = cpu_list_next(&p->used, 0); i < CPU_NUMBER_MAX; i = cpu_list_next(&p->used, i + 1))
+                if (!cpu_list_has(cpus, i))
+                        return error_set(reterr, ERROR_NO_CPUS,
+                                         "CPU %u cannot leave the pool: an enclave runs on it; `qt-enclave "
+                                         "pool show` says "
+                                         "which",
+                                         i);
+        if (cpu_list_count(cpus) > most_for_pool(p))
+                return error_set(reterr, ERROR_NO_CPUS,
+                                 "%u CPUs for the pool; the parent keeps at least %u: at most %u",
+                                 cpu_list_count(cpus), p->limits->parent_cpus_min, most_for_pool(p));
+        return 0;
+}
+
+/* Cores already in use first, then from the last one down: firmware and interrupts like the first. */
+int pool_choose_cpus(const struct pool *p, unsigned count, struct cpu_list *ret, struct error *reterr) {
+        struct cpu_list cpus = p->used, core;
+
+        for (unsigned i = p->topology.n_cpus; i-- > 0 && cpu_list_count(&cpus) < count;) {
+                if (!cpu_list_has(&p->topology.online, i) || p->topology.cpus[i].core != i ||
+                    cpu_list_has(&cpus, i))
+                        continue;
+                topology_core(&p->topology, i, &core);
+                if (cpu_list_has(&core, 0) || cpu_list_count(&cpus) + cpu_list_count(&core) > count)
+                        continue;
+                for (size_t w = 0; w < ELEMENTSOF(core.bits); w++)
+                        cpus.bits[w] |= core.bits[w];
+        }
+        if (cpu_list_count(&cpus) != count)
+                return error_set(reterr, ERROR_NO_CPUS,
+                                 "%u CPUs for the pool asked for; whole cores without CPU 0's make %u (the "
+                                 "parent keeps at "
+                                 "least %u of %u)",
+                                 count, cpu_list_count(&cpus), p->limits->parent_cpus_min,
+                                 cpu_list_count(&p->topology.online));
+        *ret = cpus;
+        return pool_check_cpus(p, ret, reterr);
 }

@@ -7,9 +7,14 @@
  *
  * Mode shared: enclaves are ordinary processes of the parent; memory is counted so that the parent keeps what
  * the platform demands, CPUs are time-shared and only counted.
+ *
+ * Mode dedicated: the pool has certain CPUs, whole cores and never CPU 0's, and a number of huge pages on
+ * each node. A share has all its cores and pages on one node; no core is in two shares.
  */
 
 #include "base/error.h"
+#include "daemon/limits.h"
+#include "daemon/topology.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,25 +23,65 @@ enum pool_mode { POOL_SHARED, POOL_DEDICATED };
 
 struct pool {
         enum pool_mode mode;
-        uint64_t memory_mib;   /* for all enclaves together */
-        uint64_t reserved_mib; /* by them */
-        unsigned reserved_cpus;
+        const struct platform_limits *limits;
+        struct topology topology; /* owned */
         unsigned n_shares;
+        unsigned reserved_cpus;
+
+        /* shared */
+        uint64_t memory_mib;   /* for all enclaves together */
+        uint64_t reserved_mib; /* by them; counted in both modes */
+
+        /* dedicated */
+        enum page_size page;
+        struct cpu_list cpus, used; /* of the pool, and of them those in shares */
+        struct node_pages {
+                uint64_t ours,
+                        used; /* huge pages that the pool has on this node, and of them those in shares */
+        } pages[TOPOLOGY_NODES_MAX];
 };
 
 struct share {
         bool held;
         unsigned cpus;
         uint64_t memory_mib;
+        /* dedicated */
+        unsigned node;         /* index of the topology, NODE_UNKNOWN in mode shared */
+        struct cpu_list cores; /* all CPUs of its cores */
+        struct cpu_list ids;   /* of these, the ones for vCPUs */
+        uint64_t pages;
 };
 
-/* ERROR_NO_MEMORY with what is there and what would work. */
+void pool_done(struct pool *p);
+
+/* NO_CPUS or NO_MEMORY, with what is there and what would work. */
 int pool_reserve(struct pool *p, unsigned cpus, uint64_t memory_mib, struct share *ret, struct error *reterr);
 
-/* After a restart of the daemon: the enclave has it already, whatever the pool thinks of that. */
-void pool_adopt(struct pool *p, unsigned cpus, uint64_t memory_mib, struct share *ret);
+/* After a restart of the daemon: the enclave has it already, whatever the pool thinks of that. ids and node
+ * are those of its record; without CPUs of its own it was started in mode shared. */
+void pool_adopt(struct pool *p, unsigned cpus, uint64_t memory_mib, const struct cpu_list *ids, unsigned node,
+                struct share *ret);
 
 /* Legal on a share that is not held. */
 void pool_release(struct pool *p, struct share *s);
 
-uint64_t pool_free_mib(const struct pool *p);
+uint64_t pool_free_mib(const struct pool *p);                      /* in all */
+uint64_t pool_node_free_mib(const struct pool *p, unsigned node);  /* dedicated */
+unsigned pool_node_free_cpus(const struct pool *p, unsigned node); /* of whole free cores */
+
+/* The largest enclave that would start on a node now (in mode shared: anywhere), and in a sentence why not a
+ * larger one. */
+struct pool_largest {
+        unsigned cpus;
+        uint64_t memory_mib;
+        char why[160];
+};
+struct pool_largest pool_largest(const struct pool *p, unsigned node);
+
+/* Which CPUs a pool of that many would have: whole cores from the far end, never CPU 0's, leaving the parent
+ * what the platform demands. NO_CPUS with the number that would work. */
+int pool_choose_cpus(const struct pool *p, unsigned count, struct cpu_list *ret, struct error *reterr);
+
+/* Are these CPUs a legal pool, and does it still hold all that is used? The error names the CPU and the rule.
+ */
+int pool_check_cpus(const struct pool *p, const struct cpu_list *cpus, struct error *reterr);

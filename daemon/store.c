@@ -38,6 +38,10 @@ json_t *store_record(const struct enclave *e) {
                           "SinceUSec", (json_int_t)e->since_usec, "Restarts", (int)e->restarts, "MonitorPID",
                           (int)e->monitor_pid, "ImagePath", e->plan.image_path);
 
+        if (record && e->share.held && e->share.node != NODE_UNKNOWN) {
+                (void)json_object_set_new(record, "CPUIDs", cpu_ids_json(&e->share));
+                (void)json_object_set_new(record, "Node", json_integer(e->share.node));
+        }
         if (record && e->stopping)
                 (void)json_object_set_new(record, "StopUid", json_integer(e->stop_uid));
         if (record && e->facts)
@@ -74,6 +78,19 @@ static json_int_t take_number(const json_t *record, const char *key, json_int_t 
         return json_integer_value(value);
 }
 
+/* Its part of a dedicated pool, as a hint for pool_adopt(). */
+static void load_share(const json_t *record, struct share *s) {
+        const json_t *ids = json_object_get(record, "CPUIDs");
+
+        s->node = (unsigned)take_number(record, "Node", 0, TOPOLOGY_NODES_MAX - 1, NODE_UNKNOWN);
+        for (size_t i = 0; i < json_array_size(ids); i++) {
+                json_int_t cpu = json_integer_value(json_array_get(ids, i));
+
+                if (cpu >= 0 && cpu < CPU_NUMBER_MAX)
+                        cpu_list_add(&s->ids, (unsigned)cpu);
+        }
+}
+
 int store_load(const json_t *record, struct enclave *e) {
         const char *name = json_string_value(json_object_get(record, "Name"));
         const char *path = json_string_value(json_object_get(record, "ImagePath"));
@@ -100,6 +117,7 @@ int store_load(const json_t *record, struct enclave *e) {
                 return -ENOMEM;
         }
         e->plan = plan;
+        load_share(record, &e->share);
         e->state = enclave_state_from_name(json_string_value(json_object_get(record, "State")));
         if (e->state == ENCLAVE_STATE_INVALID)
                 e->state = ENCLAVE_ALLOCATING; /* the monitor knows better */

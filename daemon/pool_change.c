@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "daemon/pool_change.h"
+
+#include "base/io.h"
+#include "base/log.h"
+#include "daemon/page_change.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/sysinfo.h>
+#include <sys/wait.h>
+
+#define RECORD "pool.json"
+#define RECORD_MAX (64 * 1024)
+
+/* A change under way: a child applies it and reports through a pipe. */
+struct pool_change {
+        struct manager *manager;
+        struct server_call *call; /* NULL when the caller went away */
+        sd_event_source *io;
+        int fd;
+        size_t n;
+        struct page_change pages[TOPOLOGY_NODES_MAX];
+        uint64_t ours_before[TOPOLOGY_NODES_MAX];
+        struct cpu_list cpus;
+};
+
+struct report {
+        int r;
+        struct page_change pages[TOPOLOGY_NODES_MAX];
+};
+
+/* --- what is ours, on disk --- */
+
+/* With pending, the numbers before a change that is about to happen: whoever finds them there must look how
+ * far it came. */
+static void save(const struct manager *m, const struct pool_change *pending) {
+        const struct pool *p = &m->pool;
+        char cpus[512];
+        json_auto_t *record = NULL;
+        _cleanup_free_ char *text = NULL;
+        int r = -ENOMEM;
+
+        cpu_list_format(&p->cpus, cpus, sizeof(cpus));
+        record = json_pack("{s:i, s:i, s:s, s:[]}", "Version", 1, "PageMiB", (int)page_mib(p->page), "CPUs",
+                           cpus, "Nodes");
+        for (unsigned node = 0; record && node < p->topology.n_nodes; node++) {
+                json_t *object = json_pack("{s:I}", "Pages", (json_int_t)p->pages[node].ours);
+
+                for (size_t i = 0; pending && i < pending->n; i++)
+                        if (pending->pages[i].node == node) {
+                                (void)json_object_set_new(
+                                        object, "Pages",
+                                        json_integer((json_int_t)pending->ours_before[node]));
+                                (void)json_object_set_new(object, "TotalBefore",
+                                                          json_integer((json_int_t)pending->pages[i].before));
+                        }
+                (void)json_array_append_new(json_object_get(record, "Nodes"), object);
+        }
+        text = record ? json_dumps(record, JSON_INDENT(1)) : NULL;
+        if (text)
+                r = replace_file(m->lock_fd, RECORD, text, strlen(text), 0600);
+        if (r < 0)
+                log_warning("cannot remember which huge pages are ours: %s", strerror(-r));
+}
+
+static void load(struct manager *m) {
+        struct pool *p = &m->pool;
+        _cleanup_free_ char *text = NULL;
+        json_auto_t *record = NULL;
+        const char *cpus;
+
+        if (read_text_file(m->lock_fd, RECORD, RECORD_MAX, &text, NULL) < 0)
+                return;
+        record = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        cpus = json_string_value(json_object_get(record, "CPUs"));
+        if (cpus)
+                (void)cpu_list_parse(cpus, &p->cpus); /* checked with the rest when it is used */
+        if (json_integer_value(json_object_get(record, "PageMiB")) != page_mib(p->page))
+                return;
+        for (unsigned node = 0; node < p->topology.n_nodes; node++) {
+                const json_t *object = json_array_get(json_object_get(record, "Nodes"), node);
+                const json_t *before = json_object_get(object, "TotalBefore");
+                json_int_t total = (json_int_t)p->topology.nodes[node].pages[p->page].total;
+                json_int_t ours = json_integer_value(json_object_get(object, "Pages"));
+
+                if (before)
+                        ours += total - json_integer_value(before);
+                p->pages[node].ours = (uint64_t)(ours < 0 ? 0 : ours > total ? total : ours);
+        }
+}
+
+/* --- planning --- */
+
+static uint64_t ours_in_all(const struct pool *p) {
+        uint64_t sum = 0;
+
+        for (unsigned node = 0; node < p->topology.n_nodes; node++)
+                sum += p->pages[node].ours;
+        return sum;
+}
+
+/* Nodes with CPUs of the pool first: memory elsewhere helps no enclave. */
+static bool node_has_cpus(const struct pool *p, const struct cpu_list *cpus, unsigned node) {
+        for (unsigned i = 0; i < p->topology.n_cpus; i++)
+                if (cpu_list_has(cpus, i) && p->topology.cpus[i].node == node)
+                        return true;
+        return false;
+}
+
+static void plan_node(struct pool_change *c, unsigned node, int64_t delta) {
+        const struct pool *p = &c->manager->pool;
+        uint64_t total = p->topology.nodes[node].pages[p->page].total;
+
+        c->ours_before[node] = p->pages[node].ours;
+        c->pages[c->n++] = (struct page_change){
+                .node = node, .size = p->page, .before = total, .after = (uint64_t)((int64_t)total + delta)
+        };
+}
+
+/* The rule that the parent keeps some memory, before the kernel is asked: it would give the last page away.
+ */
+static int check_parent(const struct pool *p, unsigned node, uint64_t pages, struct error *reterr) {
+        const struct topology_node *n = &p->topology.nodes[node];
+        uint64_t keep = p->limits->parent_memory_mib_min, taken = 0, most;
+
+        if (n->memory_mib == 0)
+                return 0; /* the kernel does not say how much there is */
+        for (int size = 0; size < PAGE_SIZE_MAX; size++)
+                taken += n->pages[size].total * page_mib((enum page_size)size);
+        most = n->memory_mib > keep + taken ? (n->memory_mib - keep - taken) / page_mib(p->page) : 0;
+        if (pages <= most)
+                return 0;
+        return error_set(reterr, ERROR_NO_MEMORY,
+                         "%" PRIu64 " MiB more asked for; node %u has %" PRIu64 " MiB, %" PRIu64
+                         " MiB of them in huge pages already, and the parent keeps %" PRIu64
+                         ": at most %" PRIu64 " MiB more",
+                         pages * page_mib(p->page), n->id, n->memory_mib, taken, keep,
+                         most * page_mib(p->page));
+}
+
+static int plan_growth(struct pool_change *c, uint64_t pages, unsigned only, struct error *reterr) {
+        const struct pool *p = &c->manager->pool;
+        unsigned best = only;
+
+        for (unsigned node = 0; best == NODE_UNKNOWN && node < p->topology.n_nodes; node++)
+                if (node_has_cpus(p, &c->cpus, node) && p->topology.nodes[node].memory_mib > 0)
+                        best = node;
+        for (unsigned node = 0; best == NODE_UNKNOWN && node < p->topology.n_nodes; node++)
+                if (p->topology.nodes[node].memory_mib > 0)
+                        best = node;
+        if (best == NODE_UNKNOWN)
+                return error_set(reterr, ERROR_NO_MEMORY, "no node of this machine has memory");
+        if (check_parent(p, best, pages, reterr) < 0)
+                return ERROR_DESCRIBED;
+        plan_node(c, best, (int64_t)pages);
+        return 0;
+}
+
+static int plan_shrinking(struct pool_change *c, uint64_t pages, unsigned only, struct error *reterr) {
+        const struct pool *p = &c->manager->pool;
+        uint64_t wanted = pages;
+
+        for (unsigned node = p->topology.n_nodes; node-- > 0 && pages > 0;) {
+                uint64_t idle = p->pages[node].ours - p->pages[node].used;
+                uint64_t take;
+
+                if (only != NODE_UNKNOWN && node != only)
+                        continue;
+                if (idle > p->topology.nodes[node].pages[p->page].free)
+                        idle = p->topology.nodes[node]
+                                       .pages[p->page]
+                                       .free; /* somebody else took some of ours */
+                take = idle < pages ? idle : pages;
+                if (take > 0)
+                        plan_node(c, node, -(int64_t)take);
+                pages -= take;
+        }
+        if (pages == 0)
+                return 0;
+        return error_set(reterr, ERROR_NO_MEMORY,
+                         "%" PRIu64 " MiB to be given back; enclaves use the rest: at most %" PRIu64
+                         " MiB can go now",
+                         wanted * page_mib(p->page), (wanted - pages) * page_mib(p->page));
+}
+
+static int plan_memory(struct pool_change *c, uint64_t memory_mib, unsigned only, struct error *reterr) {
+        const struct pool *p = &c->manager->pool;
+        uint64_t have = only == NODE_UNKNOWN ? ours_in_all(p) : p->pages[only].ours, want;
+
+        if (memory_mib % page_mib(p->page))
+                return error_set(reterr, ERROR_LIMIT_EXCEEDED,
+                                 "%" PRIu64 " MiB is no multiple of the page size, %u MiB: %" PRIu64
+                                 " would work",
+                                 memory_mib, page_mib(p->page), memory_mib - memory_mib % page_mib(p->page));
+        want = memory_mib / page_mib(p->page);
+        if (want > have)
+                return plan_growth(c, want - have, only, reterr);
+        return want < have ? plan_shrinking(c, have - want, only, reterr) : 0;
+}
+
+static int plan_cpus(struct pool_change *c, const struct pool_wish *wish, struct error *reterr) {
+        const struct pool *p = &c->manager->pool;
+
+        c->cpus = p->cpus;
+        if (wish->cpu_count != UINT64_MAX)
+                return pool_choose_cpus(p, (unsigned)wish->cpu_count, &c->cpus, reterr);
+        if (!wish->cpu_list)
+                return 0;
+        if (cpu_list_parse(wish->cpu_list, &c->cpus) < 0)
+                return error_set(reterr, ERROR_INVALID_PARAMETER,
+                                 "\"%s\" is no list of CPUs such as 2,3 or 2-5", wish->cpu_list);
+        return pool_check_cpus(p, &c->cpus, reterr);
+}
+
+/* The kernel's numbers change behind our back; plan with those of now. */
+static int read_machine(struct manager *m, struct error *reterr) {
+        struct topology fresh;
+        int r;
+
+        r = topology_read(m->sysfs_fd, &fresh, reterr);
+        if (r < 0)
+                return r;
+        if (m->pool.topology.nodes && fresh.n_nodes != m->pool.topology.n_nodes) {
+                topology_done(&fresh);
+                return error_set(reterr, ERROR_INTERNAL, "the number of nodes changed; restart the daemon");
+        }
+        topology_done(&m->pool.topology);
+        m->pool.topology = fresh;
+        return 0;
+}
+
+static int plan(struct pool_change *c, const struct pool_wish *wish, struct error *reterr) {
+        int r;
+
+        r = read_machine(c->manager, reterr);
+        if (r >= 0)
+                r = plan_cpus(c, wish, reterr);
+        if (r >= 0 && wish->memory_mib != UINT64_MAX)
+                r = plan_memory(c, wish->memory_mib, wish->node, reterr);
+        return r;
+}
+
+/* --- doing it --- */
+
+/* What is on its way out must not be given to an enclave meanwhile. */
+static void hold_back(struct pool_change *c) {
+        for (size_t i = 0; i < c->n; i++)
+                if (c->pages[i].after < c->pages[i].before)
+                        c->manager->pool.pages[c->pages[i].node].ours -=
+                                c->pages[i].before - c->pages[i].after;
+}
+
+static int finish(struct pool_change *c, int r, const struct page_change *done, struct error *reterr) {
+        struct pool *p = &c->manager->pool;
+
+        for (size_t i = 0; i < c->n; i++) {
+                unsigned node = c->pages[i].node;
+
+                p->pages[node].ours = c->ours_before[node];
+                if (r >= 0)
+                        p->pages[node].ours +=
+                                done[i].after - done[i].before; /* wraps around for shrinking */
+        }
+        if (r >= 0)
+                p->cpus = c->cpus;
+        save(c->manager, NULL);
+        (void)read_machine(c->manager, NULL);
+        if (r == -ENOMEM) {
+                uint64_t missed = 0, wanted = 0;
+
+                for (size_t i = 0; i < c->n; i++) {
+                        wanted += done[i].after - done[i].before;
+                        missed += done[i].got > done[i].before ? done[i].got - done[i].before : 0;
+                }
+                return error_set(
+                        reterr, ERROR_NO_MEMORY,
+                        "%" PRIu64
+                        " MiB more in pages of %u MiB asked for; after compacting its memory the kernel "
+                        "could give %" PRIu64
+                        " MiB, which were given back: ask for less, or before other programs "
+                        "scatter the memory",
+                        wanted * page_mib(p->page), page_mib(p->page), missed * page_mib(p->page));
+        }
+        if (r < 0)
+                return error_set_errno(reterr,
+                                       r == -EACCES || r == -EPERM ? ERROR_PERMISSION_DENIED : ERROR_INTERNAL,
+                                       r, "cannot change the number of huge pages");
+        log_notice("the pool has %" PRIu64 " MiB in pages of %u MiB, %u CPUs",
+                   ours_in_all(p) * page_mib(p->page), page_mib(p->page), cpu_list_count(&p->cpus));
+        return 0;
+}
+
+void pool_change_free(struct pool_change *c) {
+        if (!c)
+                return;
+        sd_event_source_disable_unref(c->io);
+        (void)close_fd(c->fd);
+        free(c);
+}
+
+static int on_report(sd_event_source *source _unused_, int fd, uint32_t events _unused_, void *userdata) {
+        _cleanup_error_ struct error e = ERROR_NULL;
+        struct pool_change *c = userdata;
+        struct manager *m = c->manager;
+        struct server_call *call = c->call;
+        struct report report;
+        int r;
+
+        memcpy(report.pages, c->pages, sizeof(report.pages));
+        r = read_exactly(fd, &report, sizeof(report)) < 0 ? -EIO : report.r;
+        r = finish(c, r, report.pages, &e);
+        m->pool_change = NULL;
+        pool_change_free(c);
+        if (call && r < 0)
+                call_fail(call, &e);
+        else if (call)
+                call_reply(call, json_pack("{s:o}", "Pool", pool_to_json(m)), NULL, 0);
+        return 0;
+}
+
+static int on_child(sd_event_source *source, const siginfo_t *info _unused_, void *userdata _unused_) {
+        sd_event_source_disable_unref(source);
+        return 0;
+}
+
+static void on_gone(struct server_call *call _unused_, void *userdata) {
+        ((struct pool_change *)userdata)->call = NULL;
+}
+
+static int start_child(struct pool_change *c) {
+        struct manager *m = c->manager;
+        sd_event_source *child;
+        int fds[2], r;
+        pid_t pid;
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return -errno;
+        c->fd = fds[0];
+        pid = fork();
+        if (pid == 0) {
+                struct report report;
+
+                memset(&report, 0, sizeof(report));
+                memcpy(report.pages, c->pages, sizeof(report.pages));
+                report.r = pages_apply(m->sysfs_fd, &m->pool.topology, report.pages, c->n);
+                (void)write_all(fds[1], &report, sizeof(report));
+                _exit(0);
+        }
+        r = pid < 0 ? -errno : 0;
+        (void)close_fd(fds[1]);
+        if (r < 0)
+                return r;
+        r = sd_event_add_child(m->event, &child, pid, WEXITED, on_child, NULL);
+        return r < 0 ? r : sd_event_add_io(m->event, &c->io, c->fd, EPOLLIN, on_report, c);
+}
+
+int pool_change_start(struct manager *m, const struct pool_wish *wish, struct server_call *call,
+                      struct error *reterr) {
+        struct pool_change *c;
+        int r;
+
+        if (m->pool.mode == POOL_SHARED)
+                return error_set(reterr, ERROR_WRONG_STATE,
+                                 "the pool is shared: enclaves take CPUs and memory as they are started; put "
+                                 "mode:dedicated into the configuration to give them their own");
+        if (m->pool_change)
+                return error_set(reterr, ERROR_WRONG_STATE,
+                                 "another change of the pool is under way; try again");
+        c = calloc(1, sizeof(*c));
+        if (!c)
+                return -ENOMEM;
+        c->manager = m;
+        c->fd = -1;
+        r = plan(c, wish, reterr);
+        if (r >= 0) {
+                save(m, c);
+                hold_back(c);
+                r = start_child(c);
+        }
+        if (r < 0) {
+                pool_change_free(c);
+                return r;
+        }
+        c->call = call;
+        call_on_gone(call, on_gone, c);
+        m->pool_change = c;
+        return 0;
+}
+
+/* --- start --- */
+
+static void size_shared(struct manager *m) {
+        uint64_t keep = m->limits->parent_memory_mib_min, total;
+        struct sysinfo info;
+
+        m->pool.memory_mib = m->config.memory_mib;
+        if (m->config.memory_mib > 0 || sysinfo(&info) < 0)
+                return;
+        total = (uint64_t)info.totalram * info.mem_unit / (1024 * 1024);
+        m->pool.memory_mib = total > keep ? total - keep : 0;
+}
+
+/* Nobody waits yet, so this may take as long as it takes. */
+static int size_dedicated(struct manager *m, struct error *reterr) {
+        const struct config *config = &m->config;
+        struct pool_change c = { .manager = m, .fd = -1 };
+        struct pool_wish wish = { .cpu_count = config->cpu_count > 0 ? config->cpu_count : UINT64_MAX,
+                                  .cpu_list = *config->cpu_list ? config->cpu_list : NULL,
+                                  .memory_mib = config->memory_mib > 0 ? config->memory_mib : UINT64_MAX,
+                                  .node = NODE_UNKNOWN };
+        int r;
+
+        r = plan(&c, &wish, reterr);
+        if (r < 0)
+                return r;
+        m->pool.cpus = c.cpus;
+        if (c.n == 0) {
+                save(m, NULL);
+                return 0;
+        }
+        save(m, &c);
+        r = pages_apply(m->sysfs_fd, &m->pool.topology, c.pages, c.n);
+        return finish(&c, r, c.pages, reterr);
+}
+
+int pool_open(struct manager *m, struct error *reterr) {
+        _cleanup_error_ struct error e = ERROR_NULL;
+        int r;
+
+        m->pool.mode = strcmp(m->config.mode, "dedicated") == 0 ? POOL_DEDICATED : POOL_SHARED;
+        m->pool.limits = m->limits;
+        m->pool.page = m->config.hugepage_size == 2 ? PAGE_2M : PAGE_1G;
+        r = read_machine(m, reterr);
+        if (r < 0)
+                return r;
+        if (m->pool.mode == POOL_SHARED) {
+                size_shared(m);
+                return 0;
+        }
+        load(m);
+        if (size_dedicated(m, &e) < 0)
+                log_error("the pool is not what the configuration asks for: %s",
+                          e.message ? e.message : "out of memory");
+        return 0;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The pool in the shape of io.qtenclave.Manager.Pool. */
+
+#include "daemon/pool_change.h"
+
+static json_t *numbers(const struct cpu_list *l) {
+        json_t *array = json_array();
+
+        for (unsigned i = cpu_list_next(l, 0); i < CPU_NUMBER_MAX; i = cpu_list_next(l, i + 1))
+                (void)json_array_append_new(array, json_integer(i));
+        return array;
+}
+
+/* The members of a that b has (keep) or has not. */
+static struct cpu_list select_cpus(const struct cpu_list *a, const struct cpu_list *b, bool keep) {
+        struct cpu_list l = *a;
+
+        for (size_t w = 0; w < ELEMENTSOF(l.bits); w++)
+                l.bits[w] &= keep ? b->bits[w] : ~b->bits[w];
+        return l;
+}
+
+static json_t *pages_of(const struct pool *p, unsigned node) {
+        json_t *array = json_array();
+
+        for (int size = 0; size < PAGE_SIZE_MAX; size++) {
+                const struct page_count *count = &p->topology.nodes[node].pages[size];
+                bool ours = p->mode == POOL_DEDICATED && (enum page_size)size == p->page;
+
+                (void)json_array_append_new(
+                        array,
+                        json_pack("{s:i, s:I, s:I, s:I, s:I}", "SizeMiB", (int)page_mib((enum page_size)size),
+                                  "Total", (json_int_t)count->total, "Free", (json_int_t)count->free, "Pool",
+                                  (json_int_t)(ours ? p->pages[node].ours : 0), "Used",
+                                  (json_int_t)(ours ? p->pages[node].used : 0)));
+        }
+        return array;
+}
+
+static json_t *cores_of(const struct pool *p, unsigned node) {
+        json_t *array = json_array();
+        struct cpu_list core;
+
+        for (unsigned cpu = 0; cpu < p->topology.n_cpus; cpu++) {
+                if (p->topology.cpus[cpu].core != cpu || p->topology.cpus[cpu].node != node)
+                        continue;
+                topology_core(&p->topology, cpu, &core);
+                (void)json_array_append_new(array, numbers(&core));
+        }
+        return array;
+}
+
+static json_t *node_json(const struct pool *p, unsigned node) {
+        const struct topology_node *n = &p->topology.nodes[node];
+        struct pool_largest largest = pool_largest(p, node);
+        struct cpu_list pool = select_cpus(&n->cpus, &p->cpus, true),
+                        idle = select_cpus(&pool, &p->used, false);
+
+        return json_pack("{s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:i, s:I, s:s}", "Node",
+                         (int)(n->id == NODE_UNKNOWN ? 0 : n->id), "MemoryMiB", (json_int_t)n->memory_mib,
+                         "CPUs", numbers(&n->cpus), "Cores", cores_of(p, node), "PoolCPUs", numbers(&pool),
+                         "FreeCPUs", numbers(&idle), "Pages", pages_of(p, node), "LargestCPUs",
+                         (int)largest.cpus, "LargestMemoryMiB", (json_int_t)largest.memory_mib, "Why",
+                         largest.why);
+}
+
+static json_t *shares_json(const struct manager *m) {
+        json_t *array = json_array();
+
+        for (const struct enclave *e = m->enclaves; e; e = e->next) {
+                const struct share *s = &e->share;
+
+                if (!s->held)
+                        continue;
+                (void)json_array_append_new(
+                        array,
+                        json_pack("{s:s, s:I, s:i, s:i, s:o, s:I}", "EnclaveName", e->plan.name, "Uid",
+                                  (json_int_t)e->plan.uid, "Node",
+                                  s->node == NODE_UNKNOWN ? -1 : (int)m->pool.topology.nodes[s->node].id,
+                                  "NumberOfCPUs", (int)s->cpus, "CPUIDs", numbers(&s->ids), "MemoryMiB",
+                                  (json_int_t)s->memory_mib));
+        }
+        return array;
+}
+
+json_t *pool_to_json(const struct manager *m) {
+        const struct pool *p = &m->pool;
+        struct cpu_list parent = select_cpus(&p->topology.online, &p->cpus, false);
+        uint64_t total = p->memory_mib;
+        json_t *nodes = json_array();
+
+        for (unsigned node = 0; node < p->topology.n_nodes; node++) {
+                (void)json_array_append_new(nodes, node_json(p, node));
+                if (p->mode == POOL_DEDICATED)
+                        total += p->pages[node].ours * page_mib(p->page);
+        }
+        return json_pack(
+                "{s:s, s:s, s:s, s:i, s:I, s:I, s:i, s:i, s:o, s:o, s:o}", "Mode",
+                p->mode == POOL_SHARED ? "shared" : "dedicated", "Platform", m->limits->name, "Hypervisor",
+                m->config.hypervisor, "PageMiB", p->mode == POOL_SHARED ? 0 : (int)page_mib(p->page),
+                "MemoryMiB", (json_int_t)total, "FreeMiB", (json_int_t)pool_free_mib(p), "EnclavesMax",
+                (int)(m->config.enclaves_max ? m->config.enclaves_max : m->limits->enclaves_max), "Enclaves",
+                (int)p->n_shares, "ParentCPUs", numbers(&parent), "Nodes", nodes, "Shares", shares_json(m));
+}

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pool: an invented machine with nodes and cores, then this machine's real 2 MiB huge pages, live."""
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+from harness import DAEMON, PATIENCE, STANDIN, Daemon, check, done, skip, wait_for
+
+PAGES = pathlib.Path("/sys/devices/system/node/node0/hugepages/hugepages-2048kB")
+
+
+def invent(top, nodes=2, cores=4, threads=2, pages=0):
+    """A tree like /sys: threads of a core are nodes * cores apart."""
+    def put(path, text):
+        path = top / path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    n = nodes * cores
+    put("devices/system/cpu/present", f"0-{n * threads - 1}")
+    put("devices/system/cpu/online", f"0-{n * threads - 1}")
+    put("devices/system/node/online", f"0-{nodes - 1}")
+    for cpu in range(n * threads):
+        put(f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list",
+            ",".join(str(cpu % n + t * n) for t in range(threads)))
+    for node in range(nodes):
+        here = [str(node * cores + c + t * n) for t in range(threads) for c in range(cores)]
+        put(f"devices/system/node/node{node}/cpulist", ",".join(here))
+        put(f"devices/system/node/node{node}/meminfo", f"Node {node} MemTotal: 16777216 kB")
+        put(f"devices/system/node/node{node}/distance", " ".join("10" if i == node else "21" for i in range(nodes)))
+        for size in (2048, 1048576):
+            put(f"devices/system/node/node{node}/hugepages/hugepages-{size}kB/nr_hugepages", pages if size == 2048 else 0)
+            # Files do not react, so all that may ever be given back is free from the beginning.
+            put(f"devices/system/node/node{node}/hugepages/hugepages-{size}kB/free_hugepages", 1 << 20)
+    return top
+
+
+def invented_machine():
+    top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
+    invent(top, pages=100)
+    shutil.chown(top, os.getuid())
+    nr = top / "devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages"
+    conf = "mode:dedicated\nhugepage_size:2\nmemory_mib: 512\ncpu_count:4\n"
+    with Daemon(monitor=STANDIN, config=conf, options=["--sysfs", str(top)]) as d:
+        pool = d.cli("pool", "show", "-o", "json").json()
+        node = {n["Node"]: n for n in pool["Nodes"]}
+        check(pool["Mode"] == "dedicated" and pool["PageMiB"] == 2 and pool["MemoryMiB"] == pool["FreeMiB"] == 512,
+              "the vendor's keys size the pool", pool)
+        check(node[1]["PoolCPUs"] == [6, 7, 14, 15] and node[0]["PoolCPUs"] == [], "whole cores of one node", node)
+        check(sum(p["Total"] for n in pool["Nodes"] for p in n["Pages"] if p["SizeMiB"] == 2) == 200 + 256,
+              "beside what others have", pool)
+        check(node[1]["LargestCPUs"] == 4 and node[1]["LargestMemoryMiB"] == 512, "and says what would fit", node)
+        e = d.ok("run", "--eif", d.image(), "--name", "first", "--memory", "256", "-o", "json").json()
+        check(e["CPUIDs"] == [6, 14] and e["Node"] == 1 and e["PageMiB"] == 2, "an enclave has its own core and pages", e)
+        text = d.ok("pool", "show").out
+        check("[6A 14A]" in text and "[7- 15-]" in text and "[0. 8.]" in text and "A  first" in text,
+              "the picture shows who has what", text)
+        d.refused("more memory than is free", 7, "NoMemory", "run", "--eif", d.image(), "--memory", "258",
+                  contains=["258 MiB", "256 MiB"])
+        d.refused("more cores than are free", 7, "NoCpus", "run", "--eif", d.image(), "--memory", "128", "--cpus", "4",
+                  contains=["4 CPUs", "at most 2"])
+        d.refused("more than 2 MiB pages allow", 7, "LimitExceeded", "run", "--eif", d.image(), "--memory", "514",
+                  contains=["512"])
+        d.refused("no multiple of a page", 7, "LimitExceeded", "run", "--eif", d.image(), "--memory", "129",
+                  contains=["130"])
+        d.refused("CPU 0 for the pool", 7, "NoCpus", "pool", "set", "--cpu-list", "0,8", contains="CPU 0")
+        d.refused("half a core", 7, "NoCpus", "pool", "set", "--cpu-list", "6,14,7", contains=["7", "15"])
+        d.refused("taking an enclave's CPUs", 7, "NoCpus", "pool", "set", "--cpus", "0", contains="make")
+        d.refused("taking an enclave's pages", 7, "NoMemory", "pool", "set", "--memory", "128", contains="256 MiB can go")
+        d.refused("a node that is not there", 2, "InvalidParameter", "pool", "set", "--memory", "2", "--node", "7",
+                  contains="7")
+        pool = d.ok("pool", "set", "--cpu-list", "5-7,13-15", "--memory", "1G", "-o", "json").json()
+        check(pool["MemoryMiB"] == 1024 and pool["Nodes"][1]["PoolCPUs"] == [5, 6, 7, 13, 14, 15], "grow, live", pool)
+        before = d.cli("pool", "show", "-o", "json").json()
+        d.kill()
+        (d.top / "conf").write_text("mode:dedicated\nhugepage_size:2\n")
+        d.start()
+        after = d.cli("pool", "show", "-o", "json").json()
+        check(after["MemoryMiB"] == 1024 and after["Shares"] == before["Shares"],
+              "after kill -9 the pages are still ours and the share is the enclave's", before, after)
+        check(after["Nodes"][1]["PoolCPUs"] == before["Nodes"][1]["PoolCPUs"], "and so are the CPUs", after)
+        d.ok("terminate", "first")
+        pool = d.ok("pool", "set", "--memory", "0", "-o", "json").json()
+        check(pool["MemoryMiB"] == 0 and nr.read_text().strip() == "100", "all of ours given back, others' untouched", pool)
+    shutil.rmtree(top)
+
+
+def real_pages():
+    if os.getuid() != 0 or not os.access(PAGES / "nr_hugepages", os.W_OK):
+        skip("real huge pages", "needs root and a kernel with 2 MiB pages per node")
+        return
+    def total():
+        return int((PAGES / "nr_hugepages").read_text())
+    before = total()
+    with Daemon(monitor=STANDIN, config="mode:dedicated\nhugepage_size:2\n") as d:
+        try:
+            d.ok("pool", "set", "--memory", "64")
+            wait_for(lambda: total() >= before + 32, "32 pages more")
+            pool = d.cli("pool", "show", "-o", "json").json()
+            check(pool["MemoryMiB"] == 64, "64 MiB of real huge pages", pool)
+            d.kill()
+            d.start()
+            check(d.cli("pool", "show", "-o", "json").json()["MemoryMiB"] == 64, "known to be ours after kill -9")
+            d.refused("more than the machine has", 7, "NoMemory", "pool", "set", "--memory", "16T",
+                      contains=["the parent keeps 512", "at most"])
+            d.ok("pool", "set", "--memory", "32")
+        finally:
+            d.cli("pool", "set", "--memory", "0")
+    wait_for(lambda: total() <= before, "all pages back")
+    check(total() == before, "every page was given back")
+
+
+def shared():
+    with Daemon(monitor=STANDIN, config="memory_mib:2048\n") as d:
+        d.ok("run", "--eif", d.image(), "--name", "a", "--memory", "1536")
+        d.refused("more than is left", 7, "NoMemory", "run", "--eif", d.image(), contains=["2048 MiB", "512 MiB"])
+        text = d.ok("pool", "show").out
+        check("pool shared" in text and "2048 MiB, 512 MiB free; 1 of 2 enclaves" in text, "a shared pool", text)
+        d.refused("a shared pool has no size of its own", 6, "WrongState", "pool", "set", "--memory", "64",
+                  contains="mode:dedicated")
+        d.refused("nothing to set", 2, "Usage", "pool", "set")
+
+
+def check_config():
+    with tempfile.TemporaryDirectory() as t:
+        path = pathlib.Path(t, "qt-enclave-env.conf")
+        for text, status, words in (
+                ("# Which hugepage size\nhugepage_size:1024\nmemory_mib: 8192\ncpu_count:2\n# cpu_list:2,3\n", 0, "8192"),
+                ("cpu_count:2\ncpu_list:2,3\n", 2, "exclude each other"),
+                ("hugepage_size:512\n", 2, "2 or 1024"), ("no such line\n", 2, "line 1")):
+            path.write_text(text)
+            r = subprocess.run([DAEMON, "--check-config", "--config", str(path)], capture_output=True, text=True,
+                               timeout=PATIENCE)
+            check(r.returncode == status and words in r.stdout + r.stderr, f"--check-config: {words}", r)
+
+
+for part in (invented_machine, shared, check_config, real_pages):
+    print("#", part.__name__)
+    part()
+done()

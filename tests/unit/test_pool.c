@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The accounting, on machines that are not here. */
+
+#include "daemon/page_change.h"
+#include "daemon/pool.h"
+#include "tests/unit/invented_machine.h"
+
+/* A dedicated pool of these CPUs and so many pages on each node. */
+static void invent_pool(struct pool *p, const struct machine *machine, const char *cpus, enum page_size size,
+                        uint64_t pages) {
+        char *path;
+        _cleanup_close_ int fd = machine_invent(machine, &path);
+
+        *p = (struct pool){ .mode = POOL_DEDICATED, .limits = &platform_qingtian, .page = size };
+        assert_int_equal(topology_read(fd, &p->topology, NULL), 0);
+        assert_int_equal(cpu_list_parse(cpus, &p->cpus), 0);
+        for (unsigned node = 0; node < p->topology.n_nodes; node++)
+                p->pages[node].ours = pages;
+        machine_remove(path);
+}
+
+static const struct machine two_nodes = { .nodes = 2, .cores = 8, .threads = 2 };
+static const struct machine one_node = { .nodes = 1, .cores = 4, .threads = 2 };
+
+static void shares_are_whole_cores_of_one_node(void **state _unused_) {
+        /* CPUs 4-7,20-23 are cores of node 0, 12-15,28-31 of node 1; 1000 MiB in 2 MiB pages on each */
+        struct pool p;
+        struct share a = { .held = false }, b = { .held = false }, c = { .held = false },
+                     d = { .held = false };
+        struct cpu_list both;
+        _cleanup_error_ struct error e = ERROR_NULL;
+
+        invent_pool(&p, &two_nodes, "4-7,20-23,12-15,28-31", PAGE_2M, 500);
+        assert_int_equal(pool_reserve(&p, 4, 512, &a, NULL), 0);
+        assert_int_equal(cpu_list_count(&a.ids), 4);
+        assert_int_equal(p.pages[a.node].used, 256);
+        /* The second fits more tightly beside the first and gets other cores. */
+        assert_int_equal(pool_reserve(&p, 2, 400, &b, NULL), 0);
+        assert_int_equal(b.node, a.node);
+        for (size_t w = 0; w < ELEMENTSOF(both.bits); w++)
+                both.bits[w] = a.cores.bits[w] & b.cores.bits[w];
+        assert_int_equal(cpu_list_count(&both), 0);
+        /* Too much memory for there: the other node. */
+        assert_int_equal(pool_reserve(&p, 8, 512, &c, NULL), 0);
+        assert_int_not_equal(c.node, a.node);
+        assert_int_equal(pool_reserve(&p, 4, 128, &d, &e), ERROR_DESCRIBED);
+        assert_int_equal(e.kind, ERROR_NO_CPUS);
+        assert_non_null(strstr(e.message, "at most 2 free"));
+        assert_int_equal(pool_reserve(&p, 2, 128, &d, &e), ERROR_DESCRIBED);
+        assert_int_equal(e.kind, ERROR_NO_MEMORY);
+        assert_non_null(strstr(e.message, "at most 88 MiB"));
+        pool_release(&p, &a);
+        pool_release(&p, &b);
+        pool_release(&p, &c);
+        pool_release(&p, &c); /* not held any more */
+        assert_int_equal(cpu_list_count(&p.used), 0);
+        assert_int_equal(p.reserved_mib + p.reserved_cpus + p.n_shares + p.pages[0].used + p.pages[1].used,
+                         0);
+        pool_done(&p);
+}
+
+static void half_a_core_is_nobodys(void **state _unused_) {
+        struct pool p;
+        struct share s;
+        _cleanup_error_ struct error e = ERROR_NULL;
+
+        invent_pool(&p, &one_node, "1,5,2", PAGE_1G, 4); /* core 1,5 whole; of core 2,6 only 2 */
+        assert_int_equal(pool_node_free_cpus(&p, 0), 2);
+        assert_int_equal(pool_reserve(&p, 4, 1024, &s, &e), ERROR_DESCRIBED);
+        assert_int_equal(e.kind, ERROR_NO_CPUS);
+        assert_int_equal(pool_reserve(&p, 2, 4096, &s, NULL), 0);
+        assert_true(cpu_list_has(&s.ids, 1) && cpu_list_has(&s.ids, 5));
+        assert_int_equal(pool_free_mib(&p), 0);
+        pool_done(&p);
+}
+
+static void a_share_is_found_again(void **state _unused_) {
+        struct pool p;
+        struct share s, t;
+        struct cpu_list ids;
+
+        invent_pool(&p, &one_node, "1,5,2,6", PAGE_2M, 100);
+        assert_int_equal(cpu_list_parse("1,5", &ids), 0);
+        pool_adopt(&p, 2, 128, &ids, 0, &s);
+        assert_int_equal(p.pages[0].used, 64);
+        assert_int_equal(pool_reserve(&p, 2, 72, &t, NULL), 0);
+        assert_true(cpu_list_has(&t.ids, 2) && cpu_list_has(&t.ids, 6));
+        pool_release(&p, &s);
+        assert_int_equal(pool_node_free_cpus(&p, 0), 2);
+        pool_done(&p);
+}
+
+static void the_parent_keeps_its_part(void **state _unused_) {
+        static const struct {
+                const struct machine *machine;
+                const char *list;
+                unsigned count; /* when list is NULL */
+                const char *result, *problem;
+        } rows[] = {
+                { &one_node, "1,5", 0, "1,5", NULL },
+                { &one_node, "1-3,5-7", 0, "1-3,5-7", NULL },
+                { &one_node, "0,4", 0, NULL, "CPU 0 and its core (0,4) stay" },
+                { &one_node, "4", 0, NULL, "stay with the parent" },
+                { &one_node, "1", 0, NULL, "without CPU 5" },
+                { &one_node, "1,5,9", 0, NULL, "CPU 9 is not there" },
+                { &one_node, NULL, 0, "", NULL },
+                { &one_node, NULL, 2, "3,7", NULL },
+                { &one_node, NULL, 6, "1-3,5-7", NULL },
+                { &one_node, NULL, 3, NULL, "make 2" },
+                { &one_node, NULL, 8, NULL, "make 6" },
+                { &two_nodes, NULL, 4, "14-15,30-31", NULL },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_error_ struct error e = ERROR_NULL;
+                struct cpu_list list;
+                struct pool p;
+                char text[64];
+                int r;
+
+                invent_pool(&p, rows[i].machine, "", PAGE_2M, 0);
+                if (rows[i].list) {
+                        assert_int_equal(cpu_list_parse(rows[i].list, &list), 0);
+                        r = pool_check_cpus(&p, &list, &e);
+                } else
+                        r = pool_choose_cpus(&p, rows[i].count, &list, &e);
+                if ((r < 0) != !!rows[i].problem || (r < 0 && !strstr(e.message, rows[i].problem)))
+                        fail_msg("row %zu: %s", i, e.message ? e.message : "was allowed");
+                if (r >= 0) {
+                        cpu_list_format(&list, text, sizeof(text));
+                        assert_string_equal(text, rows[i].result);
+                }
+                pool_done(&p);
+        }
+}
+
+static void used_cpus_stay(void **state _unused_) {
+        _cleanup_error_ struct error e = ERROR_NULL;
+        struct cpu_list list;
+        struct share s;
+        struct pool p;
+
+        invent_pool(&p, &one_node, "1,5,2,6", PAGE_2M, 100);
+        assert_int_equal(pool_reserve(&p, 2, 128, &s, NULL), 0);
+        assert_int_equal(cpu_list_parse("2,6", &list), 0);
+        assert_int_equal(pool_check_cpus(&p, &list, &e), ERROR_DESCRIBED);
+        assert_non_null(strstr(e.message, "an enclave runs on it"));
+        assert_int_equal(pool_choose_cpus(&p, 2, &list, NULL), 0);
+        assert_true(cpu_list_has(&list, 1)); /* the one in use */
+        pool_done(&p);
+}
+
+static void the_largest_is_explained(void **state _unused_) {
+        struct pool_largest l;
+        struct pool p;
+
+        invent_pool(&p, &one_node, "1-3,5-7", PAGE_2M, 1000);
+        l = pool_largest(&p, 0);
+        assert_int_equal(l.cpus, 6);
+        assert_int_equal(l.memory_mib, 512);
+        assert_non_null(strstr(l.why, "qingtian allows 512 MiB"));
+        pool_done(&p);
+        p = (struct pool){
+                .mode = POOL_SHARED, .limits = &platform_qingtian, .memory_mib = 1000, .reserved_mib = 300
+        };
+        l = pool_largest(&p, 0);
+        assert_int_equal(l.cpus, 62);
+        assert_int_equal(l.memory_mib, 700);
+}
+
+/* A kernel that gives less than asked for: an invented file cannot, but it can refuse to be written. */
+static void pages_are_all_or_nothing(void **state _unused_) {
+        _cleanup_topology_ struct topology t = TOPOLOGY_NULL;
+        struct page_change changes[2] = { { .node = 0, .size = PAGE_2M, .before = 0, .after = 10 },
+                                          { .node = 1, .size = PAGE_2M, .before = 0, .after = 10 } };
+        char *path;
+        _cleanup_close_ int fd = machine_invent(&two_nodes, &path);
+        _cleanup_free_ char *text = NULL;
+
+        assert_int_equal(topology_read(fd, &t, NULL), 0);
+        assert_int_equal(pages_apply(fd, &t, changes, 2), 0);
+        assert_int_equal(changes[1].got, 10);
+        changes[0].before = changes[1].before = 10;
+        changes[0].after = changes[1].after = 20;
+        assert_int_equal(unlinkat(fd, "devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages", 0),
+                         0);
+        assert_true(pages_apply(fd, &t, changes, 2) < 0);
+        assert_int_equal(read_text_file(fd,
+                                        "devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages",
+                                        100, &text, NULL),
+                         0);
+        assert_string_equal(text, "10");
+        machine_remove(path);
+}
+
+int main(void) {
+        static const struct CMUnitTest tests[] = {
+                cmocka_unit_test(shares_are_whole_cores_of_one_node),
+                cmocka_unit_test(half_a_core_is_nobodys),
+                cmocka_unit_test(a_share_is_found_again),
+                cmocka_unit_test(the_parent_keeps_its_part),
+                cmocka_unit_test(used_cpus_stay),
+                cmocka_unit_test(the_largest_is_explained),
+                cmocka_unit_test(pages_are_all_or_nothing),
+        };
+
+        return unit_run("pool", tests);
+}
