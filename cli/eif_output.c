@@ -118,6 +118,47 @@ int eif_print_json(json_t *document, struct error *reterr) {
         return 0;
 }
 
+static int count(void *userdata, size_t index _unused_, const uint8_t *data _unused_, size_t n,
+                 struct error *reterr _unused_) {
+        progress_add(userdata, n);
+        return 0;
+}
+
+struct eif_sink eif_progress_sink(struct progress *p) {
+        return (struct eif_sink){ .take = count, .userdata = p };
+}
+
+struct eif_measurements eif_known_measurements(const struct eif_facts *f) {
+        struct eif_measurements m = f->measurements;
+
+        m.is_signed = f->certificate;
+        return m;
+}
+
+int eif_examine_file(const char *path, struct eif **ret, int *ret_fd, struct eif_findings *findings,
+                     struct eif_facts *ret_facts, struct error *reterr) {
+        _cleanup_eif_ struct eif *e = NULL;
+        _cleanup_close_ int fd = -1;
+        struct progress progress;
+        struct eif_sink watch = eif_progress_sink(&progress);
+        int r;
+
+        fd = eif_open_file(path, reterr);
+        if (fd < 0)
+                return fd;
+        r = eif_inspect(&e, fd, findings, reterr);
+        if (r >= 0 && eif_is_readable(e)) {
+                progress_start(&progress, "Reading", eif_file_size(e));
+                r = eif_examine(e, time(NULL), &watch, findings, ret_facts, reterr);
+                progress_end(&progress);
+        }
+        if (r < 0)
+                return error_wrap(reterr, r, "%s", path);
+        *ret_fd = TAKE_FD(fd);
+        *ret = TAKE(e);
+        return 0;
+}
+
 int eif_open_file(const char *path, struct error *reterr) {
         int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 

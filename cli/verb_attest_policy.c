@@ -34,7 +34,7 @@ static int measure(const char *path, struct hex_measurements *ret, struct error 
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot open %s", path);
         r = eif_open(&eif, fd, reterr);
         if (r >= 0)
-                r = eif_examine(eif, time(NULL), &findings, &facts, reterr);
+                r = eif_examine(eif, time(NULL), NULL, &findings, &facts, reterr);
         /* What no platform would boot needs no policy. */
         if (r >= 0)
                 r = eif_findings_refuse(&findings, reterr);

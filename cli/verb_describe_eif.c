@@ -40,13 +40,14 @@ static void set_metadata(json_t *document, const struct eif_facts *f) {
 
 static int print_json(const struct eif *e, const struct eif_facts *f, const struct eif_findings *findings,
                       struct error *reterr) {
+        struct eif_measurements known = eif_known_measurements(f);
         const struct eif_header *h = eif_header(e);
         json_auto_t *document = json_object();
         char crc[16];
 
         (void)snprintf(crc, sizeof(crc), "%08" PRIx32, f->crc);
         (void)json_object_set_new(document, "EifVersion", json_integer(h->version));
-        (void)json_object_set_new(document, "Measurements", eif_measurements_json(&f->measurements));
+        (void)json_object_set_new(document, "Measurements", eif_measurements_json(&known));
         (void)json_object_set_new(document, "IsSigned", json_boolean(f->measurements.is_signed));
         if (f->certificate)
                 (void)json_object_set_new(document, "SigningCertificate",
@@ -60,7 +61,7 @@ static int print_json(const struct eif *e, const struct eif_facts *f, const stru
         (void)json_object_set_new(document, "Flags", json_integer(h->flags));
         (void)json_object_set_new(document, "PCR0Authoritative", json_boolean(f->pcr0_is_authoritative));
         (void)json_object_set_new(document, "Cmdline",
-                                  f->cmdline ? json_stringn(f->cmdline, f->cmdline_size) : json_null());
+                                  json_stringn(f->cmdline, f->cmdline_size) ?: json_null()); /* no UTF-8 */
         (void)json_object_set_new(document, "CRC", json_string(crc));
         (void)json_object_set_new(document, "Size", json_integer((json_int_t)eif_file_size(e)));
         (void)json_object_set_new(document, "Sections", sections_json(e));
@@ -71,8 +72,13 @@ static int print_json(const struct eif *e, const struct eif_facts *f, const stru
 /* Text from the image, which its builder chose: nothing that moves a terminal's cursor. */
 static void print_text(const char *label, const char *text, size_t n) {
         (void)printf("%-10s ", label);
-        for (size_t i = 0; i < n; i++)
-                (void)putchar((unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i]);
+        for (size_t i = 0; i < n; i++) {
+                unsigned char c = (unsigned char)text[i], next = i + 1 < n ? (unsigned char)text[i + 1] : 0;
+                bool c1 = c == 0xc2 && next >= 0x80 && next < 0xa0; /* U+0080 to U+009F */
+
+                (void)putchar(c < ' ' || c == 0x7f || c1 ? '?' : c);
+                i += c1;
+        }
         (void)putchar('\n');
 }
 
@@ -115,6 +121,7 @@ static void print_signer(const struct eif_facts *f) {
 
 static void print_human(const char *path, const struct eif *e, const struct eif_facts *f,
                         const struct eif_findings *findings) {
+        struct eif_measurements known = eif_known_measurements(f);
         const struct eif_header *h = eif_header(e);
 
         (void)printf("image      %s: %" PRIu64 " bytes, EIF version %u, %s\n", path, eif_file_size(e),
@@ -124,7 +131,7 @@ static void print_human(const char *path, const struct eif *e, const struct eif_
                 print_text("cmdline", f->cmdline, f->cmdline_size);
         (void)printf("CRC        %08" PRIx32 ", %s\n", f->crc, f->crc_is_right ? "right" : "WRONG");
         print_signer(f);
-        eif_measurements_print(&f->measurements);
+        eif_measurements_print(&known);
         if (!f->pcr0_is_authoritative)
                 (void)printf(
                         "           PCR0 is not authoritative: the header's flags 0x%04x may change it\n",
@@ -165,16 +172,13 @@ static int run(const struct options *o, struct error *reterr) {
         r = verb_output_format(o, &format, reterr);
         if (r < 0)
                 return r;
-        fd = eif_open_file(path, reterr);
-        if (fd < 0)
-                return fd;
-        r = eif_inspect(&e, fd, &findings, reterr);
-        if (r >= 0 && !eif_is_readable(e))
-                r = eif_findings_refuse(&findings, reterr);
-        if (r >= 0)
-                r = eif_examine(e, time(NULL), &findings, &facts, reterr);
+        r = eif_examine_file(path, &e, &fd, &findings, &facts, reterr);
         if (r < 0)
+                return r;
+        if (!eif_is_readable(e)) {
+                r = eif_findings_refuse(&findings, reterr);
                 return error_wrap(reterr, r, "%s", path);
+        }
         if (format == OUTPUT_JSON) {
                 r = print_json(e, &facts, &findings, reterr);
                 if (r < 0)

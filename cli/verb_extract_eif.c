@@ -22,6 +22,7 @@ struct extraction {
         const struct eif *e;
         char *temporary; /* owned; NULL once it has its final name */
         int directory;
+        struct progress progress;
         char names[EIF_SECTIONS_MAX][32];
         int files[EIF_SECTIONS_MAX];
 };
@@ -91,6 +92,7 @@ static int take(void *userdata, size_t index, const uint8_t *data, size_t n, str
         struct extraction *x = userdata;
         int r = write_all(x->files[index], data, n);
 
+        progress_add(&x->progress, n);
         if (r < 0)
                 return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s/%s", x->temporary,
                                        x->names[index]);
@@ -116,8 +118,11 @@ static int extract(struct extraction *x, const char *path, struct eif_pass *ret,
         r = open_directory(x, path, reterr);
         if (r >= 0)
                 r = open_files(x, reterr);
-        if (r >= 0)
-                r = eif_stream(x->e, EIF_MEASURE_PCR0, &sink, ret, reterr);
+        if (r < 0)
+                return r;
+        progress_start(&x->progress, "Extracting", eif_file_size(x->e));
+        r = eif_stream(x->e, EIF_MEASURE_PCR0, &sink, ret, reterr);
+        progress_end(&x->progress);
         if (r < 0)
                 return r;
         if (ret->crc != eif_header(x->e)->crc)

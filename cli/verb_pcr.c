@@ -60,14 +60,10 @@ static int of_image(const char *path, struct result *ret, struct error *reterr) 
         _cleanup_close_ int fd = -1;
         int r;
 
-        fd = eif_open_file(path, reterr);
-        if (fd < 0)
-                return fd;
-        r = eif_inspect(&e, fd, &findings, reterr);
-        if (r >= 0 && eif_is_readable(e))
-                r = eif_examine(e, time(NULL), &findings, &facts, reterr);
-        if (r >= 0)
-                r = eif_findings_refuse(&findings, reterr);
+        r = eif_examine_file(path, &e, &fd, &findings, &facts, reterr);
+        if (r < 0)
+                return r;
+        r = eif_findings_refuse(&findings, reterr);
         if (r >= 0 && !facts.pcr0_is_authoritative)
                 r = error_set(
                         reterr, ERROR_IMAGE_INVALID,

@@ -50,8 +50,8 @@ static int open_signer(const struct options *o, struct eif_signer *s, struct err
 }
 
 static int emit(const struct options *o, const struct eif *e, const struct eif_signer *s,
-                struct error *reterr) {
-        static const char *const openssl_names[] = { "-sha256", "-sha384", "-sha512" };
+                enum output_format format, struct error *reterr) {
+        static const char *const hashes[COSE_CURVE_MAX] = { "sha256", "sha384", "sha512" };
         const char *path = options_value(o, "emit-tbs");
         _cleanup_(output_done)
         struct output out = OUTPUT_NULL;
@@ -73,11 +73,15 @@ static int emit(const struct options *o, const struct eif *e, const struct eif_s
                 r = output_commit(&out);
         if (r < 0)
                 return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", path);
-        (void)fprintf(stderr,
-                      "Sign %s with ECDSA on %s, for example: openssl dgst %s -sign KEY -out SIGNATURE %s\n"
-                      "then: qt-enclave sign-eif %s --certificate %s --attach SIGNATURE\n",
-                      path, cose_curve_name(s->curve), openssl_names[s->curve], path, o->positional[0],
-                      options_value(o, "certificate"));
+        if (format == OUTPUT_JSON)
+                return eif_print_json(json_pack("{s:s, s:s, s:s}", "File", path, "Curve",
+                                                cose_curve_name(s->curve), "Hash", hashes[s->curve]),
+                                      reterr);
+        (void)printf("Sign %s with ECDSA on %s and %s, for example:\n"
+                     "  openssl dgst -%s -sign KEY -out SIGNATURE %s\n"
+                     "  qt-enclave sign-eif %s --certificate %s --attach SIGNATURE\n",
+                     path, cose_curve_name(s->curve), hashes[s->curve], hashes[s->curve], path,
+                     o->positional[0], options_value(o, "certificate"));
         return 0;
 }
 
@@ -111,12 +115,16 @@ static int sign(const struct options *o, const struct eif *e, int fd, const stru
                 enum eif_measure_what what, struct eif_measurements *ret, struct error *reterr) {
         _cleanup_(output_done)
         struct output out = OUTPUT_NULL;
+        struct progress progress;
+        struct eif_sink watch = eif_progress_sink(&progress);
         int r;
 
         r = open_output(o, fd, &out, reterr);
         if (r < 0)
                 return r;
-        r = eif_sign(e, out.fd, s, what, ret, reterr);
+        progress_start(&progress, "Signing", eif_file_size(e));
+        r = eif_sign(e, out.fd, s, what, &watch, ret, reterr);
+        progress_end(&progress);
         if (r < 0)
                 return error_wrap(reterr, r, "%s", o->positional[0]);
         r = output_commit(&out);
@@ -155,7 +163,7 @@ static int run(const struct options *o, struct error *reterr) {
         if (r < 0)
                 return error_wrap(reterr, r, "%s", o->positional[0]);
         if (options_value(o, "emit-tbs"))
-                return emit(o, e, &signer, reterr);
+                return emit(o, e, &signer, format, reterr);
         /* nitro-cli's document has all registers; a person is told those that signing is about. */
         r = sign(o, e, fd, &signer, format == OUTPUT_JSON ? EIF_MEASURE_ALL : EIF_MEASURE_PCR0, &m, reterr);
         if (r < 0)

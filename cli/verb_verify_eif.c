@@ -83,6 +83,8 @@ static size_t count_refusals(const struct options *o, const struct eif_findings 
 
 static void print_text(const struct options *o, const struct eif *e, const struct eif_facts *f,
                        const struct eif_findings *findings, size_t n_refusals) {
+        struct eif_measurements known = eif_known_measurements(f);
+
         for (size_t i = 0; i < findings->n; i++) {
                 enum eif_finding_id id = findings->list[i].id;
 
@@ -97,17 +99,18 @@ static void print_text(const struct options *o, const struct eif *e, const struc
                 (void)printf("%s: valid, %s\n", o->positional[0],
                              f->measurements.is_signed ? "signed" : "not signed");
         if (eif_is_readable(e))
-                eif_measurements_print(&f->measurements);
+                eif_measurements_print(&known);
 }
 
 static int print_json(const struct eif *e, const struct eif_facts *f, const struct eif_findings *findings,
                       size_t n_refusals, struct error *reterr) {
+        struct eif_measurements known = eif_known_measurements(f);
         json_auto_t *document =
                 json_pack("{s:b, s:o}", "Valid", n_refusals == 0, "Findings", eif_findings_json(findings));
 
         if (eif_is_readable(e)) {
                 (void)json_object_set_new(document, "IsSigned", json_boolean(f->measurements.is_signed));
-                (void)json_object_set_new(document, "Measurements", eif_measurements_json(&f->measurements));
+                (void)json_object_set_new(document, "Measurements", eif_measurements_json(&known));
         }
         return eif_print_json(json_incref(document), reterr);
 }
@@ -128,17 +131,11 @@ static int run(const struct options *o, struct error *reterr) {
                 r = parse_expectation(o, &expectation, reterr);
         if (r < 0)
                 return r;
-        fd = eif_open_file(o->positional[0], reterr);
-        if (fd < 0)
-                return fd;
-        r = eif_inspect(&e, fd, &findings, reterr);
-        if (r >= 0 && eif_is_readable(e)) {
-                r = eif_examine(e, time(NULL), &findings, &facts, reterr);
-                if (r >= 0)
-                        compare(&expectation, &facts, &findings);
-        }
+        r = eif_examine_file(o->positional[0], &e, &fd, &findings, &facts, reterr);
         if (r < 0)
-                return error_wrap(reterr, r, "%s", o->positional[0]);
+                return r;
+        if (eif_is_readable(e))
+                compare(&expectation, &facts, &findings);
         n_refusals = count_refusals(o, &findings);
         if (!eif_is_readable(e) && n_refusals == 0)
                 n_refusals = 1; /* what cannot be read has not been verified, whatever is overlooked */

@@ -2,8 +2,6 @@
 
 #include "eif/examine.h"
 
-#include "eif/stream.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -96,13 +94,13 @@ static int check_signature(const struct eif *e, time_t now, struct eif_findings 
         return 0;
 }
 
-int eif_examine(const struct eif *e, time_t now, struct eif_findings *findings, struct eif_facts *ret,
-                struct error *reterr) {
+int eif_examine(const struct eif *e, time_t now, const struct eif_sink *watch, struct eif_findings *findings,
+                struct eif_facts *ret, struct error *reterr) {
         _cleanup_eif_facts_ struct eif_facts f = EIF_FACTS_NULL;
         struct eif_pass pass;
         int r;
 
-        r = eif_stream(e, EIF_MEASURE_ALL, NULL, &pass, reterr);
+        r = eif_stream(e, EIF_MEASURE_ALL, watch, &pass, reterr);
         if (r < 0)
                 return r;
         f.measurements = pass.measurements;

@@ -5,11 +5,11 @@
  */
 
 #include "eif/measure.h"
-#include "eif/reader.h"
 #include "eif/signature.h"
+#include "eif/stream.h"
 
 struct eif_facts {
-        struct eif_measurements measurements; /* pcr8 too, when the certificate can be read */
+        struct eif_measurements measurements; /* pcr8 is zero when the certificate cannot be read */
         bool pcr0_is_authoritative;           /* false with header flags whose effect is unknown */
         uint32_t crc;                         /* of the bytes */
         bool crc_is_right;
@@ -26,6 +26,7 @@ struct eif_facts {
 void eif_facts_done(struct eif_facts *f);
 #define _cleanup_eif_facts_ _cleanup_(eif_facts_done)
 
-/* What is wrong with the contents is added to the list; now decides on the certificate's dates. */
-int eif_examine(const struct eif *e, time_t now, struct eif_findings *findings, struct eif_facts *ret,
-                struct error *reterr);
+/* What is wrong with the contents is added to the list; now decides on the certificate's dates. watch is told
+ * of all bytes, or NULL. */
+int eif_examine(const struct eif *e, time_t now, const struct eif_sink *watch, struct eif_findings *findings,
+                struct eif_facts *ret, struct error *reterr);

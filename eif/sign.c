@@ -3,7 +3,6 @@
 #include "eif/sign.h"
 
 #include "eif/crc32.h"
-#include "eif/stream.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,6 +12,7 @@
 struct plan {
         const struct eif *e;
         int out_fd;
+        const struct eif_sink *watch;
         struct eif_header header;
         uint64_t position[EIF_SECTIONS_MAX]; /* of the next data byte of each old section; 0: dropped */
         uint64_t end;                        /* of the sections that stay */
@@ -55,6 +55,11 @@ static int take(void *userdata, size_t index, const uint8_t *data, size_t n, str
         struct plan *p = userdata;
         int r;
 
+        if (p->watch) {
+                r = p->watch->take(p->watch->userdata, index, data, n, reterr);
+                if (r < 0)
+                        return r;
+        }
         if (p->position[index] == 0)
                 return 0;
         r = put(p->out_fd, data, n, p->position[index], reterr);
@@ -127,7 +132,7 @@ static int write_frame(struct plan *p, const struct eif_pass *pass, const uint8_
 }
 
 int eif_sign(const struct eif *e, int out_fd, const struct eif_signer *signer, enum eif_measure_what what,
-             struct eif_measurements *ret, struct error *reterr) {
+             const struct eif_sink *watch, struct eif_measurements *ret, struct error *reterr) {
         _cleanup_free_ uint8_t *signature = NULL;
         struct plan plan;
         const struct eif_sink sink = { .take = take, .userdata = &plan };
@@ -139,6 +144,7 @@ int eif_sign(const struct eif *e, int out_fd, const struct eif_signer *signer, e
         if (r < 0)
                 return r;
         plan_make(&plan, e, out_fd);
+        plan.watch = watch;
         r = eif_stream(e, what, &sink, &pass, reterr);
         if (r < 0)
                 return r;

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import pty
 import resource
 import subprocess
 import tempfile
@@ -86,6 +87,31 @@ def full_standard_output(folder):
         points.check(done.returncode == 12 and "OutputFailed" in done.stderr, "output that cannot be written is not success", done.stderr)
 
 
+def progress(path):
+    """On a terminal, and only there."""
+    terminal, ours = pty.openpty()
+    done = subprocess.run([BUILD / "cli" / "qt-enclave", "describe-eif", path], stdout=subprocess.PIPE, stderr=ours, text=True)
+    os.close(ours)
+    shown = b""
+    try:
+        while chunk := os.read(terminal, 65536):
+            shown += chunk
+    except OSError:  # how a terminal says that nobody is left
+        pass
+    os.close(terminal)
+    points.check(done.returncode == 0 and b"Reading 50 %" in shown and shown.endswith(b"\x1b[K"), "progress on a terminal", shown[-200:])
+    points.check(qt("describe-eif", path).stderr == "", "and only there")
+
+
+def terminal_safety(folder):
+    path = folder / "escape.eif"
+    path.write_bytes(eif.compose([BASE[0], (eif.CMDLINE, "a\x1b[2Jb\x7f\u009bc\u00e9".encode()), *BASE[2:]]))
+    text = qt("describe-eif", path).stdout
+    points.check("cmdline    a?[2Jb??cé\n" in text, "nothing from the image moves the cursor", repr(text[:300]))
+    path.write_bytes(eif.compose([BASE[0], (eif.CMDLINE, b"a\xff"), *BASE[2:]]))
+    points.check(qt_json("describe-eif", path)["Cmdline"] is None, "a command line that is no UTF-8 is null in JSON")
+
+
 def memory(folder):
     """The peak of the process for an image of 300 MB, most of it a hole."""
     path, size = folder / "large.eif", 300_000_000
@@ -97,6 +123,7 @@ def memory(folder):
         crc = zlib.crc32(zeros, crc)
     path.write_bytes(put(head, 544, 4, crc))
     os.truncate(path, len(head) + size)
+    progress(path)
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     said = qt_json("describe-eif", path)
     peak = max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
@@ -115,6 +142,6 @@ def fixed_vectors(_):
 
 
 with tempfile.TemporaryDirectory() as temporary:
-    for scenario in (good_images, other_flags, damaged_images, unreadable_files, full_standard_output, memory, fixed_vectors):
+    for scenario in (good_images, other_flags, damaged_images, unreadable_files, full_standard_output, terminal_safety, memory, fixed_vectors):
         points.run(scenario, pathlib.Path(temporary))
 points.end()

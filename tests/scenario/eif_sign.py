@@ -191,7 +191,9 @@ def detached(folder):
         before = path.read_bytes()
         done = qt("sign-eif", path, "--certificate", folder / f"{curve}.pem", "--emit-tbs", tbs)
         points.check(done.returncode == 0 and tbs.read_bytes() == to_be_signed(curve, eif.measure(BASE)["PCR0"])
-                     and path.read_bytes() == before, f"{curve}: --emit-tbs writes what has to be signed, and only that", done.stderr)
+                     and path.read_bytes() == before and digest in done.stdout, f"{curve}: --emit-tbs writes what has to be signed, and only that", done.stderr)
+        said = qt_json("sign-eif", path, "--certificate", folder / f"{curve}.pem", "--emit-tbs", tbs)
+        points.check(said == {"File": str(tbs), "Curve": curve, "Hash": digest}, f"{curve}: and says how to sign it", said)
         der = openssl("dgst", "-" + digest, "-sign", folder / f"{curve}.key", tbs)
         for form, data in (("DER", der), ("r and s", raw_of_der(der, half))):
             path.write_bytes(before)
