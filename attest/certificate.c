@@ -73,6 +73,9 @@ static bool read_key_usage(struct span value, struct certificate *c) {
         /* One byte counts the unused bits; a ninth usage bit (decipherOnly) may make a second byte. */
         if (!der_done(&outer) || bits.size < 2 || bits.size > 3 || bits.data[0] > 7)
                 return false;
+        /* DER: the unused bits are zero. */
+        if (bits.data[bits.size - 1] & ((1u << bits.data[0]) - 1))
+                return false;
         c->has_key_usage = true;
         c->key_usage = bits.data[1];
         return true;
