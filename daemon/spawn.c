@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 
 /* Where a monitor finds what: see the contract in spawn.h. */
-enum { FD_FIRST = 3, FD_COUNT = 4, FD_STATUS = FD_FIRST + FD_COUNT };
+enum { FD_FIRST = 3, FD_COUNT = 4, FD_STATUS = FD_FIRST + FD_COUNT, FD_PROGRAM, FD_END };
 
 /* The device decides: only when a group opens it does the monitor get that group. */
 static int set_groups(void) {
@@ -39,25 +39,26 @@ static int drop_privileges(uid_t uid) {
 
 /* Move descriptors to their numbers. Two steps, since a source may sit where a target belongs. *status_fd is
  * where the status pipe is at any time. */
-static int place_descriptors(const struct spawn_request *q, int *status_fd) {
-        int sources[FD_COUNT + 1] = { q->listen_fd, q->image_fd, q->directory_fd, q->config_fd, *status_fd };
+static int place_descriptors(const struct spawn_request *q, int program_fd, int *status_fd) {
+        int sources[FD_END - FD_FIRST] = { q->listen_fd, q->image_fd, q->directory_fd,
+                                           q->config_fd, *status_fd,  program_fd };
         int null_fd;
 
-        for (int i = 0; i <= FD_COUNT; i++) {
-                sources[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, FD_STATUS + 1);
+        for (size_t i = 0; i < ELEMENTSOF(sources); i++) {
+                sources[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, FD_END);
                 if (sources[i] < 0)
                         return -errno;
         }
-        *status_fd = sources[FD_COUNT];
-        for (int i = 0; i <= FD_COUNT; i++)
-                if (dup3(sources[i], FD_FIRST + i, i == FD_COUNT ? O_CLOEXEC : 0) < 0)
+        *status_fd = sources[FD_STATUS - FD_FIRST];
+        for (int fd = FD_FIRST; fd < FD_END; fd++)
+                if (dup3(sources[fd - FD_FIRST], fd, fd >= FD_STATUS ? O_CLOEXEC : 0) < 0)
                         return -errno;
         *status_fd = FD_STATUS;
         null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0)
                 return -errno;
         /* Whatever else there is, close-on-exec or not. */
-        return close_range(FD_STATUS + 1, ~0u, 0) < 0 ? -errno : 0;
+        return close_range(FD_END, ~0u, 0) < 0 ? -errno : 0;
 }
 
 /* Nothing of the daemon's environment reaches the monitor but what is listed. */
@@ -80,14 +81,19 @@ static void choose_environment(char **ret, size_t max) {
 static int become_monitor(const struct spawn_request *q, int *status_fd) {
         char *arguments[] = { (char *)q->program, (char *)q->name, NULL };
         char *environment[16];
+        int program_fd, r;
         sigset_t none;
-        int r;
 
+        /* Opened with our rights: the uid that it will run as may not reach it, in a checkout below /root
+         * say. */
+        program_fd = open(q->program, O_PATH | O_CLOEXEC);
+        if (program_fd < 0)
+                return -errno;
         (void)sigemptyset(&none);
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
         (void)signal(SIGPIPE, SIG_DFL);
         choose_environment(environment, ELEMENTSOF(environment));
-        r = place_descriptors(q, status_fd);
+        r = place_descriptors(q, program_fd, status_fd);
         if (r < 0)
                 return r;
         if (setsid() < 0)
@@ -99,7 +105,7 @@ static int become_monitor(const struct spawn_request *q, int *status_fd) {
         }
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return -errno;
-        (void)execve(q->program, arguments, environment);
+        (void)execveat(FD_PROGRAM, "", arguments, environment, AT_EMPTY_PATH);
         return -errno;
 }
 

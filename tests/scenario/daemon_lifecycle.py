@@ -5,9 +5,7 @@ import os
 import signal
 import subprocess
 
-from harness import PATIENCE, STANDIN, Daemon, check, done, skip, wait_for
-
-ORDINARY = 54321  # a uid that owns nothing
+from harness import ORDINARY, PATIENCE, STANDIN, Daemon, check, done, skip, wait_for
 
 
 def first_light(d):

@@ -25,6 +25,7 @@ SOURCE = pathlib.Path(os.environ.get("QT_SOURCE_ROOT", ".")).resolve()
 CLI = str(BUILD / "cli/qt-enclave")
 DAEMON = str(BUILD / "daemon/qt-enclaved")
 STANDIN = str(BUILD / "tests/programs/monitor_standin")
+ORDINARY = 54321  # a uid that owns nothing
 PATIENCE = 120  # seconds; a busy machine must not fail a test
 
 _points = 0
@@ -74,6 +75,22 @@ def as_user(uid):
     return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
 
 
+def reachable(uid, *paths):
+    """Whether that user may read and run these: a checkout below /root is closed to everybody else."""
+    # sh, so that test(1) runs after setpriv's own rights are gone.
+    tests = " && ".join(f"test -r '{p}' -a -x '{p}'" for p in paths)
+    return subprocess.run(as_user(uid) + ["sh", "-c", tests]).returncode == 0
+
+
+def copy_programs(to):
+    """The programs of the build, laid out as they find each other there."""
+    for name in ("cli/qt-enclave", "daemon/qt-enclaved", "monitor/qt-enclave-monitor", "guest/qt-init",
+                 "tests/programs/monitor_standin"):
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(BUILD / name, to / name)
+    return to
+
+
 def processes_below(path):
     """Processes that have this path on their command line or a file below it open."""
     found = []
@@ -111,9 +128,10 @@ class Daemon:
         os.chown(self.home, self.uid, self.uid)
         self.runtime = self.home / ("qt-enclave" if user_mode else "r")
         self.socket = str(self.runtime / "qt-enclaved.sock")
-        self.command = [DAEMON, *(["--user"] if user_mode else ["--runtime-dir", str(self.runtime)]), *options]
+        self.programs = BUILD if reachable(self.uid, DAEMON) else copy_programs(self.top / "b")
+        self.command = [str(self.programs / "daemon/qt-enclaved"), *(["--user"] if user_mode else ["--runtime-dir", str(self.runtime)]), *options]
         if monitor:
-            self.command += ["--monitor", monitor]
+            self.command += ["--monitor", str(self.programs / os.path.relpath(monitor, BUILD))]
         if config is not None:
             (self.top / "conf").write_text(config)
             self.command += ["--config", str(self.top / "conf")]
@@ -169,9 +187,12 @@ class Daemon:
         os.chmod(path, 0o644)
         return str(path)
 
+    def cli_program(self):
+        return str(self.programs / "cli/qt-enclave")
+
     def popen(self, *arguments, uid=None, **more):
         environment = {**self.environment, "QT_ENCLAVE_SOCKET": self.socket}
-        return subprocess.Popen(as_user(self.uid if uid is None else uid) + [CLI, *arguments], env=environment,
+        return subprocess.Popen(as_user(self.uid if uid is None else uid) + [self.cli_program(), *arguments], env=environment,
                                 **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
                                    "text": True, **more})
 
