@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What whoever runs the parent, or sits in the KMS's place, may try: each ends in a clear refusal and no secret.
+
+Three places to sit: instead of the proxy, behind the real proxy instead of the KMS, and at the end of a TLS connection.
+"""
+import base64
+import datetime
+import hashlib
+import hmac
+import http.client
+import json
+import socket
+import ssl
+import subprocess
+import time
+
+from harness import check, done, wait_for
+from kms_rig import PCR0, Rig, WrongServer, read_frame, read_http, send_frame, unix_listener
+
+SECRET = b"the secret of the enclave\n"
+SPKI_START = bytes.fromhex("30820122300d06092a864886f70d01010105000382010f00")
+
+
+def key_of(document):
+    """The RSA key in a document, as DER; no need to understand the rest."""
+    data = base64.b64decode(document)
+    start = data.index(SPKI_START)
+    return data[start:start + 294]
+
+
+class Forger:
+    """Makes envelopes with openssl, right ones and wrong ones."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "ca.key")
+        self.openssl("req", "-x509", "-key", "ca.key", "-subj", "/CN=x", "-out", "ca.pem")
+
+    def openssl(self, *arguments, stdin=b""):
+        return subprocess.run(["openssl", *map(str, arguments)], cwd=self.directory, input=stdin, check=True,
+                              capture_output=True).stdout
+
+    def certificate(self, spki):
+        """A certificate for that key, named as a KMS names its recipient."""
+        name = hashlib.sha256(spki).hexdigest()
+        (self.directory / f"{name}.ext").write_text(f"subjectKeyIdentifier={name}\n")
+        self.openssl("pkey", "-pubin", "-inform", "DER", "-out", f"{name}.pub", stdin=spki)
+        request = self.openssl("req", "-new", "-key", "ca.key", "-subj", "/CN=enclave")
+        self.openssl("x509", "-req", "-CA", "ca.pem", "-CAkey", "ca.key", "-force_pubkey", f"{name}.pub", "-extfile",
+                     f"{name}.ext", "-out", f"{name}.pem", stdin=request)
+        return f"{name}.pem"
+
+    def envelope(self, spki, cipher="-aes256", padding="oaep", digest="sha256", recipients=1, secret=SECRET, more=()):
+        certificate = self.certificate(spki)
+        command = ["cms", "-encrypt", "-binary", "-outform", "DER", cipher, "-keyid", *more]
+        for _ in range(recipients):
+            command += ["-recip", certificate, "-keyopt", f"rsa_padding_mode:{padding}"]
+            if padding == "oaep":
+                command += ["-keyopt", f"rsa_oaep_md:{digest}", "-keyopt", f"rsa_mgf1_md:{digest}"]
+        return base64.b64encode(self.openssl(*command, stdin=secret)).decode()
+
+
+def never_ending(stream):
+    while True:
+        stream.sendall(b" " * 1000)
+
+
+def attacks(forger):
+    """Name, what the answer's object is for a document (or None: it never ends)."""
+    other = forger.openssl("genpkey", "-algorithm", "RSA", "-outform", "DER")
+    other = forger.openssl("pkey", "-inform", "DER", "-pubout", "-outform", "DER", stdin=other)
+
+    def sealed(**how):
+        return lambda document: {"ciphertext_recipient": forger.envelope(key_of(document), **how)}
+
+    yield "plaintext instead of an envelope", lambda d: {"plain_text": SECRET.decode()}
+    yield "plaintext beside the envelope", lambda d: {**sealed()(d), "plain_text": SECRET.decode()}
+    yield "plaintext under another name", lambda d: {**sealed()(d), "data_key": "00"}
+    yield "RSA with PKCS#1 v1.5", sealed(padding="pkcs1")
+    yield "OAEP with SHA-1", sealed(digest="sha1")
+    yield "AES-128", sealed(cipher="-aes128")
+    yield "authenticated encryption", sealed(cipher="-aes-256-gcm")
+    yield "two recipients", sealed(recipients=2)
+    yield "an envelope for another key", lambda d: {"ciphertext_recipient": forger.envelope(other)}
+    yield "300 KB in many chunks", sealed(secret=b"A" * 300000, more=["-stream"])
+    yield "bytes behind the envelope", lambda d: {"ciphertext_recipient": base64.b64encode(
+        base64.b64decode(forger.envelope(key_of(d))) + b"x").decode()}
+    yield "an empty envelope", lambda d: {"ciphertext_recipient": ""}
+    yield "no envelope", lambda d: {"key_id": "k"}
+    yield "an answer that never ends", None
+
+
+def drip(rig):
+    """An answer that comes one byte at a time, within no patience."""
+    def act(stream):
+        read_frame(stream)
+        stream.sendall((90000).to_bytes(4, "big"))
+        while True:
+            stream.sendall(b" ")
+            time.sleep(0.1)
+
+    WrongServer(unix_listener(rig.top / "drip.sock"), act)
+    return rig.top / "drip.sock"
+
+
+def instead_of_proxy(rig, module, forger, ciphertext):
+    path = rig.top / "wrong.sock"
+    answer = []
+
+    def act(stream):
+        document = read_frame(stream)["document"]
+        if answer[0]:
+            send_frame(stream, {"answer": answer[0](document)})
+        else:
+            stream.sendall((90000).to_bytes(4, "big"))
+            never_ending(stream)
+
+    WrongServer(unix_listener(path), act)
+    options = ["--proxy", f"unix:{path}", "--module", module]
+    answer[:] = [lambda d: {"ciphertext_recipient": forger.envelope(key_of(d))}]
+    out = rig.qt_kms("decrypt", *options, stdin=ciphertext)
+    check(out.status == 0 and out.out == SECRET, "the forger can make a right envelope; what follows differs in one respect",
+          out)
+    for what, answer[:] in ((w, [a]) for w, a in attacks(forger)):
+        out = rig.qt_kms("decrypt", *options, stdin=ciphertext)
+        check(out.status in (4, 10) and not out.out and out.err, f"by the proxy: {what}", out)
+    out = rig.qt_kms("decrypt", "--proxy", f"unix:{drip(rig)}", "--module", module, "--timeout", "2s", stdin=ciphertext)
+    check(out.status == 10 and not out.out, "by the proxy: a byte now and then", out)
+    answer[:] = [lambda d: {"ciphertext_recipient": forger.envelope(key_of(d), secret=b"made up")}]
+    out = rig.qt_kms("decrypt", *options, "--expect-sha256", hashlib.sha256(SECRET).hexdigest(), stdin=ciphertext)
+    check(out.status == 4 and not out.out, "by the proxy: a well-formed forgery, where the hash is known", out)
+    out = rig.qt_kms("datakey", *options, "--key-id", "dev-key")
+    check(out.status == 2 and not out.out, "by the proxy: a data key that it knows", out)
+    answer[:] = [lambda d: {"ciphertext_recipient": forger.envelope(key_of(d), secret=b"\0" * 32)}]
+    out = rig.qt_kms("random", *options)
+    check(out.status == 0 and len(out.out) == 32 and out.out != b"\0" * 32,
+          "by the proxy: known random, which is mixed with the module's own", out)
+    answer[:] = [lambda d: {"ciphertext_recipient": forger.envelope(key_of(d), secret=b"\0" * 8)}]
+    out = rig.qt_kms("random", *options)
+    check(out.status == 4 and not out.out, "by the proxy: less random than asked for", out)
+
+
+def http_answer(stream, answer):
+    _, body = read_http(stream)
+    document = body["recipient"]["attestation_document"]
+    if not answer:
+        stream.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            stream.sendall(b"3e8\r\n" + b" " * 1000 + b"\r\n")
+    data = json.dumps(answer(document)).encode()
+    stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+
+
+def instead_of_kms(rig, module, forger, ciphertext):
+    """Behind the real proxy in api mode, and at the end of TLS in pipe mode: a KMS that was taken over."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(rig.home / "tls.pem", rig.home / "tls.key")
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    answer = []
+    WrongServer(listener, lambda stream: http_answer(stream, answer[0]), context)
+    proxy = rig.proxy(rig.proxy_section() + rig.api_section("kms", 8001, port) + f"""[pipe tls]
+port = 8000
+allow = localhost:{port}
+private-addresses = yes
+""", 8000)
+    api = ["--proxy", f"unix:{rig.socket(8001)}", "--module", module]
+    pipe = ["--mode", "pipe", "--proxy", f"unix:{rig.socket(8000)}", "--region", "r", "--project", "p", "--endpoint",
+            f"localhost:{port}", "--ca-file", rig.home / "tls.pem", "--credentials", "environment", "--module", module]
+    environment = {"HUAWEICLOUD_SDK_AK": "a", "HUAWEICLOUD_SDK_SK": "s"}
+    for what, answer[:] in ((w, [a]) for w, a in attacks(forger)):
+        out = rig.qt_kms("decrypt", *api, stdin=ciphertext)
+        check(out.status == 4 and not out.out and out.err, f"by a KMS behind the proxy: {what}", out)
+        out = rig.qt_kms("decrypt", *pipe, stdin=ciphertext, env=environment)
+        check(out.status == 4 and not out.out and out.err, f"by a KMS at the end of TLS: {what}", out)
+    rig.end(proxy)
+    # Somebody else's certificate for the same name: the operator ends TLS.
+    forger.openssl("req", "-x509", "-key", "ca.key", "-subj", "/CN=localhost", "-addext",
+                   "subjectAltName=DNS:localhost", "-out", "wrong.pem")
+    wrong = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    wrong.load_cert_chain(forger.directory / "wrong.pem", forger.directory / "ca.key")
+    path = rig.top / "ended.sock"
+    WrongServer(unix_listener(path), lambda stream: http_answer(stream, answer[0]), wrong)
+    pipe[3] = f"unix:{path}"
+    out = rig.qt_kms("decrypt", *pipe, stdin=ciphertext, env=environment)
+    check(out.status == 9 and not out.out and "certificate" in out.err, "TLS that ends at the parent", out)
+
+
+def sign(keys, port, body):
+    """What whoever holds the parent's credentials can always do: a call of his own."""
+    path, host = "/v1.0/p1/kms/decrypt-data", f"localhost:{port}"
+    date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    canonical = f"POST\n{path}/\n\nhost:{host}\nx-sdk-date:{date}\n\nhost;x-sdk-date\n{hashlib.sha256(body).hexdigest()}"
+    text = f"SDK-HMAC-SHA256\n{date}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    signature = hmac.new(keys["secret_key"].encode(), text.encode(), hashlib.sha256).hexdigest()
+    return path, {"Host": host, "X-Sdk-Date": date, "Content-Type": "application/json", "Authorization":
+                  f"SDK-HMAC-SHA256 Access={keys['access_key']}, SignedHeaders=host;x-sdk-date, Signature={signature}"}
+
+
+def call_kms(rig, port, body):
+    keys = json.loads((rig.home / "credentials.json").read_text())
+    data = json.dumps(body).encode()
+    path, headers = sign(keys, port, data)
+    connection = http.client.HTTPSConnection("localhost", port, timeout=60,
+                                             context=ssl.create_default_context(cafile=rig.home / "tls.pem"))
+    connection.request("POST", path, data, headers)
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read())
+
+
+def operator(rig, module, ciphertext):
+    """The operator has the parent's credentials, sees every frame, and tries to get at the secret with them."""
+    condition = {"StringEqualsIgnoreCase": {"kms:RecipientAttestation/PCR0": PCR0}}
+    rig.policy([{"Effect": "Allow", "Action": "kms:cmk:decrypt", "Condition": condition}])
+    kms, port = rig.dev_kms("qingtian")
+    proxy = rig.proxy(rig.proxy_section() + rig.api_section("kms", 8003, port), 8003)
+    seen = []
+    path = rig.top / "between.sock"
+
+    def between(stream):
+        request = read_frame(stream)
+        seen.append(request)
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(rig.socket(8003)))
+            send_frame(s, request)
+            send_frame(stream, read_frame(s))
+
+    WrongServer(unix_listener(path), between)
+    out = rig.qt_kms("decrypt", "--proxy", f"unix:{path}", "--module", module, stdin=ciphertext)
+    check(out.out == SECRET, "an operator who only looks on changes nothing", out)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(rig.socket(8003)))
+        send_frame(s, seen[0])
+        answer = read_frame(s)
+    check("used before" in answer["error"]["message"], "a document that was used is not good again", answer)
+    seen[0]["body"]["cipher_text"] = "AAAA" + seen[0]["body"]["cipher_text"][4:]
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(rig.socket(8003)))
+        send_frame(s, seen[0])
+        answer = read_frame(s)
+    check("user-data-mismatch" in answer["error"]["message"], "nor for another request", answer)
+    status, answer = call_kms(rig, port, {"cipher_text": ciphertext.decode().strip()})
+    check(status == 403 and "without an attestation document" in json.dumps(answer),
+          "without the document the credentials open nothing", answer)
+    rig.end(kms)
+
+    # The trap of both clouds: a policy without the condition. The KMS then answers anybody in plaintext.
+    rig.policy([{"Effect": "Allow", "Action": "kms:cmk:decrypt"}])
+    kms, port = rig.dev_kms("qingtian")
+    status, answer = call_kms(rig, port, {"cipher_text": ciphertext.decode().strip()})
+    check(status == 200 and answer.get("plain_text") == SECRET.decode(), "a policy without the condition gives it away", answer)
+
+    def dropping(stream):
+        request = read_frame(stream)
+        send_frame(stream, {"answer": call_kms(rig, port, request["body"])[1]})
+
+    path = rig.top / "dropping.sock"
+    WrongServer(unix_listener(path), dropping)
+    out = rig.qt_kms("decrypt", "--proxy", f"unix:{path}", "--module", module, stdin=ciphertext)
+    check(out.status == 4 and not out.out and "policy" in out.err,
+          "and the enclave refuses what came of it, so that somebody notices", out)
+    rig.end(kms)
+    rig.end(proxy)
+
+
+with Rig() as rig:
+    module = rig.module("good", "qingtian", PCR0)
+    rig.attest_policy(PCR0)
+    forger_directory = rig.top / "forger"
+    forger_directory.mkdir()
+    forger = Forger(forger_directory)
+    ciphertext = rig.encrypt(SECRET)
+    wait_for((rig.top / "pki/root.pem").exists, "the development root")
+    instead_of_proxy(rig, module, forger, ciphertext)
+    instead_of_kms(rig, module, forger, ciphertext)
+    operator(rig, module, ciphertext)
+done()
