@@ -420,14 +420,23 @@ static int take_numbers(struct tar_reader *t, struct tar_member *m, struct error
         return 0;
 }
 
+/* 1, or 0 when the archive ends here: umoci writes layers that stop right behind the last file's data, and
+ * container engines take them. */
+static int skip_padding(struct tar_reader *t, struct error *reterr) {
+        uint8_t waste[TAR_BLOCK];
+        int64_t got = read_bytes(t, waste, (size_t)t->padding, reterr);
+
+        return got < 0 ? (int)got : (uint64_t)got == t->padding;
+}
+
 int tar_reader_next(struct tar_reader *t, struct tar_member *ret, struct error *reterr) {
         struct tar_member m = { .name = t->name, .target = t->target };
         int r;
 
         r = skip(t, t->left, reterr);
         if (r >= 0)
-                r = skip(t, t->padding, reterr);
-        if (r < 0)
+                r = skip_padding(t, reterr);
+        if (r <= 0)
                 return r;
         t->left = t->padding = 0;
         memset(&t->extended, 0, sizeof(t->extended));
