@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <zstd.h>
 
 enum { BUFFER_SIZE = 64 << 10 };
 
@@ -14,11 +15,14 @@ struct ramdisk_reader {
         const struct eif *e;
         size_t section;
         uint64_t at;            /* the next byte of the section to be read */
-        struct archive *filter; /* decompresses what follows; or NULL */
+        struct archive *filter; /* decompresses all that follows; or NULL */
+        ZSTD_DStream *zstd;     /* decompresses one frame, on its way; or NULL */
+        ZSTD_inBuffer zstd_in;
         uint64_t unpacked;
         uint8_t packed[BUFFER_SIZE]; /* what libarchive is given */
         uint8_t buffer[BUFFER_SIZE]; /* of the section or, once there is a filter, of its output */
         size_t used, have;
+        bool is_raw; /* the buffer holds bytes of the section itself */
         bool in_archive;
         struct cpio_reader cpio;
 };
@@ -36,8 +40,11 @@ int ramdisk_reader_open(struct ramdisk_reader **ret, const struct eif *e, size_t
 }
 
 struct ramdisk_reader *ramdisk_reader_free(struct ramdisk_reader *r) {
-        if (r && r->filter)
+        if (!r)
+                return NULL;
+        if (r->filter)
                 (void)archive_read_free(r->filter);
+        (void)ZSTD_freeDStream(r->zstd);
         free(r);
         return NULL;
 }
@@ -69,6 +76,13 @@ static la_ssize_t feed(struct archive *a, void *userdata, const void **ret) {
         return n < 0 ? -1 : n;
 }
 
+/* libarchive's zstd takes the zeros that builders put behind a ramdisk for another, broken frame. */
+static int start_zstd(struct ramdisk_reader *r, struct error *reterr) {
+        r->zstd = ZSTD_createDStream();
+        r->zstd_in = (ZSTD_inBuffer){ .src = NULL };
+        return r->zstd ? 0 : error_wrap(reterr, -ENOMEM, "ramdisk reader");
+}
+
 /* Decompress from the section's byte at on. Only filters inside libarchive: others would run programs. */
 static int start_filter(struct ramdisk_reader *r, struct error *reterr) {
         struct archive *a = archive_read_new();
@@ -78,7 +92,6 @@ static int start_filter(struct ramdisk_reader *r, struct error *reterr) {
                 return error_wrap(reterr, -ENOMEM, "ramdisk reader");
         r->filter = a;
         (void)archive_read_support_filter_gzip(a);
-        (void)archive_read_support_filter_zstd(a);
         (void)archive_read_support_filter_xz(a);
         (void)archive_read_support_filter_lzma(a);
         (void)archive_read_support_filter_bzip2(a);
@@ -94,22 +107,57 @@ static int start_filter(struct ramdisk_reader *r, struct error *reterr) {
         return 0;
 }
 
-static ssize_t read_filter(struct ramdisk_reader *r, uint8_t *buffer, size_t size, struct error *reterr) {
-        la_ssize_t n = archive_read_data(r->filter, buffer, size);
-
-        if (n < 0)
-                return error_set(reterr, ERROR_SOURCE_INVALID, "the compressed ramdisk is damaged: %s",
-                                 archive_error_string(r->filter) ?: "no reason given");
-        r->unpacked += (uint64_t)n;
+static int count_unpacked(struct ramdisk_reader *r, size_t n, struct error *reterr) {
+        r->unpacked += n;
         if (r->unpacked > RAMDISK_UNPACKED_MAX)
                 return error_set(
                         reterr, ERROR_IMAGE_TOO_LARGE,
                         "the ramdisk unpacks to more than %llu bytes; nothing of the kind is meant to boot",
                         RAMDISK_UNPACKED_MAX);
-        return (ssize_t)n;
+        return 0;
 }
 
-/* Make wanted bytes lie in the buffer, fewer at the end only. Returns how many do. */
+static ssize_t read_filter(struct ramdisk_reader *r, uint8_t *buffer, size_t size, struct error *reterr) {
+        la_ssize_t n = archive_read_data(r->filter, buffer, size);
+        int error;
+
+        if (n < 0)
+                return error_set(reterr, ERROR_SOURCE_INVALID, "the compressed ramdisk is damaged: %s",
+                                 archive_error_string(r->filter) ?: "no reason given");
+        error = count_unpacked(r, (size_t)n, reterr);
+        return error < 0 ? error : (ssize_t)n;
+}
+
+/* 0 when there is no output yet, or when the frame has ended and r->zstd with it. */
+static ssize_t read_zstd(struct ramdisk_reader *r, uint8_t *buffer, size_t size, struct error *reterr) {
+        ZSTD_outBuffer out = { .dst = buffer, .size = size };
+        size_t left;
+        int error;
+
+        if (r->zstd_in.pos == r->zstd_in.size) {
+                ssize_t n = read_section(r, r->packed, BUFFER_SIZE, reterr);
+
+                if (n < 0)
+                        return n;
+                if (n == 0)
+                        return error_set(reterr, ERROR_SOURCE_INVALID, "the compressed ramdisk is truncated");
+                r->zstd_in = (ZSTD_inBuffer){ .src = r->packed, .size = (size_t)n };
+        }
+        left = ZSTD_decompressStream(r->zstd, &out, &r->zstd_in);
+        if (ZSTD_isError(left))
+                return error_set(reterr, ERROR_SOURCE_INVALID, "the compressed ramdisk is damaged: %s",
+                                 ZSTD_getErrorName(left));
+        if (left == 0) { /* what follows the frame is not its business */
+                r->at -= r->zstd_in.size - r->zstd_in.pos;
+                (void)ZSTD_freeDStream(r->zstd);
+                r->zstd = NULL;
+        }
+        error = count_unpacked(r, out.pos, reterr);
+        return error < 0 ? error : (ssize_t)out.pos;
+}
+
+/* Make wanted bytes lie in the buffer, fewer at the end, or where compressed bytes end and others follow: the
+ * two never lie in it together. Returns how many do. */
 static ssize_t fill(struct ramdisk_reader *r, size_t wanted, struct error *reterr) {
         if (r->have - r->used >= wanted)
                 return (ssize_t)(r->have - r->used);
@@ -117,13 +165,21 @@ static ssize_t fill(struct ramdisk_reader *r, size_t wanted, struct error *reter
         r->have -= r->used;
         r->used = 0;
         while (r->have < wanted) {
-                ssize_t n = r->filter ? read_filter(r, r->buffer + r->have, BUFFER_SIZE - r->have, reterr)
-                                      : read_section(r, r->buffer + r->have, BUFFER_SIZE - r->have, reterr);
+                bool is_zstd = r->zstd, is_raw = !r->zstd && !r->filter;
+                uint8_t *to = r->buffer + r->have;
+                size_t size = BUFFER_SIZE - r->have;
+                ssize_t n;
 
+                if (r->have > 0 && is_raw != r->is_raw)
+                        break;
+                n = is_zstd  ? read_zstd(r, to, size, reterr)
+                    : is_raw ? read_section(r, to, size, reterr)
+                             : read_filter(r, to, size, reterr);
                 if (n < 0)
                         return n;
-                if (n == 0)
+                if (n == 0 && !is_zstd)
                         break;
+                r->is_raw = is_raw;
                 r->have += (size_t)n;
         }
         return (ssize_t)r->have;
@@ -148,6 +204,7 @@ static int find_archive(struct ramdisk_reader *r, struct error *reterr) {
 
         for (;;) {
                 ssize_t have = fill(r, 4, reterr);
+                bool is_zstd;
                 int error;
 
                 if (have <= 0)
@@ -161,12 +218,13 @@ static int find_archive(struct ramdisk_reader *r, struct error *reterr) {
                         r->in_archive = true;
                         return 1;
                 }
-                if (r->filter)
+                if (!r->is_raw)
                         return error_set(reterr, ERROR_SOURCE_INVALID,
                                          "what is compressed in the ramdisk is no cpio archive (newc)");
+                is_zstd = have >= 4 && memcmp(r->buffer + r->used, "\x28\xb5\x2f\xfd", 4) == 0;
                 r->at -= r->have - r->used;
                 r->used = r->have = 0;
-                error = start_filter(r, reterr);
+                error = is_zstd ? start_zstd(r, reterr) : start_filter(r, reterr);
                 if (error < 0)
                         return error;
         }

@@ -127,11 +127,21 @@ def compressions(folder):
     ways = {"gzip": gzip.compress(changed), "xz": lzma.compress(changed, check=lzma.CHECK_CRC32), "bzip2": bz2.compress(changed),
             "lzma": lzma.compress(changed, format=lzma.FORMAT_ALONE)}
     if shutil.which("zstd"):
+        two = [subprocess.run(["zstd", "-q", "-c"], input=d, capture_output=True, check=True).stdout for d in (cpio(), changed)]
+        found = differences(a, image(folder / "b.eif", two[0] + bytes(5) + two[1]))
+        points.check(found == [("ramdisk 1", "app", "mode", "0100755", "0100700")], "looks into two zstd frames", found)
         ways["zstd"] = subprocess.run(["zstd", "-q", "-c"], input=changed, capture_output=True, check=True).stdout
     for name, data in ways.items():
-        for what, ramdisk in ((name, data), (f"{name} behind an archive and zeros", cpio() + bytes(700) + data)):
+        for what, ramdisk in ((name, data), (f"{name} padded with zeros", data + bytes(-len(data) % 4 + 4)), (f"{name} behind an archive and zeros", cpio() + bytes(700) + data)):
             found = differences(a, image(folder / "b.eif", ramdisk))
             points.check(found == [("ramdisk 1", "app", "mode", "0100755", "0100700")], f"looks into {what}", found)
+    if "zstd" in ways:
+        # Output that is no archive, then bytes of the section: the reader must neither mix them nor go in circles.
+        junk = subprocess.run(["zstd", "-q", "-c"], input=b"garbage", capture_output=True, check=True).stdout
+        for name, data in (("zstd of garbage", junk), ("zstd of garbage and more", junk * 3), ("half a zstd", ways["zstd"][:1000]),
+                           ("an archive in two frames", two[0][:-4] + two[1])):
+            found = differences(a, image(folder / "b.eif", data))
+            points.check([f[:3] for f in found] == [("ramdisk 1", None, "layout")], f"{name}: compared by bytes", found)
     for name, data in (("garbage", b"garbage" * 100), ("half a gzip", ways["gzip"][:1000]), ("half an archive", plain[:700]),
                        ("gzip of garbage", gzip.compress(b"garbage"))):
         found = differences(a, image(folder / "b.eif", data))
