@@ -103,6 +103,7 @@ static int make_own(const struct build_plan *p, json_t *own, struct error *reter
 
 static int read_custom(const char *path, json_t **ret, struct error *reterr) {
         _cleanup_free_ char *text = NULL;
+        json_auto_t *object = NULL;
         json_error_t where;
         size_t size;
         int r;
@@ -117,15 +118,14 @@ static int read_custom(const char *path, json_t **ret, struct error *reterr) {
                                  CUSTOM_MAX);
         if (r < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "metadata %s", path);
-        *ret = json_loadb(text, size, JSON_REJECT_DUPLICATES, &where);
-        if (!*ret)
+        object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &where);
+        if (!object)
                 return error_set(reterr, ERROR_SOURCE_INVALID, "metadata %s:%d: %s", path, where.line,
                                  where.text);
-        if (!json_is_object(*ret) || json_object_get(*ret, "QtEnclave")) {
-                json_decref(*ret);
+        if (!json_is_object(object) || json_object_get(object, "QtEnclave"))
                 return error_set(reterr, ERROR_SOURCE_INVALID,
                                  "metadata %s: must be a JSON object without the member QtEnclave", path);
-        }
+        *ret = json_incref(object);
         return 0;
 }
 
