@@ -129,7 +129,9 @@ def whole_life(directory, image, policy, platform, other_root):
     point(verdict[2] == 1 and verdict[1] == "crypto-invalid", f"{platform}: refused: a bit of the document", verdict)
     if platform == "qingtian":
         verdict = verify(directory, document, policy, "nitro", root)
-        point(verdict == ("signature-invalid", "crypto-invalid", 1), "qingtian: refused: the other platform's rules", verdict)
+        # On some hosts its certificates are longer than the other platform allows, which is noticed first.
+        point(verdict[0] in ("signature-invalid", "field-size") and verdict[1:] == ("crypto-invalid", 1),
+              "qingtian: refused: the other platform's rules", verdict)
 
 
 def changed(directory, image, policy, platform, **how):
