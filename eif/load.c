@@ -56,10 +56,10 @@ static int take(void *userdata, size_t index, const uint8_t *data, size_t n, str
 
         switch (eif_section(l->e, index)->type) {
         case EIF_SECTION_KERNEL:
-                r = write_all(l->kernel_fd, data, n);
+                r = l->kernel_fd < 0 ? 0 : write_all(l->kernel_fd, data, n);
                 break;
         case EIF_SECTION_RAMDISK:
-                r = write_all(l->initrd_fd, data, n);
+                r = l->initrd_fd < 0 ? 0 : write_all(l->initrd_fd, data, n);
                 break;
         case EIF_SECTION_CMDLINE:
                 text_append(&l->cmdline, data, n);

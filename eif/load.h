@@ -10,8 +10,9 @@
 int eif_measure(const struct eif *e, struct eif_measurements *ret, bool *ret_crc_ok, struct error *reterr);
 
 /*
- * Copy the kernel and the joined ramdisks into two empty memory files and measure exactly what was copied, in
- * one pass: a file that changes meanwhile cannot be booted under another's measurements.
+ * Copy the kernel and the joined ramdisks into two empty memory files (or -1: do not copy) and measure
+ * exactly what was copied, in one pass: a file that changes meanwhile cannot be booted under another's
+ * measurements.
  *
  * Refused: a wrong CRC, header flags whose effect on PCR0 is unknown, a cmdline with a NUL (IMAGE_INVALID), a
  * signature that does not hold now (SIGNATURE_INVALID). On failure the contents of the two files are

@@ -35,21 +35,12 @@ static void stream_close(struct stream *s) {
         s->fd = close_fd(s->fd);
 }
 
-/* Open our end of a stream; returns the device's. */
-static int stream_open(struct stream *s, sd_event_io_handler_t handler) {
-        _cleanup_close_ int theirs = -1;
-        int pair[2], r;
+static int stream_adopt(struct stream *s, int fd, sd_event_io_handler_t handler) {
+        int r = sd_event_add_io(s->channels->event, &s->source, fd, EPOLLIN, handler, s);
 
-        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-                return -errno;
-        s->fd = pair[0];
-        theirs = pair[1];
-        r = sd_event_add_io(s->channels->event, &s->source, s->fd, EPOLLIN, handler, s);
-        if (r < 0) {
-                stream_close(s);
-                return r;
-        }
-        return TAKE_FD(theirs);
+        if (r >= 0)
+                s->fd = fd;
+        return r;
 }
 
 static int on_heartbeat(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
@@ -108,32 +99,47 @@ static int send_command(struct guest_channels *c, const char *command, const cha
         return 0;
 }
 
-static int dial_lifecycle(struct guest_channels *c) {
+static int adopt_lifecycle(struct guest_channels *c, int fd) {
         struct timespec now;
-        int fd;
+        int r;
 
         if (c->lifecycle.fd >= 0)
                 return -ECONNREFUSED;
-        fd = stream_open(&c->lifecycle, on_lifecycle);
-        if (fd < 0)
-                return fd;
+        r = stream_adopt(&c->lifecycle, fd, on_lifecycle);
+        if (r < 0)
+                return r;
         c->had_lifecycle = true;
         c->lines.used = 0;
         (void)clock_gettime(CLOCK_REALTIME, &now);
         (void)send_command(c, "time", "usec",
                            (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u);
-        return fd;
+        return 0;
 }
 
-int guest_channels_dial(struct guest_channels *c, uint32_t port) {
+int guest_channels_adopt(struct guest_channels *c, uint32_t port, int fd) {
         if (port == GUEST_PORT_LIFECYCLE)
-                return dial_lifecycle(c);
+                return adopt_lifecycle(c, fd);
         if (port != GUEST_PORT_HEARTBEAT)
                 return -ECONNREFUSED;
         for (size_t i = 0; i < MAX_HEARTBEATS; i++)
                 if (c->heartbeats[i].fd < 0)
-                        return stream_open(&c->heartbeats[i], on_heartbeat);
+                        return stream_adopt(&c->heartbeats[i], fd, on_heartbeat);
         return -EAGAIN;
+}
+
+int guest_channels_dial(struct guest_channels *c, uint32_t port) {
+        _cleanup_close_ int ours = -1, theirs = -1;
+        int pair[2], r;
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+                return -errno;
+        ours = pair[0];
+        theirs = pair[1];
+        r = guest_channels_adopt(c, port, ours);
+        if (r < 0)
+                return r;
+        (void)TAKE_FD(ours); /* the channel's */
+        return TAKE_FD(theirs);
 }
 
 int guest_channels_send_stop(struct guest_channels *c, uint64_t grace_msec) {

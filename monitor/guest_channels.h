@@ -31,6 +31,9 @@ struct guest_channels *guest_channels_free(struct guest_channels *c);
  * speak in its name. */
 int guest_channels_dial(struct guest_channels *c, uint32_t port);
 
+/* The same with a stream that exists already; it is taken on success. */
+int guest_channels_adopt(struct guest_channels *c, uint32_t port, int fd);
+
 /* Whether a lifecycle channel is or was there. */
 bool guest_channels_had_lifecycle(const struct guest_channels *c);
 

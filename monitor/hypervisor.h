@@ -31,6 +31,7 @@ struct hypervisor_end {
 
 struct hypervisor_handlers {
         void (*machine_runs)(void *userdata); /* firmware or kernel execute */
+        void (*heartbeat)(void *userdata);    /* the platform's own tool has heard it on port 9000 */
         void (*driver_ready)(void *userdata); /* the guest's vsock driver is up */
         void (*console)(void *userdata, const void *data, size_t n);
         /* The guest dials: as dial in vsock_device_ops. */
@@ -42,7 +43,8 @@ struct hypervisor_handlers {
 struct hypervisor_request {
         sd_event *event;
         const struct monitor_config *config;
-        const struct image *image;
+        struct image *image;
+        int image_fd;     /* borrowed during start(): what a native hypervisor loads by itself */
         int directory_fd; /* where the vsock sockets are made */
         const struct hypervisor_handlers *handlers;
         void *userdata;
@@ -55,13 +57,17 @@ struct hypervisor_facts {
         const char *cmdline;            /* as the kernel got it */
 };
 
-/* result 0 or a negative errno; fd is the caller's, and closed by the hypervisor when it failed. */
-typedef void (*hypervisor_connect_done)(void *userdata, int result);
+/* result 0 or a negative errno. fd -1: the stream is the socket that was given to connect(); else this one is
+ * it (the handler owns it), and the one that was given is of no more use. */
+typedef void (*hypervisor_connect_done)(void *userdata, int result, int fd);
 
 struct hypervisor_instance;
 
 struct hypervisor {
         const char *name;
+        /* Enclaves of real hardware: start() loads the image itself and completes request->image, vsock is
+         * the parent kernel's (the daemon accepts and hands over), the security module the platform's own. */
+        bool native;
         /* Is it there at all? ERROR_HYPERVISOR_MISSING says what to install. */
         int (*probe)(struct error *reterr);
         int (*start)(struct hypervisor_instance **ret, const struct hypervisor_request *request,
@@ -74,7 +80,7 @@ struct hypervisor {
         void (*free)(struct hypervisor_instance *i); /* takes a living machine down with it; NULL is fine */
 };
 
-extern const struct hypervisor hypervisor_local;
+extern const struct hypervisor hypervisor_local, hypervisor_nitro;
 
 /* By its name in the configuration, or NULL. */
 const struct hypervisor *hypervisor_find(const char *name);

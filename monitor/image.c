@@ -56,24 +56,12 @@ static void read_metadata(const struct eif *e, struct image *image) {
         image->acpi = kernel_wants_acpi(metadata);
 }
 
-static int load(int fd, struct image *image, struct error *reterr) {
-        _cleanup_eif_ struct eif *e = NULL;
+/* kernel_fd and initrd_fd of the image say where to copy to, or -1. */
+static int take_apart(const struct eif *e, struct image *image, struct error *reterr) {
         struct eif_measurements measured;
         int r;
 
-        image->kernel_fd = memory_file("kernel");
-        image->initrd_fd = memory_file("ramdisk");
-        if (image->kernel_fd < 0 || image->initrd_fd < 0)
-                return image->kernel_fd < 0 ? image->kernel_fd : image->initrd_fd;
-        r = eif_open(&e, fd, reterr);
-        if (r < 0)
-                return r;
         r = eif_load(e, image->kernel_fd, image->initrd_fd, &image->cmdline, &measured, reterr);
-        if (r < 0)
-                return r;
-        r = memory_file_seal(image->kernel_fd);
-        if (r >= 0)
-                r = memory_file_seal(image->initrd_fd);
         if (r < 0)
                 return r;
         format_hex(measured.pcr0, EIF_PCR_SIZE, image->pcr0);
@@ -83,6 +71,36 @@ static int load(int fd, struct image *image, struct error *reterr) {
                 format_hex(measured.pcr8, EIF_PCR_SIZE, image->pcr8);
         read_metadata(e, image);
         return 0;
+}
+
+static int load(int fd, struct image *image, struct error *reterr) {
+        _cleanup_eif_ struct eif *e = NULL;
+        int r;
+
+        image->kernel_fd = memory_file("kernel");
+        image->initrd_fd = memory_file("ramdisk");
+        if (image->kernel_fd < 0 || image->initrd_fd < 0)
+                return image->kernel_fd < 0 ? image->kernel_fd : image->initrd_fd;
+        r = eif_open(&e, fd, reterr);
+        if (r < 0)
+                return r;
+        r = take_apart(e, image, reterr);
+        if (r < 0)
+                return r;
+        r = memory_file_seal(image->kernel_fd);
+        return r < 0 ? r : memory_file_seal(image->initrd_fd);
+}
+
+int image_examine(const void *data, size_t size, struct image *image, struct error *reterr) {
+        _cleanup_eif_ struct eif *e = NULL;
+        int r;
+
+        r = eif_open_buffer(&e, data, size, reterr);
+        if (r >= 0)
+                r = take_apart(e, image, reterr);
+        if (r < 0)
+                image_done(image);
+        return r;
 }
 
 int image_load(int fd, struct image *image, struct error *reterr) {

@@ -10,6 +10,7 @@
 #include "base/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct image {
         int kernel_fd, initrd_fd; /* sealed */
@@ -20,6 +21,10 @@ struct image {
 };
 
 #define IMAGE_NULL ((struct image){ .kernel_fd = -1, .initrd_fd = -1 })
+
+/* The same of an image that a hypervisor has loaded whole: only checks and measures those bytes. *image must
+ * be IMAGE_NULL. */
+int image_examine(const void *data, size_t size, struct image *image, struct error *reterr);
 
 /* Takes nothing over. *image must be IMAGE_NULL. ERROR_IMAGE_INVALID and its like from eif/. */
 int image_load(int fd, struct image *image, struct error *reterr);

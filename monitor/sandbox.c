@@ -127,7 +127,7 @@ static void filter_done(scmp_filter_ctx *filter) {
                 seccomp_release(*filter);
 }
 
-static int allow_calls(scmp_filter_ctx filter) {
+static int allow_calls(scmp_filter_ctx filter, bool native_vsock) {
         int r;
 
         for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
@@ -139,22 +139,25 @@ static int allow_calls(scmp_filter_ctx filter) {
                 if (r < 0)
                         return r;
         }
-        /* Services of the parent that the guest dials are UNIX sockets; no other family. */
+        /* Services of the parent that the guest dials are UNIX sockets; no network. */
         r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+        if (r >= 0 && native_vsock)
+                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+                                     SCMP_A0(SCMP_CMP_EQ, AF_VSOCK));
         if (r < 0)
                 return r;
         return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
                                 SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
 }
 
-int sandbox_enter(struct error *reterr) {
+int sandbox_enter(bool native_vsock, struct error *reterr) {
         _cleanup_(filter_done)
         scmp_filter_ctx filter = seccomp_init(ON_VIOLATION);
         int r;
 
         if (!filter)
                 return -ENOMEM;
-        r = allow_calls(filter);
+        r = allow_calls(filter, native_vsock);
         if (r >= 0)
                 r = seccomp_load(filter);
         if (r < 0)

@@ -9,5 +9,6 @@
 
 #include "base/error.h"
 
-/* ERROR_INTERNAL when the kernel has no seccomp filters. Irrevocable. */
-int sandbox_enter(struct error *reterr);
+/* ERROR_INTERNAL when the kernel has no seccomp filters. Irrevocable. native_vsock: sockets of AF_VSOCK may
+ * be made too, to reach an enclave of real hardware. */
+int sandbox_enter(bool native_vsock, struct error *reterr);

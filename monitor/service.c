@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <linux/vm_sockets.h>
 #include <unistd.h>
 
 #define MAX_WATCHERS 16
@@ -96,10 +97,14 @@ struct connecting {
         unsigned port;
 };
 
-static void on_connected(void *userdata, int result) {
+static void on_connected(void *userdata, int result, int fd) {
         struct connecting *c = userdata;
         _cleanup_error_ struct error problem = ERROR_NULL;
 
+        if (fd >= 0) {
+                (void)close_fd(c->fd);
+                c->fd = fd;
+        }
         if (c->call && result >= 0)
                 call_reply(c->call, json_pack("{s:i}", "Stream", 0), &c->fd, 1);
         else if (c->call) {
@@ -149,6 +154,30 @@ static int on_connect(struct server_call *call, void *userdata, struct error *re
         return 0;
 }
 
+/* From the daemon, which has looked at the peer's CID; so do we. */
+static int on_adopt(struct server_call *call, void *userdata, struct error *reterr) {
+        struct service *s = userdata;
+        json_int_t port = json_integer_value(json_object_get(call_parameters(call), "Port"));
+        struct sockaddr_vm peer = { .svm_family = AF_UNSPEC };
+        socklen_t length = sizeof(peer);
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        fd = call_take_fd(call, json_integer_value(json_object_get(call_parameters(call), "Stream")));
+        if (fd < 0 || getpeername(fd, (struct sockaddr *)&peer, &length) < 0 || peer.svm_family != AF_VSOCK)
+                return error_set(reterr, ERROR_INVALID_PARAMETER, "Stream is no connected vsock");
+        if (peer.svm_cid != s->vm->config->cid)
+                return error_set(reterr, ERROR_PERMISSION_DENIED,
+                                 "the stream comes from CID %u, the enclave %s has CID %llu", peer.svm_cid,
+                                 s->vm->config->name, (unsigned long long)s->vm->config->cid);
+        r = vm_adopt(s->vm, port > 0 && port < UINT32_MAX ? (uint32_t)port : 0, fd, reterr);
+        if (r < 0)
+                return r;
+        (void)TAKE_FD(fd);
+        call_reply(call, NULL, NULL, 0);
+        return 0;
+}
+
 static int on_stop(struct server_call *call, void *userdata, struct error *reterr) {
         struct service *s = userdata;
         json_int_t grace = json_integer_value(json_object_get(call_parameters(call), "GraceMSec"));
@@ -165,8 +194,13 @@ static int on_stop(struct server_call *call, void *userdata, struct error *reter
 }
 
 static const struct server_method methods[] = {
-        { "Describe", 0, on_describe }, { "Watch", 0, on_watch }, { "Console", 0, on_console },
-        { "Connect", 0, on_connect },   { "Stop", 0, on_stop },   { NULL, 0, NULL },
+        { "Describe", 0, on_describe },
+        { "Watch", 0, on_watch },
+        { "Console", 0, on_console },
+        { "Connect", 0, on_connect },
+        { "Stop", 0, on_stop },
+        { "Adopt", 0, on_adopt },
+        { NULL, 0, NULL },
 };
 
 int service_new(struct service **ret, sd_event *event, int listen_fd, struct vm *vm) {

@@ -151,8 +151,11 @@ static void on_ended(void *userdata, const struct hypervisor_end *end) {
         finish(vm);
 }
 
+static void on_heartbeat(void *userdata);
+
 static const struct hypervisor_handlers hypervisor_handlers = {
         .machine_runs = on_machine_runs,
+        .heartbeat = on_heartbeat,
         .driver_ready = on_driver_ready,
         .console = on_console,
         .dial = on_dial,
@@ -284,11 +287,21 @@ struct vm *vm_free(struct vm *vm) {
         return NULL;
 }
 
+static int load_for_hypervisor(struct vm *vm, int image_fd, struct error *reterr) {
+        int r = image_load(image_fd, &vm->image, reterr);
+
+        if (r < 0)
+                return r;
+        (void)reach(vm, STEP_LOADED);
+        return security_module_new(&vm->secmod, vm->event, vm->config, &vm->image, vm->directory_fd, reterr);
+}
+
 static int try_start(struct vm *vm, int image_fd, struct error *reterr) {
         struct hypervisor_request request = {
                 .event = vm->event,
                 .config = vm->config,
                 .image = &vm->image,
+                .image_fd = image_fd,
                 .directory_fd = vm->directory_fd,
                 .handlers = &hypervisor_handlers,
                 .userdata = vm,
@@ -298,21 +311,18 @@ static int try_start(struct vm *vm, int image_fd, struct error *reterr) {
         vm->hypervisor = hypervisor_find(vm->config->hypervisor);
         if (!vm->hypervisor)
                 return error_set(reterr, ERROR_CONFIG_INVALID,
-                                 "there is no hypervisor \"%s\"; this version has: local",
+                                 "there is no hypervisor \"%s\"; this version has: local, nitro",
                                  vm->config->hypervisor);
         r = vm->hypervisor->probe(reterr);
         if (r < 0)
                 return r;
-        r = image_load(image_fd, &vm->image, reterr);
-        if (r < 0)
-                return r;
-        (void)reach(vm, STEP_LOADED);
-        r = security_module_new(&vm->secmod, vm->event, vm->config, &vm->image, vm->directory_fd, reterr);
+        r = vm->hypervisor->native ? 0 : load_for_hypervisor(vm, image_fd, reterr);
         if (r < 0)
                 return r;
         r = vm->hypervisor->start(&vm->instance, &request, reterr);
         if (r < 0)
                 return r;
+        (void)reach(vm, STEP_LOADED);
         (void)reach(vm, STEP_LAUNCHED);
         image_release_files(&vm->image);
         return arm_timer(vm, vm->config->boot_timeout_msec);
@@ -376,7 +386,7 @@ int vm_console(struct vm *vm, int *ret_fd, struct error *reterr) {
         return 0;
 }
 
-int vm_connect(struct vm *vm, uint32_t port, int fd, void (*done)(void *userdata, int result), void *userdata,
+int vm_connect(struct vm *vm, uint32_t port, int fd, hypervisor_connect_done done, void *userdata,
                struct error *reterr) {
         int r = -ENOTCONN;
 
@@ -392,5 +402,25 @@ int vm_connect(struct vm *vm, uint32_t port, int fd, void (*done)(void *userdata
         if (r < 0)
                 return error_set_errno(reterr, ERROR_INTERNAL, r,
                                        "cannot connect to port %u of the enclave %s", port, vm->config->name);
+        return 0;
+}
+
+int vm_adopt(struct vm *vm, uint32_t port, int fd, struct error *reterr) {
+        int r;
+
+        if (!vm->hypervisor || !vm->hypervisor->native)
+                return error_set(
+                        reterr, ERROR_WRONG_STATE,
+                        "the enclave %s takes its connections itself: only a native hypervisor's are "
+                        "handed over",
+                        vm->config->name);
+        if (vm_is_over(vm))
+                return error_set(reterr, ERROR_WRONG_STATE, "the enclave %s is %s already", vm->config->name,
+                                 state_names[vm->state]);
+        r = guest_channels_adopt(vm->channels, port, fd);
+        if (r < 0)
+                return error_set_errno(reterr, ERROR_WRONG_STATE, r,
+                                       "the enclave %s cannot take one more connection to its port %u",
+                                       vm->config->name, port);
         return 0;
 }

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "monitor/config.h"
+#include "monitor/hypervisor.h"
 #include "monitor/image.h"
 #include "monitor/reason.h"
 
@@ -36,8 +37,6 @@ enum vm_step {
 
 struct console;
 struct guest_channels;
-struct hypervisor;
-struct hypervisor_instance;
 struct secmod;
 
 struct vm_observer {
@@ -89,8 +88,11 @@ int vm_stop(struct vm *vm, uint64_t grace_msec, bool by_parent, struct error *re
 int vm_console(struct vm *vm, int *ret_fd, struct error *reterr);
 
 /* Connect the stream socket fd (taken on success) to a port of the guest; done hears the result later. */
-int vm_connect(struct vm *vm, uint32_t port, int fd, void (*done)(void *userdata, int result), void *userdata,
+int vm_connect(struct vm *vm, uint32_t port, int fd, hypervisor_connect_done done, void *userdata,
                struct error *reterr);
+
+/* A stream that the daemon accepted from this enclave on port 9000 or 9001; fd is taken on success. */
+int vm_adopt(struct vm *vm, uint32_t port, int fd, struct error *reterr);
 
 const char *vm_state_name(enum vm_state state); /* "booting" */
 const char *vm_step_name(enum vm_step step);    /* "heartbeat" */

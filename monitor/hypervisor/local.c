@@ -443,7 +443,7 @@ static void on_connected(void *userdata, int result, uint32_t host_port, int fd)
 
         (void)host_port;
         (void)fd;
-        p->done(p->userdata, result);
+        p->done(p->userdata, result, -1);
         free(p);
 }
 
@@ -484,7 +484,7 @@ const struct hypervisor hypervisor_local = {
 };
 
 const struct hypervisor *hypervisor_find(const char *name) {
-        static const struct hypervisor *const known[] = { &hypervisor_local };
+        static const struct hypervisor *const known[] = { &hypervisor_local, &hypervisor_nitro };
 
         for (size_t n = 0; n < ELEMENTSOF(known); n++)
                 if (strcmp(known[n]->name, name) == 0)

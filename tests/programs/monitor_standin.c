@@ -254,9 +254,19 @@ static int handle_connect(struct server_call *call, void *userdata, struct error
         return 0;
 }
 
+/* It has no vsock: nobody hands it a stream. */
+static int handle_adopt(struct server_call *call _unused_, void *userdata _unused_, struct error *reterr) {
+        return error_set(reterr, ERROR_WRONG_STATE, "the stand-in takes no streams");
+}
+
 static const struct server_method methods[] = {
-        { "Describe", 0, handle_describe }, { "Watch", 0, handle_watch },     { "Stop", 0, handle_stop },
-        { "Console", 0, handle_console },   { "Connect", 0, handle_connect }, { NULL, 0, NULL },
+        { "Describe", 0, handle_describe },
+        { "Watch", 0, handle_watch },
+        { "Stop", 0, handle_stop },
+        { "Console", 0, handle_console },
+        { "Connect", 0, handle_connect },
+        { "Adopt", 0, handle_adopt },
+        { NULL, 0, NULL },
 };
 
 static int authorize(struct server_call *call, const struct server_method *method _unused_, void *userdata,

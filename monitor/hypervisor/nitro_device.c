@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "monitor/hypervisor/nitro_device.h"
+
+#include "base/cleanup.h"
+#include "monitor/hypervisor/nitro_errors.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/nitro_enclaves.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+#define RETRY_FIRST_MSEC 50u
+#define RETRY_LAST_MSEC 1600u /* 50, 100, … 1600: 3.15 seconds in all */
+
+int nitro_device_open(int *ret, struct error *reterr) {
+        int fd = open(NITRO_DEVICE, O_RDWR | O_CLOEXEC);
+
+        if (fd >= 0) {
+                *ret = fd;
+                return 0;
+        }
+        if (errno == ENOENT || errno == ENXIO || errno == ENODEV)
+                return error_set(
+                        reterr, ERROR_HYPERVISOR_MISSING,
+                        "there is no " NITRO_DEVICE
+                        ": load the module nitro_enclaves (CONFIG_NITRO_ENCLAVES) on an instance that "
+                        "was launched with enclaves enabled");
+        return nitro_error_set(reterr, -errno, "opening", NITRO_DEVICE);
+}
+
+static void sleep_msec(unsigned msec) {
+        struct timespec t = { .tv_sec = msec / 1000, .tv_nsec = (long)(msec % 1000) * 1000000 };
+
+        while (nanosleep(&t, &t) < 0 && errno == EINTR)
+                ;
+}
+
+/* What no waiting can cure. */
+static bool is_final(int errno_value) {
+        return errno_value == EPERM || errno_value == EACCES || errno_value == ENOTTY ||
+               errno_value == EFAULT;
+}
+
+int nitro_enclave_create(int device_fd, int *ret_fd, struct error *reterr) {
+        uint64_t slot_uid = 0;
+        int fd, r;
+
+        for (unsigned pause = RETRY_FIRST_MSEC;; pause *= 2) {
+                fd = ioctl(device_fd, NE_CREATE_VM, &slot_uid);
+                if (fd >= 0) {
+                        *ret_fd = fd;
+                        return 0;
+                }
+                r = -errno;
+                if (is_final(-r) || pause > RETRY_LAST_MSEC)
+                        return nitro_error_set(reterr, r, "creating an enclave", "");
+                sleep_msec(pause);
+        }
+}
+
+int nitro_enclave_image_offset(int fd, uint64_t *ret, struct error *reterr) {
+        struct ne_image_load_info info = { .flags = NE_EIF_IMAGE };
+
+        if (ioctl(fd, NE_GET_IMAGE_LOAD_INFO, &info) < 0)
+                return nitro_error_set(reterr, -errno, "asking where the image belongs", "");
+        *ret = info.memory_offset;
+        return 0;
+}
+
+int nitro_enclave_add_memory(int fd, const struct nitro_memory *memory, struct error *reterr) {
+        struct ne_user_memory_region region = {
+                .flags = NE_DEFAULT_MEMORY_REGION,
+                .memory_size = memory->size,
+                .userspace_addr = (uint64_t)(uintptr_t)memory->address,
+        };
+        char value[96];
+
+        if (ioctl(fd, NE_SET_USER_MEMORY_REGION, &region) >= 0)
+                return 0;
+        (void)snprintf(value, sizeof(value), "%zu MiB in pages of %u MiB", memory->size >> 20,
+                       memory->page_mib);
+        return nitro_error_set(reterr, -errno, "giving the enclave its memory,", value);
+}
+
+int nitro_enclave_add_cpus(int fd, const unsigned *ids, size_t n, struct error *reterr) {
+        for (size_t i = 0; i < n; i++) {
+                uint32_t id = ids ? ids[i] : 0; /* 0: the driver picks, and tells */
+                char value[64];
+
+                if (ioctl(fd, NE_ADD_VCPU, &id) >= 0)
+                        continue;
+                if (ids)
+                        (void)snprintf(value, sizeof(value), "CPU %u", ids[i]);
+                else
+                        (void)snprintf(value, sizeof(value), "vCPU %zu of %zu", i + 1, n);
+                return nitro_error_set(reterr, -errno, "adding", value);
+        }
+        return 0;
+}
+
+int nitro_enclave_start(int fd, bool debug, uint64_t cid, struct error *reterr) {
+        struct ne_enclave_start_info info = { .flags = debug ? NE_ENCLAVE_DEBUG_MODE
+                                                             : NE_ENCLAVE_PRODUCTION_MODE,
+                                              .enclave_cid = cid };
+        char value[64];
+
+        (void)snprintf(value, sizeof(value), "with CID %" PRIu64, cid);
+        if (ioctl(fd, NE_START_ENCLAVE, &info) < 0)
+                return nitro_error_set(reterr, -errno, "starting the enclave", value);
+        if (info.enclave_cid != cid)
+                return error_set(reterr, ERROR_HYPERVISOR_FAILED,
+                                 "the enclave was started with CID %" PRIu64 ", not %" PRIu64,
+                                 (uint64_t)info.enclave_cid, cid);
+        return 0;
+}
