@@ -81,5 +81,9 @@ json_t *cpu_ids_json(const struct share *s);
 int enclave_node(const struct enclave *e);
 unsigned enclave_page_mib(const struct enclave *e);
 
+/* Hand it a stream that it made to a port of its parent; fd stays the caller's. */
+int enclave_hand_over(struct enclave *e, uint32_t port, int fd, uint64_t timeout_usec, async_reply on_reply,
+                      void *userdata, struct async_call **ret, struct error *reterr);
+
 /* In the shape of io.qtenclave.Manager.Enclave. */
 json_t *enclave_to_json(const struct enclave *e);

@@ -53,21 +53,43 @@ static int open_directory(const struct enclave *e) {
         return fd < 0 ? -errno : fd;
 }
 
-int enclave_call(struct enclave *e, const char *method, json_t *parameters, uint64_t timeout_usec,
-                 async_reply on_reply, void *userdata, struct async_call **ret, struct error *reterr) {
+static int connect_monitor(const struct enclave *e, struct error *reterr) {
         _cleanup_close_ int directory = open_directory(e);
-        json_auto_t *owned = parameters;
-        char full[64];
-        int fd, r;
+        int fd = directory < 0 ? directory : connect_in(directory);
 
-        fd = directory < 0 ? directory : connect_in(directory);
         if (fd < 0)
                 return error_set_errno(reterr, ERROR_WRONG_STATE, fd,
                                        "enclave %s is %s and has no monitor to ask", e->plan.name,
                                        enclave_state_name(e->state));
+        return fd;
+}
+
+int enclave_call(struct enclave *e, const char *method, json_t *parameters, uint64_t timeout_usec,
+                 async_reply on_reply, void *userdata, struct async_call **ret, struct error *reterr) {
+        json_auto_t *owned = parameters;
+        int fd = connect_monitor(e, reterr), r;
+        char full[64];
+
+        if (fd < 0)
+                return fd;
         (void)snprintf(full, sizeof(full), "io.qtenclave.Monitor.%s", method);
         r = async_call_new(ret, e->manager->event, fd, full, TAKE(owned), CALL_PLAIN, timeout_usec, on_reply,
                            userdata);
+        if (r < 0)
+                return error_set_errno(reterr, ERROR_INTERNAL, r, "cannot ask the monitor of %s",
+                                       e->plan.name);
+        return 0;
+}
+
+int enclave_hand_over(struct enclave *e, uint32_t port, int stream, uint64_t timeout_usec,
+                      async_reply on_reply, void *userdata, struct async_call **ret, struct error *reterr) {
+        int fd = connect_monitor(e, reterr), r;
+
+        if (fd < 0)
+                return fd;
+        r = async_call_new_passing(ret, e->manager->event, fd, "io.qtenclave.Monitor.Adopt",
+                                   json_pack("{s:I, s:i}", "Port", (json_int_t)port, "Stream", 0), stream,
+                                   timeout_usec, on_reply, userdata);
         if (r < 0)
                 return error_set_errno(reterr, ERROR_INTERNAL, r, "cannot ask the monitor of %s",
                                        e->plan.name);
@@ -156,6 +178,10 @@ static int make_directory(const struct enclave *e, int *ret_fd, struct error *re
         return 0;
 }
 
+static const char *device_of(const char *hypervisor) {
+        return strcmp(hypervisor, "nitro") == 0 ? "/dev/nitro_enclaves" : "/dev/kvm";
+}
+
 static int start_monitor(struct enclave *e, int image_fd, struct error *reterr) {
         _cleanup_close_ int directory = -1, listener = -1, config = -1;
         uid_t uid = MONITOR_UID_BASE + e->plan.id;
@@ -181,6 +207,7 @@ static int start_monitor(struct enclave *e, int image_fd, struct error *reterr) 
                                                    .image_fd = image_fd,
                                                    .directory_fd = directory,
                                                    .config_fd = config,
+                                                   .device = device_of(e->manager->config.hypervisor),
                                                    .drop = drop,
                                                    .uid = uid },
                           &e->monitor_pid, reterr);

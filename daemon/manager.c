@@ -4,6 +4,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "daemon/guest_listeners.h"
 #include "daemon/pool_change.h"
 #include "daemon/store.h"
 
@@ -25,6 +26,7 @@ struct manager *manager_free(struct manager *m) {
         (void)server_free(m->server);
         waiters_free(m);
         relays_free(m);
+        (void)guest_listeners_free(m->guest_listeners);
         while (m->enclaves)
                 (void)enclave_free(m->enclaves);
         pool_change_free(m->pool_change);
@@ -298,6 +300,9 @@ int manager_start(struct manager *m, int listen_fd, struct error *reterr) {
         int r;
 
         recover(m);
+        r = guest_listeners_new(&m->guest_listeners, m, reterr);
+        if (r < 0)
+                return r;
         if (listen_fd < 0) {
                 listen_fd = open_socket(m, reterr);
                 if (listen_fd < 0)

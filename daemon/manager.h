@@ -15,6 +15,7 @@
 
 struct waiter;
 struct relay;
+struct guest_listeners;
 
 struct manager {
         sd_event *event;
@@ -24,8 +25,9 @@ struct manager {
         struct pool_change *pool_change; /* one under way, or NULL */
         struct server *server;
         struct enclave *enclaves;
-        struct waiter *waiters; /* calls that are answered when an enclave gets somewhere */
-        struct relay *relays;   /* calls that a monitor is answering */
+        struct waiter *waiters;                  /* calls that are answered when an enclave gets somewhere */
+        struct relay *relays;                    /* calls that a monitor is answering */
+        struct guest_listeners *guest_listeners; /* with a hypervisor whose vsock is the kernel's */
         char *runtime_path, *monitor_program;
         int state_fd, enclaves_fd, lock_fd, sysfs_fd;
         uid_t uid; /* our own */

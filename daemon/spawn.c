@@ -19,19 +19,19 @@
 enum { FD_FIRST = 3, FD_COUNT = 4, FD_STATUS = FD_FIRST + FD_COUNT, FD_PROGRAM, FD_END };
 
 /* The device decides: only when a group opens it does the monitor get that group. */
-static int set_groups(void) {
+static int set_groups(const char *device) {
         struct stat st;
 
-        if (stat("/dev/kvm", &st) == 0 && (st.st_mode & 0060) == 0060 && (st.st_mode & 0006) != 0006)
+        if (stat(device, &st) == 0 && (st.st_mode & 0060) == 0060 && (st.st_mode & 0006) != 0006)
                 return setgroups(1, &st.st_gid);
         return setgroups(0, NULL);
 }
 
-static int drop_privileges(uid_t uid) {
+static int drop_privileges(uid_t uid, const char *device) {
         for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
                 if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0)
                         return -errno;
-        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 || set_groups() < 0 ||
+        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 || set_groups(device) < 0 ||
             setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
                 return -errno;
         return 0;
@@ -99,7 +99,7 @@ static int become_monitor(const struct spawn_request *q, int *status_fd) {
         if (setsid() < 0)
                 return -errno;
         if (q->drop) {
-                r = drop_privileges(q->uid);
+                r = drop_privileges(q->uid, q->device);
                 if (r < 0)
                         return r;
         }

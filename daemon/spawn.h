@@ -20,6 +20,7 @@
 struct spawn_request {
         const char *program, *name;
         int listen_fd, image_fd, directory_fd, config_fd; /* borrowed */
+        const char *device;                               /* what the hypervisor opens: its group is needed */
         bool drop;                                        /* become uid, with no capability left */
         uid_t uid;
 };

@@ -229,8 +229,9 @@ static int on_async_timer(sd_event_source *source _unused_, uint64_t usec _unuse
         return 0;
 }
 
-int async_call_new(struct async_call **ret, sd_event *event, int fd, const char *method, json_t *parameters,
-                   enum call_flags flags, uint64_t timeout_usec, async_reply on_reply, void *userdata) {
+static int async_call_begin(struct async_call **ret, sd_event *event, int fd, const char *method,
+                            json_t *parameters, enum call_flags flags, const int *fds, size_t n_fds,
+                            uint64_t timeout_usec, async_reply on_reply, void *userdata) {
         _cleanup_async_call_ struct async_call *c = calloc(1, sizeof(*c));
         json_auto_t *owned = parameters;
         int r;
@@ -244,7 +245,7 @@ int async_call_new(struct async_call **ret, sd_event *event, int fd, const char 
         r = wire_init(&c->wire, fd, CLIENT_QUEUE_LIMIT);
         if (r < 0)
                 return r;
-        r = queue_call(&c->wire, method, TAKE(owned), flags, NULL, 0);
+        r = queue_call(&c->wire, method, TAKE(owned), flags, fds, n_fds);
         if (r < 0)
                 return r;
         r = sd_event_add_io(event, &c->io, fd, EPOLLIN | EPOLLOUT, on_async_io, c);
@@ -255,4 +256,17 @@ int async_call_new(struct async_call **ret, sd_event *event, int fd, const char 
                 return r;
         *ret = TAKE(c);
         return 0;
+}
+
+int async_call_new(struct async_call **ret, sd_event *event, int fd, const char *method, json_t *parameters,
+                   enum call_flags flags, uint64_t timeout_usec, async_reply on_reply, void *userdata) {
+        return async_call_begin(ret, event, fd, method, parameters, flags, NULL, 0, timeout_usec, on_reply,
+                                userdata);
+}
+
+int async_call_new_passing(struct async_call **ret, sd_event *event, int fd, const char *method,
+                           json_t *parameters, int passed_fd, uint64_t timeout_usec, async_reply on_reply,
+                           void *userdata) {
+        return async_call_begin(ret, event, fd, method, parameters, CALL_PLAIN, &passed_fd, 1, timeout_usec,
+                                on_reply, userdata);
 }

@@ -74,6 +74,11 @@ typedef void (*async_reply)(struct async_call *call, int r, struct reply *reply,
  */
 int async_call_new(struct async_call **ret, sd_event *event, int fd, const char *method, json_t *parameters,
                    enum call_flags flags, uint64_t timeout_usec, async_reply on_reply, void *userdata);
+
+/* The same with a descriptor beside it, index 0, which stays the caller's. */
+int async_call_new_passing(struct async_call **ret, sd_event *event, int fd, const char *method,
+                           json_t *parameters, int passed_fd, uint64_t timeout_usec, async_reply on_reply,
+                           void *userdata);
 struct async_call *async_call_free(struct async_call *c);
 DEFINE_CLEANUP(struct async_call *, async_call_free)
 #define _cleanup_async_call_ _cleanup_(async_call_freep)

@@ -11,7 +11,7 @@
 #include <linux/vm_sockets.h>
 
 struct native_connect {
-        int fd;
+        int fd, refusal; /* what connect(2) itself said */
         sd_event_source *io, *timer;
         native_connected done;
         void *userdata;
@@ -37,6 +37,14 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
         return 0;
 }
 
+static int on_refusal(sd_event_source *source, void *userdata) {
+        struct native_connect *c = userdata;
+
+        (void)source;
+        conclude(c, c->refusal);
+        return 0;
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         (void)source;
         (void)usec;
@@ -54,11 +62,13 @@ int native_connect_new(struct native_connect **ret, sd_event *event, uint32_t ci
                 return -ENOMEM;
         *c = (struct native_connect){ .done = done, .userdata = userdata };
         c->fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (c->fd < 0 ||
-            (connect(c->fd, (const struct sockaddr *)&address, sizeof(address)) < 0 && errno != EINPROGRESS))
+        if (c->fd < 0)
                 r = -errno;
-        /* Writable at once, or when the other side has answered. */
-        if (r >= 0)
+        else if (connect(c->fd, (const struct sockaddr *)&address, sizeof(address)) < 0 &&
+                 errno != EINPROGRESS) {
+                c->refusal = -errno;
+                r = sd_event_add_defer(event, &c->io, on_refusal, c);
+        } else /* writable at once, or when the other side has answered */
                 r = sd_event_add_io(event, &c->io, c->fd, EPOLLOUT, on_io, c);
         if (r >= 0)
                 r = sd_event_add_time_relative(event, &c->timer, CLOCK_MONOTONIC, timeout_usec, 0, on_timer,

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hypervisor nitro: the real daemon, monitor and CLI on an emulated /dev/nitro_enclaves."""
+import os
+import signal
+
+import eif_bytes
+from harness import BUILD, PATIENCE, Daemon, check, done, skip, wait_for
+from huge_pages import HugePages
+
+NITRO_DEVICE = str(BUILD / "tests/programs/nitro_device")
+CONFIG = "mode: shared\nplatform: nitro\nhypervisor: nitro\nhugepage_size: 2\nboot_timeout: 60\n"
+PARTS = [(eif_bytes.KERNEL, b"a kernel"), (eif_bytes.METADATA, b'{"ImageName":"emulated"}'),
+         (eif_bytes.RAMDISK, b"first"), (eif_bytes.RAMDISK, b"second")]
+MEANING = {  # a word of each sentence of the driver's errnos, and the error's name
+    256: ("once", "NoCpus"), 257: ("pool", "NoCpus"), 258: ("core", "NoCpus"), 259: ("multiple of 2 MiB", "LimitExceeded"),
+    260: ("address", "Internal"), 261: ("aligned", "Internal"), 262: ("added before", "Internal"),
+    263: ("huge pages", "NoMemory"), 264: ("NUMA", "NoMemory"), 265: ("pieces", "NoMemory"), 266: ("no memory", "Internal"),
+    267: ("no vCPUs", "NoCpus"), 268: ("64 MiB", "LimitExceeded"), 269: ("whole cores", "LimitExceeded"),
+    270: ("started before", "WrongState"), 271: ("no CPU of that number", "NoCpus"), 272: ("is free", "NoCpus"),
+    273: ("page size", "NoMemory"), 274: ("flag", "HypervisorFailed"), 275: ("reserved", "CidReserved")}
+CALL = {**{n: "add_vcpu" for n in (256, 257, 258, 271)}, **{n: "add_memory" for n in (*range(259, 266), 273)},
+        272: "create", **{n: "start" for n in (266, 267, 268, 269, 270, 275)}, 274: "load_info"}
+
+
+def parts(script):
+    return [PARTS[0], (eif_bytes.CMDLINE, script.encode()), *PARTS[1:]]
+
+
+class Nitro(Daemon):
+    """A daemon below the emulated device. Images are written by script."""
+
+    def __init__(self, *device_options, config=CONFIG):
+        self.device_options = device_options
+        super().__init__(config=config)
+
+    def start(self):
+        if self.command[0] != NITRO_DEVICE:
+            self.faults = self.top / "faults"
+            self.faults.write_text("")
+            self.command = [NITRO_DEVICE, "--faults", str(self.faults), *self.device_options, "--", *self.command]
+        super().start()
+
+    def eif(self, script="", name="app.eif"):
+        path = self.home / name
+        path.write_bytes(eif_bytes.compose(parts(script)))
+        return str(path)
+
+    def run(self, script="", *arguments, name=None, debug=True):
+        more = (["--name", name] if name else []) + (["--debug"] if debug else [])
+        return self.cli("run", "--eif", self.eif(script, f"{name or 'app'}.eif"), "--memory", "64", *more, "-o", "json", *arguments)
+
+    def console_text(self, name):
+        return self.cli("console", name).out
+
+
+def first(d, pages):
+    before = pages.free()
+    r = d.run("boot=50 say=hello", name="one")
+    e = r.json() if r.status == 0 else {}
+    check(r.status == 0 and e["State"] == "running" and e["Hypervisor"] == "nitro" and e["ImageName"] == "emulated", "it runs", r)
+    expected = eif_bytes.measure(parts("boot=50 say=hello"))
+    check({k: e["Measurements"][k] for k in expected} == expected, "its PCRs are those of the bytes that were loaded", e)
+    check(e["AttestedPCRs"] == "zero" and pages.free() == before - 32, "of 32 huge pages", e, pages.free())
+    wait_for(lambda: d.describe("one")["Ready"], "ready")
+    check(set(d.describe("one")["Timeline"]) >= {"loaded", "launched", "heartbeat", "started", "ready"}, "steps of its start")
+    r = d.cli("connect", "one", "7", stdin="through vsock\n")
+    check(r.out == "through vsock\n", "connect leads to a port of the guest", r)
+    d.refused("nothing listens on that port", 11, "GuestRefused", "connect", "one", "8")
+    console = d.popen("console", "one")
+    check([console.stdout.readline() for _ in range(2)] == ["the emulated guest begins\n", "hello\n"],
+          "the console from its first byte")
+    r = d.ok("terminate", "one", "-o", "json").json()[0]
+    check(r["Reason"]["Kind"] == "stopped" and r["Reason"].get("ExitCode", 0) == 0, "terminate asks the application first", r)
+    check("guest ends" in console.communicate(timeout=PATIENCE)[0], "the console to its last byte")
+    wait_for(lambda: pages.free() == before, "the pages come back")
+    check(True, "the pages come back")
+
+
+def ends(d):
+    for script, kind, word in (("life=50 exit=3", "exited", "status 3"), ("life=50 exit=0", "exited", "status 0"),
+                               ("life=50 signal=11", "killed", "SIGSEGV"), ("life=50 crash", "kernel-panic", "panic"),
+                               ("life=50 stock", "exited", "does not tell")):
+        r = d.run(script, name="end")
+        e = d.wait_state("end", "stopped", "failed")
+        check(r.status == 0 and e["Reason"]["Kind"] == kind and word in e["Reason"]["Text"], f"{script}: {kind}", r, e)
+        d.cli("forget", "end")
+    d.run("stubborn", name="stubborn")
+    r = d.cli("terminate", "stubborn", "--grace", "1", "-o", "json")
+    check(r.json()[0]["Reason"]["Kind"] == "stopped", "one that does not heed the stop is powered off", r)
+    d.cli("forget")
+
+
+def at_the_same_time(d):
+    runs = [d.popen("run", "--eif", d.eif(f"boot={100 * (2 - i)}", f"same{i}.eif"), "--memory", "64", "--debug", "-o", "json")
+            for i in range(2)]
+    results = [(p.communicate(timeout=PATIENCE), p.returncode) for p in runs]
+    check([status for _, status in results] == [0, 0], "two at the same time", results)
+    d.ok("terminate", "--all", "--force")
+    d.cli("forget")
+
+
+def impostors(d):
+    """One enclave never speaks; another one, and a stranger, cannot do it in its place."""
+    d.run("", name="talker")
+    cid = d.describe("talker")["EnclaveCID"]
+    silent = d.popen("run", "--eif", d.eif("silent life=1500", "silent.eif"), "--memory", "64", "--debug", "--name", "silent")
+    out, err = silent.communicate(timeout=PATIENCE)
+    check(silent.returncode == 11 and "BootFailed" in err, "a silent enclave has no heartbeat, whoever else beats", out, err)
+    r = d.run("stranger=77", name="stranger")
+    e = d.describe("stranger")
+    check(r.status == 0 and e["State"] == "running", "an unknown CID disturbs nobody", r, e)
+    check("CID 77" in d.log_text() and "no enclave" in d.log_text(), "it is refused, and that is logged", d.log_text())
+    d.cli("terminate", "stranger", "--force")
+    r = d.run(f"stranger={cid} life=50 exit=0", name="liar")
+    check(d.describe("talker")["State"] == "running", "what was said on a second lifecycle channel does not count")
+    d.ok("terminate", "--all", "--force")
+    d.cli("forget")
+
+
+def refusals(d, pages):
+    before = pages.free()
+    for number, (word, error) in MEANING.items():
+        if number == 272:  # a creation is tried again; an empty pool fails for good
+            continue
+        d.faults.write_text(f"{CALL[number]} {number}")
+        r = d.run("", name="refused")
+        check(r.status != 0 and f": {error}: " in r.err and word in r.err and f"errno {number}" in r.err and r.err.count("\n") <= 2,
+              f"errno {number}: {error}", r)
+        d.cli("forget")
+    d.faults.write_text("create 16")
+    r = d.run("", name="raced")
+    check(r.status == 0, "a creation that loses the race with a slot is tried again", r)
+    d.ok("terminate", "raced", "--force")
+    too_big = d.home / "big.eif"
+    too_big.write_bytes(eif_bytes.compose([*parts(""), (eif_bytes.RAMDISK, bytes(15 << 20))]))
+    damaged = d.home / "damaged.eif"
+    damaged.write_bytes(eif_bytes.compose(parts(""))[:-1] + b"x")
+    r = d.cli("run", "--eif", str(damaged), "--memory", "64")
+    check(r.status != 0 and "ImageInvalid" in r.err and "CRC" in r.err, "a damaged image", r)
+    r = d.cli("run", "--eif", str(too_big), "--memory", "640")
+    check(r.status != 0 and "NoMemory" in r.err and "huge pages of 2 MiB" in r.err, "more memory than there are huge pages", r)
+    wait_for(lambda: pages.free() == before, "every refusal gives its pages back")
+    check(True, "every refusal gives its pages back")
+    d.cli("forget")
+
+
+def death(d, pages):
+    before = pages.free()
+    e = d.run("", name="dies").json()
+    os.kill(e["ProcessID"], signal.SIGKILL)
+    e = d.wait_state("dies", "failed")
+    check(e["Reason"]["Kind"] == "monitor-lost", "kill -9 of a monitor is seen", e)
+    wait_for(lambda: pages.free() == before, "its pages")
+    r = d.run("", name="next")
+    check(r.status == 0 and pages.free() == before - 32, "and frees everything: slot, CPUs, pages", r)
+    d.ok("terminate", "next", "--force")
+
+
+def main():
+    if os.getuid() != 0:
+        skip("the hypervisor nitro", "needs root")
+        return done()
+    with HugePages(64) as pages:
+        if pages.why:
+            skip("the hypervisor nitro", pages.why)
+            return done()
+        with Nitro("--race", "1") as d:
+            first(d, pages)
+            ends(d)
+            at_the_same_time(d)
+            impostors(d)
+            refusals(d, pages)
+            death(d, pages)
+        with Nitro("--pool", "") as d:
+            r = d.run("", name="none")
+            check(r.status == 7 and "NoCpus" in r.err and "errno 272" in r.err, "errno 272: an empty pool", r)
+        with Nitro("--regions", "0") as d:
+            r = d.run("", name="none")
+            check(r.status == 7 and "NoMemory" in r.err and "1 GiB pages" in r.err, "too many regions", r)
+    with Daemon(config=CONFIG) as d:
+        r = d.cli("run", "--eif", d.image())
+        check(r.status == 9 and "HypervisorMissing" in r.err and "nitro_enclaves" in r.err, "without the device: what to load", r)
+    done()
+
+
+main()
