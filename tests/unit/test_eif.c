@@ -189,6 +189,60 @@ static void writer_refuses_wrong_order(void **state _unused_) {
         assert_int_equal(e.kind, ERROR_IMAGE_INVALID);
 }
 
+static void writer_keeps_to_its_bounds(void **state _unused_) {
+        _cleanup_eif_writer_ struct eif_writer *w = NULL;
+        _cleanup_error_ struct error e = ERROR_NULL;
+        _cleanup_close_ int fd = memory_file("out"), read_only = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        _cleanup_eif_ struct eif *image = NULL;
+        struct eif_measurements m;
+
+        assert_int_equal(eif_writer_new(&w, fd, EIF_ARCH_X86_64, NULL), 0);
+        write_section(w, EIF_SECTION_KERNEL, "K");
+        write_section(w, EIF_SECTION_CMDLINE, "c");
+        assert_int_equal(eif_writer_reserve_metadata(w, 4, &e), 0);
+        for (unsigned i = 3; i < EIF_SECTIONS_MAX; i++)
+                write_section(w, EIF_SECTION_RAMDISK, "r");
+        assert_int_equal(eif_writer_begin(w, EIF_SECTION_RAMDISK, &e), ERROR_DESCRIBED);
+        assert_int_equal(e.kind, ERROR_IMAGE_TOO_LARGE);
+        assert_int_equal(eif_writer_fill_metadata(w, "{\"a\":1}", 7, &e), ERROR_DESCRIBED);
+        assert_int_equal(e.kind, ERROR_IMAGE_TOO_LARGE);
+        assert_int_equal(eif_writer_fill_metadata(w, "{}", 2, &e), 0);
+        assert_int_equal(eif_writer_finish(w, &m, &e), 0);
+        assert_int_equal(eif_open(&image, fd, &e), 0);
+        assert_int_equal(eif_n_sections(image), EIF_SECTIONS_MAX);
+
+        w = eif_writer_free(w);
+        assert_int_equal(eif_writer_new(&w, read_only, EIF_ARCH_X86_64, NULL), 0);
+        assert_int_equal(eif_writer_begin(w, EIF_SECTION_KERNEL, &e), 0);
+        assert_int_equal(eif_writer_write(w, "K", 1, &e), 0);
+        assert_int_equal(eif_writer_end(w, &e), ERROR_DESCRIBED);
+        assert_int_equal(e.kind, ERROR_OUTPUT_FAILED);
+}
+
+/* A measurer may be given up at any moment: its threads end. */
+static void abandons_a_measurement(void **state _unused_) {
+        for (unsigned n = 0; n < 20; n++) {
+                _cleanup_eif_measurer_ struct eif_measurer *measurer = NULL;
+
+                assert_int_equal(eif_measurer_new(&measurer, n % 2 ? EIF_MEASURE_ALL : EIF_MEASURE_PCR0), 0);
+                for (unsigned i = 0; i < n; i++) {
+                        memset(eif_measurer_buffer(measurer), 0, 1000);
+                        eif_measurer_submit(measurer, 1000, i % 3 ? EIF_PART_APPLICATION : EIF_PART_COMMON);
+                }
+        }
+}
+
+static void finding_codes_are_stable_words(void **state _unused_) {
+        for (int i = 0; i < EIF_FINDING_MAX; i++) {
+                const char *code = eif_finding_code((enum eif_finding_id)i);
+
+                assert_int_equal(strspn(code, "abcdefghijklmnopqrstuvwxyz0-"), strlen(code));
+                assert_true(strlen(eif_finding_rule((enum eif_finding_id)i)) > 10);
+                for (int j = 0; j < i; j++)
+                        assert_string_not_equal(code, eif_finding_code((enum eif_finding_id)j));
+        }
+}
+
 /* One change to the vector each; the code of the first finding that refuses, or of the first at all. */
 static void finds_what_is_wrong(void **state _unused_) {
         enum { OFFSETS = 0x1c, SIZES = 0x11c, KERNEL = 548, CMDLINE = 566, METADATA = 591, RD0 = 605 };
@@ -392,6 +446,9 @@ int main(void) {
                 cmocka_unit_test(measures_without_application),
                 cmocka_unit_test(measures_large_sections),
                 cmocka_unit_test(writer_refuses_wrong_order),
+                cmocka_unit_test(writer_keeps_to_its_bounds),
+                cmocka_unit_test(abandons_a_measurement),
+                cmocka_unit_test(finding_codes_are_stable_words),
                 cmocka_unit_test(finds_what_is_wrong),
                 cmocka_unit_test(load_refuses_what_it_cannot_vouch_for),
                 cmocka_unit_test(load_refuses_a_nul_in_the_cmdline),
