@@ -33,9 +33,11 @@
 #define BUFFER_MAX (256U << 10)
 #define BUFFER_MIN (16U << 10)
 
-static uint64_t now_msec(void) {
+static uint64_t now_msec(const struct vsock_device *device) {
         struct timespec ts;
 
+        if (device->ops->clock)
+                return device->ops->clock(device->userdata);
         (void)clock_gettime(CLOCK_MONOTONIC, &ts);
         return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / MSEC;
 }
@@ -101,7 +103,7 @@ void device_set_state(struct vsock_device *device, struct connection *c, enum co
         c->state = state;
         list_remove(&c->timed);
         if (timeout > 0) {
-                c->deadline = now_msec() + timeout;
+                c->deadline = now_msec(device) + timeout;
                 list_append(&device->timed, &c->timed);
                 device_set_ticking(device, true);
         }
@@ -227,7 +229,7 @@ static void connection_tick(struct vsock_device *device, struct connection *c, u
 }
 
 static void device_tick(struct vsock_device *device) {
-        uint64_t now = now_msec(), ticks;
+        uint64_t now = now_msec(device), ticks;
 
         (void)!read(device->timer_fd, &ticks, sizeof(ticks));
         for (struct list *l = device->timed.next, *next; l != &device->timed; l = next) {

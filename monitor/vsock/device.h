@@ -31,6 +31,9 @@ struct vsock_device_ops {
          * the guest sees ECONNRESET. -EAGAIN means "ask again soon" (a full backlog): the device does so for
          * some seconds. Must not block and must not call back into the device. */
         int (*dial)(void *userdata, uint32_t cid, uint32_t port);
+
+        /* Milliseconds of a clock that never goes back, for timeouts; NULL: the system's monotonic clock. */
+        uint64_t (*clock)(void *userdata);
 };
 
 struct vsock_device;

@@ -1,52 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The vsock device under a driver of our own: connections, data, credit, closing, many at once. */
+/* The vsock device under a driver of our own: connections, data, credit, many at once. */
 
-#include "tests/unit/unit.h"
-#include "tests/vsock/driver.h"
+#include "tests/unit/vsock_expect.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-
-#define PORT 7U
-#define EVENT_INDEX (1ULL << VIRTIO_RING_F_EVENT_IDX)
-#define MODERN (1ULL << 32 | EVENT_INDEX | 1ULL << VIRTIO_RING_F_INDIRECT_DESC)
-
-static struct driver *start(uint64_t features) {
-        struct driver *d = NULL;
-
-        assert_int_equal(driver_new(&d), 0);
-        assert_int_equal(driver_start(d, features, true), 0);
-        assert_true(vsock_device_ready(d->device));
-        return d;
-}
-
-static struct driver_packet packet; /* 64 KiB: not for the stack */
-
-static void expect(struct driver *d, enum packet_op op, uint32_t host_port, uint32_t guest_port) {
-        assert_true(driver_take(d, &packet));
-        assert_int_equal(packet.header.op, op);
-        assert_int_equal(packet.header.source_port, host_port);
-        assert_int_equal(packet.header.destination_port, guest_port);
-        assert_int_equal(packet.header.destination_cid, DRIVER_CID);
-}
-
-static void expect_nothing(struct driver *d) {
-        assert_false(driver_take(d, &packet));
-        assert_int_equal(d->result, 0);
-}
-
-/* A connection of the guest; returns the parent's end. */
-static int connect_from_guest(struct driver *d, uint32_t cid, uint32_t guest_port) {
-        driver_send_op(d, cid, PORT, guest_port, PACKET_OP_REQUEST, NULL, 0);
-        expect(d, PACKET_OP_RESPONSE, PORT, guest_port);
-        assert_int_equal(packet.header.source_cid, cid); /* the address that was dialled */
-        assert_int_equal(d->dialled_cid, cid);
-        return d->dialled[d->n_dialled - 1];
-}
 
 static void tells_the_cid(void **state _unused_) {
         _cleanup_(driver_freep)
@@ -272,104 +234,6 @@ static void feeds_a_small_window(void **state _unused_) {
         }
 }
 
-static void half_closes(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
-        int end = connect_from_guest(d, 3, 1000);
-        struct packet_header shut = { .source_cid = DRIVER_CID,
-                                      .destination_cid = 3,
-                                      .source_port = 1000,
-                                      .destination_port = PORT,
-                                      .type = PACKET_TYPE_STREAM,
-                                      .op = PACKET_OP_SHUTDOWN,
-                                      .flags = PACKET_SHUTDOWN_SEND,
-                                      .buffer_size = 4096 };
-        char data[16];
-
-        /* The guest sends its last bytes; the parent still answers. */
-        driver_send_op(d, 3, PORT, 1000, PACKET_OP_RW, "last", 4);
-        driver_send(d, &shut, NULL, LAYOUT_ONE);
-        expect_nothing(d);
-        assert_int_equal(recv(end, data, sizeof(data), 0), 4);
-        assert_int_equal(recv(end, data, sizeof(data), 0), 0);
-        assert_int_equal(send(end, "answer", 6, 0), 6);
-        expect(d, PACKET_OP_RW, PORT, 1000);
-        assert_int_equal(packet.header.length, 6);
-        /* The parent ends too: now both directions are over, and the guest's reset ends all. */
-        assert_int_equal(shutdown(end, SHUT_WR), 0);
-        expect(d, PACKET_OP_SHUTDOWN, PORT, 1000);
-        if (packet.header.flags != PACKET_SHUTDOWN_BOTH)
-                expect(d, PACKET_OP_SHUTDOWN, PORT, 1000);
-        assert_int_equal(packet.header.flags, PACKET_SHUTDOWN_BOTH);
-        driver_send_op(d, 3, PORT, 1000, PACKET_OP_RST, NULL, 0);
-        expect_nothing(d);
-        driver_send_op(d, 3, PORT, 1000, PACKET_OP_RW, "x", 1);
-        expect(d, PACKET_OP_RST, PORT, 1000); /* nobody's any more */
-}
-
-static void half_closes_from_the_parent(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
-        int end = connect_from_guest(d, 3, 1000);
-        char data[16];
-
-        assert_int_equal(send(end, "question", 8, 0), 8);
-        assert_int_equal(shutdown(end, SHUT_WR), 0);
-        expect(d, PACKET_OP_RW, PORT, 1000);
-        expect(d, PACKET_OP_SHUTDOWN, PORT, 1000);
-        assert_int_equal(packet.header.flags, PACKET_SHUTDOWN_SEND);
-        driver_send_op(d, 3, PORT, 1000, PACKET_OP_RW, "answer", 6);
-        expect_nothing(d);
-        assert_int_equal(recv(end, data, sizeof(data), 0), 6);
-}
-
-/* All that was sent before the end arrives, then the end. */
-static void closes(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
-        int end = connect_from_guest(d, 3, 1000);
-
-        assert_int_equal(send(end, "bye", 3, 0), 3);
-        d->dialled[0] = close_fd(end);
-        expect(d, PACKET_OP_RW, PORT, 1000);
-        expect(d, PACKET_OP_SHUTDOWN, PORT, 1000);
-        assert_int_equal(packet.header.flags, PACKET_SHUTDOWN_BOTH);
-        /* A new connection from the same port may come before the guest's reset of the old. */
-        (void)connect_from_guest(d, 3, 1000);
-        expect_nothing(d);
-}
-
-/* The guest closes while the parent is slow: its bytes still arrive. */
-static void drains(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
-        int end = connect_from_guest(d, 3, 1000);
-        uint32_t credit = packet.header.buffer_size;
-        static uint8_t data[32768];
-        uint64_t sent = 0, received = 0;
-        struct packet_header shut = { .source_cid = DRIVER_CID,
-                                      .destination_cid = 3,
-                                      .source_port = 1000,
-                                      .destination_port = PORT,
-                                      .type = PACKET_TYPE_STREAM,
-                                      .op = PACKET_OP_SHUTDOWN,
-                                      .flags = PACKET_SHUTDOWN_BOTH };
-        ssize_t n;
-
-        for (; sent + sizeof(data) <= credit; sent += sizeof(data))
-                driver_send_op(d, 3, PORT, 1000, PACKET_OP_RW, data, sizeof(data));
-        driver_send(d, &shut, NULL, LAYOUT_ONE);
-        while (driver_take(d, &packet) && packet.header.op == PACKET_OP_CREDIT_UPDATE)
-                ;
-        assert_int_equal(packet.header.op, PACKET_OP_RST); /* the guest need not wait for the parent */
-        while ((n = recv(end, data, sizeof(data), 0)) != 0) {
-                if (n > 0)
-                        received += (uint64_t)n;
-                assert_int_equal(driver_pump(d), 0);
-        }
-        assert_int_equal(received, sent);
-}
-
 static int connect_result;
 static uint32_t connect_port;
 
@@ -563,10 +427,6 @@ int main(void) {
                 cmocka_unit_test(bounds_the_guest),
                 cmocka_unit_test(respects_the_guest),
                 cmocka_unit_test(feeds_a_small_window),
-                cmocka_unit_test(half_closes),
-                cmocka_unit_test(half_closes_from_the_parent),
-                cmocka_unit_test(closes),
-                cmocka_unit_test(drains),
                 cmocka_unit_test(connects_to_the_guest),
                 cmocka_unit_test(hears_a_refusal),
                 cmocka_unit_test(serves_thousands),

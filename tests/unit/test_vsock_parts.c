@@ -10,7 +10,9 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <linux/memfd.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static void header_round_trip(void **state _unused_) {
         const struct packet_header header = { .source_cid = 0x1122334455667788,
@@ -179,6 +181,26 @@ static void translates_only_inside(void **state) {
         assert_memory_equal(back, "guest", 5);
 }
 
+/* Huge pages are mapped and unmapped in their own units. None is touched here, so none need exist. */
+static void maps_huge_pages(void **state _unused_) {
+        const struct guest_region region = { .guest_address = 0, .vmm_address = 0x1000000, .size = 3U << 20 };
+        _cleanup_close_ int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
+        struct guest_memory memory = { 0 };
+        unsigned char there;
+        uint8_t *start;
+
+        if (fd < 0 || ftruncate(fd, 4 << 20) < 0)
+                skip();
+        assert_int_equal(guest_memory_add(&memory, &region, 1U << 20, fd), 0);
+        assert_int_equal(memory.regions[0].mapping_size, 4U << 20);
+        start = memory.regions[0].mapping;
+        assert_ptr_equal(guest_memory_at(&memory, 0, 1), start + (1U << 20));
+        guest_memory_done(&memory);
+        assert_int_equal(mincore(start, PAGE, &there), -1);
+        assert_int_equal(errno, ENOMEM); /* unmapped, to the last byte */
+        assert_int_equal(mincore(start + (4U << 20) - PAGE, PAGE, &there), -1);
+}
+
 /* Random appends and drops against a plain array. */
 static void byte_ring_keeps_order(void **state _unused_) {
         _cleanup_(byte_ring_done)
@@ -265,6 +287,7 @@ int main(void) {
                 cmocka_unit_test(judges_packets),
                 cmocka_unit_test_setup_teardown(maps_only_what_is_there, memory_set_up, memory_tear_down),
                 cmocka_unit_test_setup_teardown(translates_only_inside, memory_set_up, memory_tear_down),
+                cmocka_unit_test(maps_huge_pages),
                 cmocka_unit_test(byte_ring_keeps_order),
                 cmocka_unit_test(table_finds_each),
                 cmocka_unit_test(new_keys_are_free),

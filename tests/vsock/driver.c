@@ -37,7 +37,7 @@ static int dial(void *userdata, uint32_t cid, uint32_t port) {
 
         if (port == DRIVER_PORT_REFUSED)
                 return -ECONNREFUSED;
-        if (port == DRIVER_PORT_BUSY && d->busy_attempts++ < 3)
+        if (port == DRIVER_PORT_BUSY && d->busy_attempts++ < d->busy_limit)
                 return -EAGAIN;
         if (d->n_dialled == DRIVER_DIALLED_MAX ||
             socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
@@ -47,14 +47,19 @@ static int dial(void *userdata, uint32_t cid, uint32_t port) {
         return pair[1];
 }
 
+static uint64_t read_clock(void *userdata) {
+        return ((struct driver *)userdata)->clock;
+}
+
 int driver_new(struct driver **ret) {
-        static const struct vsock_device_ops ops = { .dial = dial };
+        static const struct vsock_device_ops ops = { .dial = dial, .clock = read_clock };
         _cleanup_(driver_freep)
         struct driver *d = calloc(1, sizeof(*d));
         int pair[2], r;
 
         if (!d)
                 return -ENOMEM;
+        d->busy_limit = 3;
         d->fd = d->memory_fd = -1;
         for (size_t i = 0; i < VSOCK_QUEUE_MAX; i++)
                 d->queues[i].kick_fd = d->queues[i].call_fd = -1;
@@ -104,6 +109,15 @@ int driver_pump(struct driver *d) {
                 d->result = vsock_device_dispatch(d->device);
         }
         return d->result == 0 ? -ELOOP : d->result;
+}
+
+void driver_wait(struct driver *d, uint64_t msec) {
+        struct pollfd p = { .fd = vsock_device_fd(d->device), .events = POLLIN };
+
+        (void)driver_pump(d);
+        d->clock += msec;
+        (void)poll(&p, 1, 20000); /* for the device's tick */
+        (void)driver_pump(d);
 }
 
 int driver_message(struct driver *d, uint32_t request, const void *payload, size_t size, const int *fds,

@@ -52,11 +52,13 @@ struct driver {
         bool post_buffers;
         struct driver_queue queues[VSOCK_QUEUE_MAX];
         unsigned next_slot;
-        unsigned busy_attempts;
+        unsigned busy_attempts; /* on DRIVER_PORT_BUSY, so far … */
+        unsigned busy_limit;    /* … and how many fail */
         unsigned n_dialled;
         int dialled[DRIVER_DIALLED_MAX]; /* our ends of what the guest's connections reached; owned */
         uint32_t dialled_cid;
-        int result; /* of the last dispatch */
+        uint64_t clock; /* the device's, in milliseconds: stands still unless a test moves it */
+        int result;     /* of the last dispatch */
 };
 
 struct driver_packet {
@@ -82,6 +84,9 @@ int driver_message(struct driver *d, uint32_t request, const void *payload, size
 
 /* The guest's memory at one of its addresses. */
 uint8_t *driver_at(struct driver *d, uint64_t address);
+
+/* Move the device's clock, and let it notice. */
+void driver_wait(struct driver *d, uint64_t msec);
 
 /* Let the device work until it has nothing to do. Its result; also in d->result. */
 int driver_pump(struct driver *d);
