@@ -96,6 +96,9 @@ def ends(d, quick):
     e = d.describe("short")
     check(e["State"] in ("stopped", "failed") and e["Reason"]["Kind"] == "exited" and e["Reason"]["ExitCode"] == 42,
           "an application that ends at once: its exit code is kept", e, r)
+    r = d.cli("run", "--eif", quick, "--name", "watched", "--memory", "512", "--attach-console")
+    check(r.status == 11 and "Linux version" in r.out and "42" in r.err,
+          "attached, its console is printed from the start, and how it ended", r.status, r.out[-500:], r.err)
 
 
 def panics(d, path):
