@@ -10,6 +10,7 @@
 #include "monitor/json.h"
 #include "monitor/printable.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #define METADATA_TEXT_MAX 256
@@ -42,6 +43,15 @@ static bool kernel_wants_acpi(const json_t *metadata) {
         return !version || !strstr(version, "4.14.") || !strstr(version, "amzn");
 }
 
+/* What build-eif computed (cli/build_metadata.h). No measurement covers it: a wrong figure only hurts whoever
+ * wrote it. */
+static uint64_t memory_needed(const json_t *metadata) {
+        const json_t *own = json_object_get(json_object_get(metadata, "CustomMetadata"), "QtEnclave");
+        json_int_t mib = json_integer_value(json_object_get(own, "MemoryMiB"));
+
+        return mib > 0 ? (uint64_t)mib : 0;
+}
+
 static void read_metadata(const struct eif *e, struct image *image) {
         _cleanup_free_ char *text = NULL;
         _cleanup_json_ json_t *metadata = NULL;
@@ -54,6 +64,7 @@ static void read_metadata(const struct eif *e, struct image *image) {
         image->name = metadata_text(metadata, "ImageName");
         image->version = metadata_text(metadata, "ImageVersion");
         image->acpi = kernel_wants_acpi(metadata);
+        image->memory_mib = memory_needed(metadata);
 }
 
 /* kernel_fd and initrd_fd of the image say where to copy to, or -1. */
@@ -109,6 +120,15 @@ int image_load(int fd, struct image *image, struct error *reterr) {
         if (r < 0)
                 image_done(image);
         return r;
+}
+
+int image_check_memory(const struct image *image, uint64_t memory_mib, struct error *reterr) {
+        if (memory_mib >= image->memory_mib)
+                return 0;
+        return error_set(reterr, ERROR_LIMIT_EXCEEDED,
+                         "%" PRIu64 " MiB of memory asked for; this image needs at least %" PRIu64
+                         " MiB to boot, and what its application takes",
+                         memory_mib, image->memory_mib);
 }
 
 void image_release_files(struct image *image) {

@@ -11,12 +11,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct image {
         int kernel_fd, initrd_fd; /* sealed */
         char *cmdline;
         char *name, *version;                        /* from the metadata; or NULL */
         char pcr0[97], pcr1[97], pcr2[97], pcr8[97]; /* hexadecimal; pcr8 empty for an unsigned image */
+        uint64_t memory_mib; /* that its builder found it to need to boot; 0: not told */
         bool acpi; /* the kernel finds its devices through ACPI, else it needs them on its command line */
 };
 
@@ -28,6 +30,10 @@ int image_examine(const void *data, size_t size, struct image *image, struct err
 
 /* Takes nothing over. *image must be IMAGE_NULL. ERROR_IMAGE_INVALID and its like from eif/. */
 int image_load(int fd, struct image *image, struct error *reterr);
+
+/* LIMIT_EXCEEDED when the image needs more memory than it will get: a kernel that runs out of it while it
+ * unpacks its ramdisks only says that there is no init, or nothing. */
+int image_check_memory(const struct image *image, uint64_t memory_mib, struct error *reterr);
 
 /* The files are of use only until the hypervisor has them. */
 void image_release_files(struct image *image);

@@ -290,6 +290,8 @@ struct vm *vm_free(struct vm *vm) {
 static int load_for_hypervisor(struct vm *vm, int image_fd, struct error *reterr) {
         int r = image_load(image_fd, &vm->image, reterr);
 
+        if (r >= 0)
+                r = image_check_memory(&vm->image, vm->config->memory_mib, reterr);
         if (r < 0)
                 return r;
         (void)reach(vm, STEP_LOADED);
