@@ -77,10 +77,10 @@ static const char *broken_reason(int r) {
 
 static void relay(struct pipe_connection *c) {
         uint64_t before = c->out.bytes + c->in.bytes, limit = c->base.config->bytes_per_connection;
-        int out = flow_pump(&c->out, &c->base.proxy->pipes), in = 0;
+        int out = flow_pump(&c->out, &c->base.proxy->relays), in = 0;
 
         if (out >= 0)
-                in = flow_pump(&c->in, &c->base.proxy->pipes);
+                in = flow_pump(&c->in, &c->base.proxy->relays);
         if (out < 0 || in < 0) {
                 connection_end(&c->base, CONNECTION_ALLOWED, broken_reason(out < 0 ? out : in));
                 return;
@@ -198,21 +198,21 @@ static void read_hello(struct pipe_connection *c) {
         enum client_hello_verdict verdict;
         ssize_t n;
 
-        c->out.held.max = CLIENT_HELLO_MAX;
-        if (bytes_reserve(&c->out.held, 1024) < 0) {
+        c->out.head.max = CLIENT_HELLO_MAX;
+        if (bytes_reserve(&c->out.head, 1024) < 0) {
                 connection_end(&c->base, CONNECTION_REFUSED, "client-hello-too-large");
                 return;
         }
-        n = recv(c->base.fd, c->out.held.data + c->out.held.size, 1024, 0);
+        n = recv(c->base.fd, c->out.head.data + c->out.head.size, 1024, 0);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return;
         if (n <= 0) {
                 connection_end(&c->base, CONNECTION_REFUSED, "ended-before-client-hello");
                 return;
         }
-        c->out.held.size += (size_t)n;
+        c->out.head.size += (size_t)n;
         c->out.bytes += (uint64_t)n;
-        verdict = client_hello_parse(c->out.held.data, c->out.held.size, c->name);
+        verdict = client_hello_parse(c->out.head.data, c->out.head.size, c->name);
         if (verdict == CLIENT_HELLO_OK)
                 pass_gate(c);
         else if (verdict != CLIENT_HELLO_INCOMPLETE)

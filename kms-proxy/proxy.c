@@ -208,7 +208,7 @@ static void handle_signals(void *userdata, uint32_t events _unused_) {
 static int watch_signals(struct proxy *p) {
         sigset_t signals;
 
-        (void)signal(SIGPIPE, SIG_IGN); /* splice(2) has no MSG_NOSIGNAL */
+        (void)signal(SIGPIPE, SIG_IGN); /* libcurl writes too */
         (void)sigemptyset(&signals);
         (void)sigaddset(&signals, SIGHUP);
         (void)sigaddset(&signals, SIGINT);
@@ -274,7 +274,7 @@ void proxy_free(struct proxy *p) {
         if (p->config)
                 write_metrics(p);
         limits_prune(&p->limits, UINT64_MAX);
-        pipe_pool_done(&p->pipes);
+        relay_pool_done(&p->relays);
         audit_close(p->audit);
         config_unref(p->config);
         p->signal_watch = watch_remove(p->signal_watch);

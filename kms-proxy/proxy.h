@@ -27,7 +27,7 @@ struct proxy {
         struct audit *audit;
         struct limits limits;
         struct metrics metrics;
-        struct pipe_pool pipes;
+        struct relay_pool relays;
         struct connection *connections;
         struct api_service *services; /* of the api and creds listeners, by name */
         uint64_t last_id, ticks;

@@ -19,7 +19,8 @@ struct endpoint {
         struct endpoint *next;
         struct peer peer;
         uint32_t port;
-        int fd;
+        int fd, dir_fd;
+        char name[128]; /* below dir_fd */
         struct watch *watch;
         ino_t directory, socket; /* what it was bound as: an enclave of the same name may come again */
         bool wanted;
@@ -39,9 +40,19 @@ struct unix_transport {
 
 static void reconcile(struct unix_transport *t);
 
+static bool socket_is_ours(const struct endpoint *e) {
+        struct stat st;
+
+        return fstatat(e->dir_fd, e->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode) &&
+               st.st_ino == e->socket;
+}
+
 static struct endpoint *endpoint_free(struct endpoint *e) {
         e->watch = watch_remove(e->watch);
+        if (e->socket && socket_is_ours(e))
+                (void)unlinkat(e->dir_fd, e->name, 0);
         (void)close_fd(e->fd);
+        (void)close_fd(e->dir_fd);
         free(e);
         return NULL;
 }
@@ -58,13 +69,10 @@ static void accept_batch(void *userdata, uint32_t events _unused_) {
         }
 }
 
-/* The socket file must be the one we bound: the guest's side dials by name. */
-static bool endpoint_current(const struct endpoint *e, int dir_fd, const char *name,
-                             const struct stat *directory) {
-        struct stat st;
-
-        return e->directory == directory->st_ino && fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-               S_ISSOCK(st.st_mode) && st.st_ino == e->socket;
+/* The socket file must be the one we bound, in the directory that is there now: the guest's side dials by
+ * name. */
+static bool endpoint_current(const struct endpoint *e, const struct stat *directory) {
+        return e->directory == directory->st_ino && socket_is_ours(e);
 }
 
 static int bind_below(int dir_fd, const char *name, int fd) {
@@ -88,9 +96,11 @@ static int endpoint_open(struct unix_transport *t, int dir_fd, const char *encla
         if (!e)
                 return -ENOMEM;
         *e = (struct endpoint){ .owner = t, .port = port, .directory = directory->st_ino, .wanted = true };
+        (void)snprintf(e->name, sizeof(e->name), "%s", name);
         (void)snprintf(e->peer.enclave, sizeof(e->peer.enclave), "%.127s", enclave);
         e->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        r = e->fd < 0 ? -errno : bind_below(dir_fd, name, e->fd);
+        e->dir_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
+        r = e->fd < 0 || e->dir_fd < 0 ? -errno : bind_below(dir_fd, name, e->fd);
         /* The enclave's monitor runs as another user; the directory is what keeps everybody else out. */
         if (r >= 0 && (fchmodat(dir_fd, name, 0666, 0) < 0 ||
                        fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || listen(e->fd, SOMAXCONN) < 0))
@@ -127,7 +137,7 @@ static int serve_enclave(struct unix_transport *t, int parent_fd, const char *en
                 char name[128];
 
                 (void)snprintf(name, sizeof(name), "%.100s_%u", t->socket_name, t->ports[i]);
-                if (e && endpoint_current(e, dir_fd, name, &st))
+                if (e && endpoint_current(e, &st))
                         e->wanted = true;
                 else
                         r = endpoint_open(t, dir_fd, enclave, name, t->ports[i], &st);
