@@ -44,10 +44,23 @@ def talk_to_guest(vm, name):
     sender.join()
     check(got == payload, f"{name}: the guest's echo, after our half-close, is complete", f"{len(got)} bytes")
     sent.close()
+    pause(vm, name)
     last, _ = vm.connect(5005)
     last.sendall(b"quit")
     check(receive_all_exactly(last, 4) == b"quit", f"{name}: the guest still serves")
     last.close()
+
+
+def pause(vm, name):
+    """A stopped machine gives its queues up and takes them back: nothing of a connection is lost."""
+    stream, _ = vm.connect(5005)
+    stream.sendall(b"before")
+    before = receive_all_exactly(stream, 6)
+    vm.command("stop")
+    stream.sendall(b"while")
+    vm.command("cont")
+    check((before, receive_all_exactly(stream, 5)) == (b"before", b"while"), f"{name}: a pause loses nothing")
+    stream.close()
 
 
 def receive_all_exactly(s, n):

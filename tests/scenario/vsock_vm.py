@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real virtual machine on the vsock device: shared by the scenario vsock_guest and the benchmark bench/vsock."""
 import gzip
+import json
 import os
 import pathlib
 import platform
@@ -154,7 +155,7 @@ class VirtualMachine:
                 "-M", "microvm,x-option-roms=off,isa-serial=on,rtc=on,acpi=on,memory-backend=mem",
                 "-object", "memory-backend-memfd,id=mem,size=256M,share=on,seal=on",
                 "-accel", "tcg", "-cpu", self.cpu, "-smp", str(self.processors), "-nodefaults", "-no-user-config",
-                "-no-reboot", "-display", "none", "-monitor", "none",
+                "-no-reboot", "-display", "none", "-qmp", f"unix:{self.directory}/qmp,server=on,wait=off",
                 "-chardev", f"socket,id=vsock,fd={fd}", "-device", "vhost-user-vsock-device,chardev=vsock",
                 "-device", "virtio-rng-device", "-serial", "stdio",
                 "-kernel", str(kernel_directory() / "vmlinuz"), "-initrd", disk,
@@ -190,6 +191,20 @@ class VirtualMachine:
                 break
             line += c
         return s, line.decode()
+
+    def command(self, *names):
+        """Commands of the machine's control socket, each waited for."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(PATIENCE)
+            s.connect(os.path.join(self.directory, "qmp"))
+            with s.makefile("rw", encoding="ascii") as control:
+                for name in ("qmp_capabilities", *names):
+                    control.write(json.dumps({"execute": name}))
+                    control.flush()
+                    while not {"return", "error"} & (answer := json.loads(control.readline())).keys():
+                        pass
+                    if "error" in answer:
+                        raise RuntimeError(answer["error"]["desc"])
 
     def __exit__(self, *_):
         for child in reversed(self.children):
