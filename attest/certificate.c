@@ -17,7 +17,7 @@
 bool is_ecdsa_sha384(struct span algorithm) {
         struct der outer = der_over(algorithm);
         struct der inner = der_enter(&outer, DER_SEQUENCE);
-        struct span oid = der_take(&inner, DER_OID);
+        struct span oid = der_take_oid(&inner);
 
         return der_done(&outer) && der_done(&inner) && span_equal(oid, OID_ECDSA_SHA384);
 }
@@ -40,8 +40,8 @@ bool signature_parse(struct span der, struct signature *ret) {
 
 struct span public_key_point(struct der info) {
         struct der algorithm = der_enter(&info, DER_SEQUENCE);
-        struct span type = der_take(&algorithm, DER_OID);
-        struct span curve = der_take(&algorithm, DER_OID), point = der_take_octet_bits(&info);
+        struct span type = der_take_oid(&algorithm);
+        struct span curve = der_take_oid(&algorithm), point = der_take_octet_bits(&info);
 
         /* Explicit curve parameters would let the certificate bring a curve of its own. */
         if (!der_done(&algorithm) || !der_done(&info) || !span_equal(type, OID_EC_PUBLIC_KEY) ||
@@ -53,7 +53,7 @@ struct span public_key_point(struct der info) {
 bool extension_take(struct der *list, struct extension *ret) {
         struct der one = der_enter(list, DER_SEQUENCE);
 
-        ret->oid = der_take(&one, DER_OID);
+        ret->oid = der_take_oid(&one);
         ret->critical = false;
         if (der_peek(&one) == DER_BOOLEAN) {
                 struct span critical = der_take(&one, DER_BOOLEAN);
@@ -124,24 +124,31 @@ static enum qtattest_reason read_extensions(struct der *list, struct certificate
         return n > 0 ? QTATTEST_OK : QTATTEST_CERTIFICATE_MALFORMED;
 }
 
-/* The last commonName of a Name, whatever its string type. */
-static bool read_common_name(struct span name, struct span *ret) {
+/* One AttributeTypeAndValue; notes a commonName, whatever its string type. */
+static bool read_name_part(struct der *set, struct span *ret_common_name) {
+        struct der pair = der_enter(set, DER_SEQUENCE), value;
+        struct span type = der_take_oid(&pair);
+
+        value = pair;
+        (void)der_take_any(&pair);
+        if (span_equal(type, OID_COMMON_NAME))
+                *ret_common_name = der_take(&value, der_peek(&value));
+        return der_done(&pair) && !set->failed;
+}
+
+static bool read_name(struct span name, struct span *ret_common_name) {
         struct der outer = der_over(name);
         struct der rdns = der_enter(&outer, DER_SEQUENCE);
 
         while (rdns.position < rdns.size) {
                 struct der set = der_enter(&rdns, DER_SET);
-                struct der pair = der_enter(&set, DER_SEQUENCE);
-                struct span type = der_take(&pair, DER_OID);
-                struct der value = pair;
 
-                (void)der_take_any(&pair);
-                if (pair.failed || rdns.failed)
-                        return false;
-                if (span_equal(type, OID_COMMON_NAME))
-                        *ret = der_take(&value, der_peek(&value));
+                do {
+                        if (!read_name_part(&set, ret_common_name))
+                                return false;
+                } while (set.position < set.size);
         }
-        return der_done(&rdns);
+        return der_done(&rdns) && der_done(&outer);
 }
 
 static bool read_validity(struct der *fields, struct certificate *c) {
@@ -162,7 +169,7 @@ static enum qtattest_reason read_body(struct der *fields, struct certificate *c)
                 return QTATTEST_CERTIFICATE_MALFORMED;
         c->subject = der_take_whole(fields, DER_SEQUENCE);
         key = der_enter(fields, DER_SEQUENCE);
-        if (fields->failed || !read_common_name(c->subject, &c->common_name))
+        if (fields->failed || !read_name(c->subject, &c->common_name))
                 return QTATTEST_CERTIFICATE_MALFORMED;
         c->point = public_key_point(key);
         if (!c->point.data)
@@ -194,7 +201,7 @@ enum qtattest_reason certificate_parse(struct span der, struct certificate *ret)
         version = der_enter(&fields, DER_CONTEXT_0);
         if (der_take_u64(&version) != 2 || !der_done(&version)) /* v3 */
                 return QTATTEST_CERTIFICATE_MALFORMED;
-        c.serial = der_take(&fields, DER_INTEGER);
+        c.serial = der_take_integer(&fields);
         inner_algorithm = der_take_whole(&fields, DER_SEQUENCE);
         if (fields.failed || c.serial.size == 0 || c.serial.size > MAX_SERIAL_BYTES)
                 return QTATTEST_CERTIFICATE_MALFORMED;

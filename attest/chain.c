@@ -35,26 +35,26 @@ static enum qtattest_reason check_issuer(const struct certificate *issuer, size_
         return QTATTEST_OK;
 }
 
-static bool signature_verifies(struct span point, struct span signed_part,
+static bool signature_verifies(const struct p384 *curve, struct span point, struct span signed_part,
                                const struct signature *signature) {
         uint8_t hash[SHA384_BYTES];
 
         return digest_sha384(&signed_part, 1, hash) &&
-               p384_verify(point.data, hash, signature->r, signature->s);
+               p384_verify(curve, point.data, hash, signature->r, signature->s);
 }
 
-/* As above, through the cache: raw is what the key stands for, and it contains part and signature. */
-static bool verify_cached(struct cache *cache, struct span point, struct span raw, struct span signed_part,
-                          const struct signature *signature) {
+/* The same, through the cache if allowed: raw is what the key stands for, and contains part and signature. */
+static bool verify_cached(const struct qtattest_context *context, bool cacheable, struct span point,
+                          struct span raw, struct span signed_part, const struct signature *signature) {
         struct cache_key key;
 
-        if (!cache || !cache_key_make(point, raw, &key))
-                return signature_verifies(point, signed_part, signature);
-        if (cache_contains(cache, &key))
+        if (!cacheable || !context->cache || !cache_key_make(point, raw, &key))
+                return signature_verifies(context->curve, point, signed_part, signature);
+        if (cache_contains(context->cache, &key))
                 return true;
-        if (!signature_verifies(point, signed_part, signature))
+        if (!signature_verifies(context->curve, point, signed_part, signature))
                 return false;
-        cache_insert(cache, &key);
+        cache_insert(context->cache, &key);
         return true;
 }
 
@@ -78,21 +78,21 @@ enum qtattest_reason chain_verify(const struct chain *chain, const struct qtatte
                 const struct certificate *c = &chain->certificates[i];
                 bool cacheable = c != leaf || context->cache_leaves;
 
-                if (!verify_cached(cacheable ? context->cache : NULL, chain->certificates[i - 1].point,
-                                   c->raw, c->signed_part, &c->signature))
+                if (!verify_cached(context, cacheable, chain->certificates[i - 1].point, c->raw,
+                                   c->signed_part, &c->signature))
                         return QTATTEST_CHAIN_SIGNATURE;
         }
         return QTATTEST_OK;
 }
 
 static enum qtattest_reason check_crl(const struct crl *crl, const struct certificate *issuer,
-                                      const struct certificate *subject, struct cache *cache,
-                                      int64_t time_ms) {
+                                      const struct certificate *subject,
+                                      const struct qtattest_context *context, int64_t time_ms) {
         if (!span_equal(crl->issuer, subject->issuer))
                 return QTATTEST_OK;
         /* Fail closed: an operator who gives a CRL does not want it passed over in silence. */
         if (!(issuer->key_usage & KEY_USAGE_CRL_SIGN) ||
-            !verify_cached(cache, issuer->point, crl->raw, crl->signed_part, &crl->signature) ||
+            !verify_cached(context, true, issuer->point, crl->raw, crl->signed_part, &crl->signature) ||
             time_ms / 1000 < crl->this_update || time_ms / 1000 > crl->next_update)
                 return QTATTEST_CRL_UNUSABLE;
         return crl_lists(crl, subject->serial) ? QTATTEST_REVOKED : QTATTEST_OK;
@@ -113,7 +113,7 @@ enum qtattest_reason chain_check_time(const struct chain *chain, const struct qt
         for (size_t i = 1; i < chain->n; i++)
                 for (size_t k = 0; k < context->n_crls; k++) {
                         reason = check_crl(&context->crls[k], &chain->certificates[i - 1],
-                                           &chain->certificates[i], context->cache, time_ms);
+                                           &chain->certificates[i], context, time_ms);
                         if (reason != QTATTEST_OK)
                                 return reason;
                 }

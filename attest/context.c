@@ -38,6 +38,9 @@ int qtattest_context_new(size_t cache_certificates, enum qtattest_cache what, st
                 if (r < 0)
                         return r;
         }
+        r = p384_new(&c->curve);
+        if (r < 0)
+                return r;
         c->cache_leaves = what == QTATTEST_CACHE_LEAVES;
         if (cache_certificates > 0) {
                 r = cache_new(cache_certificates, &c->cache);
@@ -61,6 +64,7 @@ void qtattest_context_free(struct qtattest_context *context) {
         for (size_t i = 0; i < context->n_crls; i++)
                 free(context->crl_bytes[i]);
         cache_free(context->cache);
+        p384_free(context->curve);
         free(context);
 }
 

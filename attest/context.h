@@ -24,6 +24,7 @@ struct qtattest_context {
         struct crl crls[CONTEXT_MAX_CRLS];
         uint8_t *crl_bytes[CONTEXT_MAX_CRLS];
         size_t n_crls;
+        struct p384 *curve;
         struct cache *cache; /* NULL: none */
         bool cache_leaves;
 };

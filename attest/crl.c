@@ -16,7 +16,7 @@ static bool extensions_are_harmless(struct der *list) {
 static bool take_entry(struct der *entries, struct span *ret_serial) {
         struct der entry = der_enter(entries, DER_SEQUENCE);
 
-        *ret_serial = der_take(&entry, DER_INTEGER);
+        *ret_serial = der_take_integer(&entry);
         (void)der_take_time(&entry);
         if (der_peek(&entry) == DER_SEQUENCE) {
                 struct der extensions = der_enter(&entry, DER_SEQUENCE);

@@ -71,14 +71,36 @@ struct der der_enter(struct der *d, uint8_t tag) {
         return inner;
 }
 
-struct span der_take_unsigned(struct der *d) {
+struct span der_take_oid(struct der *d) {
+        struct span oid = der_take(d, DER_OID);
+        bool starts = true;
+
+        /* Each number is in groups of seven bits; a first group of zero would be padding. */
+        for (size_t i = 0; i < oid.size; i++) {
+                if (starts && oid.data[i] == 0x80)
+                        return fail(d);
+                starts = oid.data[i] < 0x80;
+        }
+        return oid.size > 0 && starts ? oid : fail(d);
+}
+
+struct span der_take_integer(struct der *d) {
         struct span number = der_take(d, DER_INTEGER);
+
+        if (number.size == 0)
+                return fail(d);
+        if (number.size > 1 && ((number.data[0] == 0 && number.data[1] < 0x80) ||
+                                (number.data[0] == 0xff && number.data[1] >= 0x80)))
+                return fail(d);
+        return number;
+}
+
+struct span der_take_unsigned(struct der *d) {
+        struct span number = der_take_integer(d);
 
         if (number.size == 0 || number.data[0] >= 0x80)
                 return fail(d);
         if (number.data[0] == 0 && number.size > 1) {
-                if (number.data[1] < 0x80)
-                        return fail(d);
                 number.data++;
                 number.size--;
         }

@@ -50,6 +50,12 @@ struct span der_take_any(struct der *d);
 /* The elements inside the next one. */
 struct der der_enter(struct der *d, uint8_t tag);
 
+/* An OBJECT IDENTIFIER in its shortest form: its content. */
+struct span der_take_oid(struct der *d);
+
+/* An INTEGER of either sign in its shortest form: its content. */
+struct span der_take_integer(struct der *d);
+
 /* A non-negative INTEGER in its shortest form, without the leading zero. */
 struct span der_take_unsigned(struct der *d);
 uint64_t der_take_u64(struct der *d);

@@ -15,7 +15,7 @@
 static bool is_rsa_key(struct span key) {
         struct der file = der_over(key), info = der_enter(&file, DER_SEQUENCE);
         struct der algorithm = der_enter(&info, DER_SEQUENCE), bits, numbers;
-        struct span oid = der_take(&algorithm, DER_OID), modulus, exponent;
+        struct span oid = der_take_oid(&algorithm), modulus, exponent;
         size_t width;
 
         /* RFC 3279 wants NULL as the parameters. */

@@ -308,6 +308,7 @@ int qtattest_policy_check_signature(const void *json, size_t size, const void *s
         _cleanup_free_ uint8_t *der = NULL;
         struct span signed_part = { json, size }, point;
         struct signature numbers;
+        struct p384 *curve;
         uint8_t hash[SHA384_BYTES];
         size_t der_size;
         struct der file;
@@ -323,5 +324,10 @@ int qtattest_policy_check_signature(const void *json, size_t size, const void *s
                 return -EBADMSG;
         if (!digest_sha384(&signed_part, 1, hash))
                 return -ENOMEM;
-        return p384_verify(point.data, hash, numbers.r, numbers.s) ? 0 : -EKEYREJECTED;
+        r = p384_new(&curve);
+        if (r < 0)
+                return r;
+        r = p384_verify(curve, point.data, hash, numbers.r, numbers.s) ? 0 : -EKEYREJECTED;
+        p384_free(curve);
+        return r;
 }

@@ -101,17 +101,17 @@ static void reverse(const uint8_t *from, uint8_t to[P384_BYTES]) {
                 to[i] = from[P384_BYTES - 1 - i];
 }
 
-static enum qtattest_reason check_halves(const struct certificate *leaf, const uint8_t *hash,
-                                         const uint8_t *r, const uint8_t *s) {
+static enum qtattest_reason check_halves(const struct p384 *curve, const struct certificate *leaf,
+                                         const uint8_t *hash, const uint8_t *r, const uint8_t *s) {
         if (!p384_in_range(r) || !p384_in_range(s))
                 return QTATTEST_SIGNATURE_RANGE;
-        return p384_verify(leaf->point.data, hash, r, s) ? QTATTEST_OK : QTATTEST_SIGNATURE_INVALID;
+        return p384_verify(curve, leaf->point.data, hash, r, s) ? QTATTEST_OK : QTATTEST_SIGNATURE_INVALID;
 }
 
 /* QingTian's module writes each half little-endian; Huawei's sample code reads them big-endian. Under that
  * profile, and only there, both count; the little-endian one first, since that is what is met. */
-static enum qtattest_reason check_signature(const struct cose *cose, const struct certificate *leaf,
-                                            enum qtattest_profile profile) {
+static enum qtattest_reason check_signature(const struct p384 *curve, const struct cose *cose,
+                                            const struct certificate *leaf, enum qtattest_profile profile) {
         const uint8_t *r = cose->signature.data, *s = r + P384_BYTES;
         uint8_t hash[P384_BYTES], r_reversed[P384_BYTES], s_reversed[P384_BYTES];
 
@@ -120,10 +120,10 @@ static enum qtattest_reason check_signature(const struct cose *cose, const struc
         if (profile == QTATTEST_QINGTIAN) {
                 reverse(r, r_reversed);
                 reverse(s, s_reversed);
-                if (check_halves(leaf, hash, r_reversed, s_reversed) == QTATTEST_OK)
+                if (check_halves(curve, leaf, hash, r_reversed, s_reversed) == QTATTEST_OK)
                         return QTATTEST_OK;
         }
-        return check_halves(leaf, hash, r, s);
+        return check_halves(curve, leaf, hash, r, s);
 }
 
 /* The time at which certificates are judged, in milliseconds. */
@@ -151,7 +151,8 @@ static enum qtattest_reason verify_as(struct qtattest_result *result, const stru
         if (reason == QTATTEST_OK)
                 reason = chain_check_time(chain, context, time_ms, leeway);
         if (reason == QTATTEST_OK)
-                reason = check_signature(cose, &chain->certificates[chain->n - 1], result->profile);
+                reason = check_signature(context->curve, cose, &chain->certificates[chain->n - 1],
+                                         result->profile);
         return reason;
 }
 
