@@ -28,6 +28,7 @@ static int set_up(void **state) {
         struct fixture *f = calloc(1, sizeof(*f));
         int listener;
 
+        *state = f;
         (void)snprintf(f->top, sizeof(f->top), "/tmp/qt-host-socket-XXXXXX");
         if (!mkdtemp(f->top))
                 return -1;
@@ -38,7 +39,6 @@ static int set_up(void **state) {
         listener = host_socket_listen(f->directory, "vsock.sock");
         if (listener < 0 || driver_new(&f->driver) < 0 || driver_start(f->driver, 0, true) < 0)
                 return -1;
-        *state = f;
         return host_socket_new(&f->host, listener, f->driver->device);
 }
 
