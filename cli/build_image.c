@@ -42,9 +42,9 @@ typedef int ramdisk_function(struct build_plan *p, const struct sink *sink, stru
 
 static int write_bootstrap(struct build_plan *p, const struct sink *sink, struct build_result *result,
                            struct error *reterr) {
-        const struct ramdisk_bootstrap b = { .init = p->init,
-                                             .modules_directory = p->modules_dir,
-                                             .mtime = p->time };
+        const struct ramdisk_bootstrap b = {
+                .arch = p->arch, .init = p->init, .modules_directory = p->modules_dir, .mtime = p->time
+        };
 
         if (p->nsm)
                 return ramdisk_nitro_boot_write(p->init, p->nsm, sink, reterr);

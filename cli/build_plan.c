@@ -379,7 +379,7 @@ static int read_source(struct build_plan *p, struct error *reterr) {
         if (r >= 0)
                 r = override(&s.application, q, reterr);
         if (r >= 0 && !p->as_nitro_cli)
-                r = application_settle(&s.application, s.tree, p->time, reterr);
+                r = application_settle(&s.application, s.tree, p->arch, p->time, reterr);
         if (r >= 0)
                 r = application_encode(&s.application, &p->app_config, &p->app_config_size, reterr);
         if (r < 0)

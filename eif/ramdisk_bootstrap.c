@@ -2,38 +2,33 @@
 
 #include "eif/ramdisk_bootstrap.h"
 
-#include "base/io.h"
+#include "eif/elf_file.h"
 #include "eif/modules.h"
 #include "eif/ramdisk_cpio.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
 /* A program that needs an interpreter could not start: nothing else is in this ramdisk. */
-static int check_static(int fd, const char *path, struct error *reterr) {
-        Elf64_Ehdr h;
+static int check_program(int fd, uint64_t size, const struct ramdisk_bootstrap *b, struct error *reterr) {
+        _cleanup_elf_file_ struct elf_file elf = ELF_FILE_NULL;
+        int r = elf_file_read(fd, 0, size, &elf);
 
-        if (pread_exactly(fd, &h, sizeof(h), 0) < 0 || memcmp(h.e_ident, ELFMAG, SELFMAG) != 0 ||
-            h.e_ident[EI_CLASS] != ELFCLASS64 || h.e_phentsize != sizeof(Elf64_Phdr))
+        if (r < 0)
+                return error_set_errno(
+                        reterr, ERROR_SOURCE_INVALID, r,
+                        "init %s is no 64-bit ELF program; give the static qt-init of this package", b->init);
+        if (!elf.is_known_arch || elf.arch != b->arch)
                 return error_set(reterr, ERROR_SOURCE_INVALID,
-                                 "init %s is no 64-bit ELF program; give the static qt-init of this package",
-                                 path);
-        for (unsigned i = 0; i < h.e_phnum; i++) {
-                Elf64_Phdr p;
-
-                if (h.e_phoff > INT64_MAX / 2 ||
-                    pread_exactly(fd, &p, sizeof(p), h.e_phoff + i * sizeof(p)) < 0)
-                        return error_set(reterr, ERROR_SOURCE_INVALID, "init %s is a truncated program",
-                                         path);
-                if (p.p_type == PT_INTERP)
-                        return error_set(
-                                reterr, ERROR_SOURCE_INVALID,
-                                "init %s is dynamically linked; the first process must be a static program",
-                                path);
-        }
+                                 "init %s is for another machine than the image, which is for %s; give one "
+                                 "with --init",
+                                 b->init, eif_arch_name(b->arch));
+        if (elf.interpreter)
+                return error_set(reterr, ERROR_SOURCE_INVALID,
+                                 "init %s is dynamically linked; the first process must be a static program",
+                                 b->init);
         return 0;
 }
 
@@ -47,10 +42,10 @@ static int write_init(const struct ramdisk_bootstrap *b, struct cpio_writer *w, 
 
         if (fd < 0 || fstat(fd, &st) < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "init %s", b->init);
-        r = check_static(fd, b->init, reterr);
+        entry.size = (uint64_t)st.st_size;
+        r = check_program(fd, entry.size, b, reterr);
         if (r < 0)
                 return r;
-        entry.size = (uint64_t)st.st_size;
         r = cpio_writer_entry(w, &entry, reterr);
         return r < 0 ? r : cpio_writer_copy(w, fd, 0, entry.size, b->init, reterr);
 }

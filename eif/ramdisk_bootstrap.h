@@ -9,11 +9,13 @@
  *   modules/NAME.ko the modules, unpacked
  */
 
+#include "eif/format.h"
 #include "eif/sink.h"
 
 #include <stdint.h>
 
 struct ramdisk_bootstrap {
+        enum eif_arch arch;
         const char *init;              /* path of the program */
         const char *modules_directory; /* NULL: the kernel has all it needs built in */
         int64_t mtime;                 /* 0 to 2^32 - 1 */

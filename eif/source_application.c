@@ -3,6 +3,7 @@
 #include "eif/source_application.h"
 
 #include "base/app_config.h"
+#include "eif/elf_file.h"
 #include "eif/source_content.h"
 
 #include <errno.h>
@@ -135,8 +136,38 @@ static const struct source_entry *find_executable(const struct source_tree *t, c
         return e && S_ISREG(e->inode->mode) && (e->inode->mode & 0111) ? e : NULL;
 }
 
-static int check_program(const struct application *a, const struct source_tree *t, struct error *reterr) {
+/* Of what is no ELF file, a script for instance, the kernel is left to judge. */
+static int check_executable(const struct source_tree *t, const struct source_entry *e, const char *name,
+                            enum eif_arch arch, struct error *reterr) {
+        _cleanup_(source_handle_done)
+        struct source_handle h = SOURCE_HANDLE_NULL;
+        _cleanup_elf_file_ struct elf_file elf = ELF_FILE_NULL;
+        int r;
+
+        if (e->inode->content != SOURCE_SPOOL && e->inode->content != SOURCE_DISK)
+                return 0;
+        r = source_handle_open(t, e, -1, &h, reterr);
+        if (r < 0)
+                return r;
+        if (elf_file_read(h.fd, h.offset < 0 ? 0 : (uint64_t)h.offset, e->inode->size, &elf) < 0)
+                return 0;
+        if (!elf.is_known_arch || elf.arch != arch)
+                return error_set(reterr, ERROR_SOURCE_INVALID,
+                                 "program %s: is for another machine than the image, which is for %s", name,
+                                 eif_arch_name(arch));
+        if (elf.interpreter && !find_executable(t, "", 0, elf.interpreter))
+                return error_set(
+                        reterr, ERROR_SOURCE_INVALID,
+                        "program %s: needs %s, which is not in the root file system; link it statically, or "
+                        "add it with --add-binary",
+                        name, elf.interpreter);
+        return 0;
+}
+
+static int check_program(const struct application *a, const struct source_tree *t, enum eif_arch arch,
+                         struct error *reterr) {
         const char *name = program(a), *path = environment_value(a, "PATH");
+        const struct source_entry *found;
 
         if (!name || !*name)
                 return error_set(
@@ -145,8 +176,9 @@ static int check_program(const struct application *a, const struct source_tree *
         if (strchr(name, '/')) {
                 const char *directory = *name == '/' ? "" : a->workdir ? a->workdir : "";
 
-                if (find_executable(t, directory, strlen(directory), name))
-                        return 0;
+                found = find_executable(t, directory, strlen(directory), name);
+                if (found)
+                        return check_executable(t, found, name, arch, reterr);
                 return error_set(reterr, ERROR_SOURCE_INVALID,
                                  "program %s: no executable file of that name in the root file system", name);
         }
@@ -155,8 +187,9 @@ static int check_program(const struct application *a, const struct source_tree *
         for (const char *p = path; *p;) {
                 size_t n = strcspn(p, ":");
 
-                if (find_executable(t, p, n, name))
-                        return 0;
+                found = find_executable(t, p, n, name);
+                if (found)
+                        return check_executable(t, found, name, arch, reterr);
                 p += n + (p[n] == ':');
         }
         return error_set(reterr, ERROR_SOURCE_INVALID,
@@ -164,14 +197,14 @@ static int check_program(const struct application *a, const struct source_tree *
                          name, path);
 }
 
-int application_settle(const struct application *a, struct source_tree *t, int64_t mtime,
+int application_settle(const struct application *a, struct source_tree *t, enum eif_arch arch, int64_t mtime,
                        struct error *reterr) {
         int r = 0;
 
         if (a->workdir)
                 r = make_workdir(t, a->workdir, mtime, reterr);
         if (r >= 0)
-                r = check_program(a, t, reterr);
+                r = check_program(a, t, arch, reterr);
         if (r >= 0 && a->user && *a->user)
                 r = check_user(t, a->user, reterr);
         return r;

@@ -7,6 +7,7 @@
  * add up, the later value of a name counts, and there is always a PATH; a missing working directory is made.
  */
 
+#include "eif/format.h"
 #include "eif/source_tree.h"
 #include "eif/string_list.h"
 
@@ -23,8 +24,9 @@ void application_done(struct application *a);
 #define _cleanup_application_ _cleanup_(application_done)
 
 /* Fit the tree to it and refuse what could only fail in the enclave: a program that is not there or cannot be
- * executed, a working directory that is a file, an unknown user. Makes the working directory. */
-int application_settle(const struct application *a, struct source_tree *t, int64_t mtime,
+ * executed, is for another machine or lacks its interpreter, a working directory that is a file, an unknown
+ * user. Makes the working directory. */
+int application_settle(const struct application *a, struct source_tree *t, enum eif_arch arch, int64_t mtime,
                        struct error *reterr);
 
 /* The file /app.config (base/app_config.h), for the caller to free. */

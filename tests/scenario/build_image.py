@@ -112,7 +112,7 @@ def choice(rig):
     nested = layout.index[:2]
     source = layout.save()
     for arch in ("x86_64", "aarch64"):
-        path = rig.built("--image", f"oci:{source}:v1", "--arch", arch)
+        path = rig.built("--image", f"oci:{source}:v1", "--arch", arch, "--init", rig.init_for(arch))
         flags, = struct.unpack_from(">H", path.read_bytes(), 6)
         points.check(f"ARCH={arch}" in cpio_bytes.app_config(ramdisks(path)[1])["env"] and flags == (arch == "aarch64"),
                      f"--arch {arch} picks its image and marks the file")

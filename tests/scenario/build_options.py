@@ -91,6 +91,21 @@ def programs(rig):
                 "--arch", "aarch64" if os.uname().machine == "x86_64" else "x86_64")
 
 
+def wrong_programs(rig):
+    """What could only fail in the enclave, with a message that does not say why."""
+    other = "aarch64" if os.uname().machine == "x86_64" else "x86_64"
+    root = tree(rig.folder / "root-w")
+    (root / "bin" / "app").write_bytes(rig.init_for(other).read_bytes())
+    rig.refused(points, "an application for another machine", "SourceInvalid", "another machine", "--rootfs", root, "--cmd",
+                "app")
+    rig.refused(points, "a first process for another machine", "SourceInvalid", "init", "--rootfs", root, "--cmd", "app",
+                "--arch", other)
+    rig.built("--rootfs", root, "--cmd", "app", "--arch", other, "--init", rig.init_for(other))
+    (root / "bin" / "app").write_bytes(pathlib.Path(shutil.which("ls")).read_bytes())
+    rig.refused(points, "a dynamic application without its interpreter", "SourceInvalid", "--add-binary", "--rootfs", root,
+                "--cmd", "app")
+
+
 def kernel_config(rig):
     root = tree(rig.folder / "root")
     config = rig.folder / "kernel.config"
@@ -133,6 +148,6 @@ def memory(rig):
 
 with tempfile.TemporaryDirectory(prefix="qt-build-") as place:
     rig = Rig(place)
-    for step in (settings_file, programs, kernel_config, memory):
+    for step in (settings_file, programs, wrong_programs, kernel_config, memory):
         points.run(step, rig)
 points.end()
