@@ -12,16 +12,18 @@
 #include <string.h>
 
 int eif_certificate_parse(const void *data, size_t n, X509 **ret, struct error *reterr) {
-        const uint8_t *p = data;
+        const uint8_t *p = data, *end = p + n;
         X509 *certificate = NULL;
 
         if (n > EIF_SIGNATURE_MAX)
                 return error_set(reterr, ERROR_SIGNATURE_INVALID,
                                  "the certificate has %zu bytes, at most %u fit into a signature section", n,
                                  EIF_SIGNATURE_MAX);
-        if (n > 0 && p[0] == 0x30) {
+        if (n > 0 && *p == 0x30)
                 certificate = d2i_X509(NULL, &p, (long)n);
-        } else {
+        if (certificate && p != end)
+                certificate = certificate_free(certificate);
+        if (!certificate) { /* text in front of PEM may begin with that byte too: it is the digit 0 */
                 BIO *bio = BIO_new_mem_buf(data, (int)n);
 
                 certificate = bio ? PEM_read_bio_X509(bio, NULL, NULL, (void *)"") : NULL;

@@ -10,7 +10,7 @@
 #include "eif/cpio_read.h"
 #include "eif/reader.h"
 
-/* Of one section, unpacked: beyond what any enclave's memory holds several times over. */
+/* Of one section, unpacked: more than any ramdisk that is meant to boot. */
 #define RAMDISK_UNPACKED_MAX (64ULL << 30)
 
 struct ramdisk_reader;

@@ -130,6 +130,38 @@ static void takes_signatures_in_both_forms(void **state _unused_) {
         assert_int_equal(cose_signature_raw(COSE_P256, der, sizeof(der) - 1, raw), -EBADMSG);
 }
 
+static void reads_certificates(void **state _unused_) {
+        _cleanup_certificate_ X509 *certificate = NULL, *again = NULL, *none = NULL;
+        _cleanup_free_ char *pem = NULL, *with_text = NULL;
+        _cleanup_error_ struct error error = ERROR_NULL;
+        uint8_t der[4096], *end = der;
+        size_t n;
+        int size;
+
+        SKIP_WITHOUT_VECTOR("eif/p256.cert.pem");
+        pem = vector_read("eif/p256.cert.pem", &n);
+        assert_int_equal(eif_certificate_parse(pem, n, &certificate, &error), 0);
+        assert_int_equal(eif_certificate_check_dates(certificate, 1800000000, &error), 0);
+        assert_int_equal(eif_certificate_check_dates(certificate, 1700000000, &error), ERROR_DESCRIBED);
+        assert_non_null(strstr(error.message, "not valid before Nov 23 03:34:02 2026 GMT"));
+        assert_int_equal(eif_certificate_check_dates(certificate, 5000000000, &error), ERROR_DESCRIBED);
+        assert_non_null(strstr(error.message, "expired on Oct 30 03:34:02 2126 GMT"));
+
+        assert_true(asprintf(&with_text, "0 s:CN = somebody\n%s", pem) > 0);
+        assert_int_equal(eif_certificate_parse(with_text, strlen(with_text), &again, &error), 0);
+        assert_int_equal(X509_cmp(certificate, again), 0);
+
+        size = i2d_X509(certificate, &end);
+        der[size] = 0;
+        again = certificate_free(again);
+        assert_int_equal(eif_certificate_parse(der, (size_t)size, &again, &error), 0);
+        assert_int_equal(X509_cmp(certificate, again), 0);
+        assert_int_equal(eif_certificate_parse(der, (size_t)size + 1, &none, &error), ERROR_DESCRIBED);
+        assert_int_equal(eif_certificate_parse(der, (size_t)size - 1, &none, &error), ERROR_DESCRIBED);
+        assert_int_equal(eif_certificate_parse("", 0, &none, &error), ERROR_DESCRIBED);
+        assert_int_equal(error.kind, ERROR_SIGNATURE_INVALID);
+}
+
 /* Each change of one bit of the COSE part of a section that another tool wrote must be noticed. (In the
  * certificate's part it may leave the key as it is; then PCR8 tells.) */
 static void notices_every_changed_bit(void **state _unused_) {
@@ -165,6 +197,7 @@ int main(void) {
                 cmocka_unit_test(refuses_bad_cbor),
                 cmocka_unit_test(byte_arrays_do_not_trust_their_count),
                 cmocka_unit_test(takes_signatures_in_both_forms),
+                cmocka_unit_test(reads_certificates),
                 cmocka_unit_test(notices_every_changed_bit),
         };
 
