@@ -34,6 +34,7 @@ static const struct option_spec specs[] = {
         { "expect-sha256", 0, "HASH", "decrypt: what the secret must hash to; refuse it otherwise" },
         { "accept-unauthenticated", 0, NULL, "datakey in api mode: take a key that the parent may know" },
         { "output-fd", 0, "NUMBER", "write the secret there (default: standard output)" },
+        { "output-file", 0, "FILE", "write it there instead, readable for the owner only" },
         { "module", 0, "ADDRESS", "a local security module, for tests" },
         { "timeout", 0, "DURATION", "for the whole call (default: 30s)" },
         { "version", 0, NULL, "print the version" },
@@ -154,7 +155,11 @@ static int write_outputs(const struct options *o, const struct bytes *secret, co
                 if (r < 0)
                         return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", path);
         }
-        r = write_all((int)fd, secret->data, secret->size);
+        /* An image need not hold a shell that would redirect, and outside debug mode there is no console to
+         * write to. */
+        path = options_value(o, "output-file");
+        r = path ? replace_file(AT_FDCWD, path, secret->data, secret->size, 0600)
+                 : write_all((int)fd, secret->data, secret->size);
         return r < 0 ? error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write the secret") : 0;
 }
 
