@@ -5,6 +5,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "daemon/development_pki.h"
 #include "daemon/enclave_internal.h"
 #include "daemon/facts.h"
 #include "daemon/manager.h"
@@ -139,10 +140,13 @@ static int make_config(const struct enclave *e, int directory_fd) {
                 e->manager->config.hypervisor, "BootTimeoutMSec", (json_int_t)boot_timeout_msec(e),
                 "ClientUid", (json_int_t)e->plan.uid, "DaemonUid", (json_int_t)e->manager->uid, "HugePageMiB",
                 (int)enclave_page_mib(e), "Node", enclave_node(e), "Platform", e->manager->limits->name);
-        _cleanup_free_ char *text = config ? json_dumps(config, JSON_COMPACT) : NULL;
+        _cleanup_free_ char *text = NULL, *pki = development_pki_directory();
         _cleanup_close_ int fd = -1;
         int r;
 
+        if (pki)
+                (void)json_object_set_new(config, "DevelopmentPki", json_string(pki));
+        text = config ? json_dumps(config, JSON_COMPACT) : NULL;
         if (!text)
                 return -ENOMEM;
         fd = memory_file("config");

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 
+import harness
 from guest_vm import BUILD, INIT
 from monitor_rig import Monitor, read_all
 from vsock_vm import kernel_directory, reason_to_skip
@@ -142,6 +143,32 @@ def changed(directory, image, policy, platform, **how):
     return verify(directory, document, policy, platform, root)
 
 
+def connect(d, name):
+    """b"" while the application does not listen yet."""
+    p = d.popen("connect", name, "7000", stdin=subprocess.PIPE, text=False)
+    return p.communicate(b"program 00c0ffee\n", timeout=harness.PATIENCE)[0]
+
+
+def by_hand(directory, image, policy):
+    """What a user types: a daemon of their own, run, connect, verify; twice, under one development root."""
+    with harness.Daemon(uid=65534 if os.getuid() == 0 else None) as d:
+        eif = d.home / "app.eif"
+        shutil.copy(image, eif)
+        os.chmod(eif, 0o644)
+        root = d.home / ".local/state/qt-enclave/development-pki/root.pem"
+        verdicts, roots = [], []
+        for name in ("one", "two"):
+            started = d.cli("run", "--eif", str(eif), "--name", name, "--memory", "256", "--cpus", "2")
+            if started.status != 0:
+                raise AssertionError(started)
+            document = harness.wait_for(lambda: connect(d, name), "a document")
+            verdicts.append(verify(directory, document, policy, "qingtian", root, "--nonce", "00c0ffee"))
+            roots.append(root.read_bytes())
+            d.cli("terminate", name)
+        point(verdicts == [("ok", "ok", 0)] * 2, "a user's own daemon: run, connect, verify", verdicts)
+        point(roots[0] == roots[1], "and the next enclave has the same development root")
+
+
 with tempfile.TemporaryDirectory(prefix="qt-attest-", dir=os.environ.get("TMPDIR", "/var/tmp")) as made_directory:
     folder = pathlib.Path(made_directory)
     first, second = build(folder, "first", b"\x00"), build(folder, "second", b"\x01")
@@ -156,4 +183,5 @@ with tempfile.TemporaryDirectory(prefix="qt-attest-", dir=os.environ.get("TMPDIR
     point(found_second == ("ok", "pcr-mismatch", 1), "refused: one bit of the image", found_second)
     found_debug = changed(folder, first, rules_of_first, "qingtian", debug=True)
     point(found_debug == ("ok", "debug-document", 1), "refused: debug mode", found_debug)
+    by_hand(folder, first, rules_of_first)
 print(f"1..{n}")
