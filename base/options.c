@@ -188,14 +188,26 @@ int options_require(const struct options *o, const char *name, struct error *ret
                          spec->argument ? spec->argument : "");
 }
 
-void options_print(const struct option_spec *specs, FILE *f) {
-        for (; specs->name; specs++) {
-                char left[64], letter[8] = "    ";
+static void format_left(const struct option_spec *spec, char *ret, size_t size) {
+        char letter[8] = "    ";
 
-                if (specs->letter)
-                        (void)snprintf(letter, sizeof(letter), "-%c, ", specs->letter);
-                (void)snprintf(left, sizeof(left), "%s--%s%s%s", letter, specs->name,
-                               specs->argument ? " " : "", specs->argument ? specs->argument : "");
-                (void)fprintf(f, "  %-28s %s\n", left, specs->help);
+        if (spec->letter)
+                (void)snprintf(letter, sizeof(letter), "-%c, ", spec->letter);
+        (void)snprintf(ret, size, "%s--%s%s%s", letter, spec->name, spec->argument ? " " : "",
+                       spec->argument ? spec->argument : "");
+}
+
+void options_print(const struct option_spec *specs, FILE *f) {
+        int width = 0;
+        char left[80];
+
+        for (const struct option_spec *s = specs; s->name; s++) {
+                format_left(s, left, sizeof(left));
+                if ((int)strlen(left) > width)
+                        width = (int)strlen(left);
+        }
+        for (const struct option_spec *s = specs; s->name; s++) {
+                format_left(s, left, sizeof(left));
+                (void)fprintf(f, "  %-*s  %s\n", width, left, s->help);
         }
 }
