@@ -14,5 +14,12 @@ struct build_result {
         size_t n_modules;
 };
 
-/* out_fd is empty, seekable and open for reading and writing (a struct output of base/io.h). */
-int build_image_write(struct build_plan *p, int out_fd, struct build_result *ret, struct error *reterr);
+/* Called now and then with what is being written and how much of it is; for a person who waits. */
+struct build_progress {
+        void (*show)(const char *part, uint64_t bytes);
+};
+
+/* out_fd is empty, seekable and open for reading and writing (a struct output of base/io.h); progress may be
+ * NULL. */
+int build_image_write(struct build_plan *p, int out_fd, const struct build_progress *progress,
+                      struct build_result *ret, struct error *reterr);

@@ -13,10 +13,21 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Progress is for a person who waits. */
+/* Progress is for a person who waits: one line that is written over, and only on a terminal. */
+static void show(const char *part, uint64_t bytes) {
+        (void)fprintf(stderr, "\r\033[K%s: %" PRIu64 " MiB", part, bytes >> 20);
+        (void)fflush(stderr);
+}
+
+static const struct build_progress on_terminal = { show };
+
+static const struct build_progress *progress(void) {
+        return isatty(STDERR_FILENO) ? &on_terminal : NULL;
+}
+
 static void say(const char *text, const char *path) {
-        if (isatty(STDERR_FILENO))
-                (void)fprintf(stderr, "%s %s\n", text, path);
+        if (progress())
+                (void)fprintf(stderr, "\r\033[K%s %s\n", text, path);
 }
 
 /* Everything once more from the start, into a file that nobody sees. */
@@ -30,7 +41,7 @@ static int check_again(const struct build_request *q, int image_fd, struct error
         if (r >= 0)
                 r = build_plan_make(&p, q, reterr);
         if (r >= 0)
-                r = build_image_write(&p, fd, &result, reterr);
+                r = build_image_write(&p, fd, progress(), &result, reterr);
         return r < 0 ? r : build_check_compare(image_fd, fd, "the same the second time", reterr);
 }
 
@@ -81,7 +92,7 @@ static int build(struct build_plan *p, bool check, struct build_result *ret, str
                 if (r < 0)
                         return r;
         }
-        r = build_image_write(p, output.fd, ret, reterr);
+        r = build_image_write(p, output.fd, progress(), ret, reterr);
         if (r >= 0 && check)
                 r = check_again(q, output.fd, reterr);
         if (r >= 0 && q->compare_to)
@@ -128,6 +139,8 @@ static int run(const struct options *o, struct error *reterr) {
                 return r;
         say("Building", q.output ? q.output : "");
         r = build(&p, options_flag(o, "check"), &result, reterr);
+        if (progress())
+                (void)fputs("\r\033[K", stderr); /* an error begins its own line */
         if (r < 0)
                 return r;
         say("Built", q.output ? q.output : "");

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define PAGE 4096U
+#define XATTRS_FILE_MAX ((uint64_t)16 << 20)
 
 /* Where the walk is: files of one directory follow each other, so that it is opened once. */
 struct place {
@@ -149,6 +150,11 @@ static int write_xattrs(struct source_tree *tree, int64_t mtime, struct cpio_wri
                 }
                 if (pass == 0 && size == 0)
                         return 0;
+                if (size > XATTRS_FILE_MAX)
+                        return error_set(reterr, ERROR_IMAGE_TOO_LARGE,
+                                         "the extended attributes of all files take %" PRIu64
+                                         " bytes; qt-init reads at most %" PRIu64,
+                                         size, XATTRS_FILE_MAX);
                 r = pass == 1 ? 0
                               : cpio_writer_entry(w,
                                                   &(struct cpio_entry){ .name = "rootfs.xattrs",

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import pty
 import stat
 import subprocess
 import tarfile
@@ -62,6 +63,23 @@ def signed(rig):
         return
     done, _ = rig.build(*arguments, "--compare-to", path)
     points.check(done.returncode == 0, "a signature on the other image is no difference", done.stderr)
+
+
+def on_a_terminal(rig):
+    """Progress on a terminal, and only there."""
+    root = tree(rig.folder / "root-t")
+    (root / "large").write_bytes(bytes(40 << 20))
+    arguments = [BUILD / "cli" / "qt-enclave", "build-eif", "--kernel", rig.kernel, "--rootfs", root, "--cmd", "app", "--output",
+                 rig.folder / "t.eif"]
+    ours, theirs = pty.openpty()
+    done = subprocess.run([str(a) for a in arguments], stdout=subprocess.PIPE, stderr=theirs, env=ENV)
+    os.close(theirs)
+    said = os.read(ours, 65536).decode()
+    os.close(ours)
+    points.check(done.returncode == 0 and "application: 32 MiB" in said and json.loads(done.stdout)["Measurements"],
+                 "progress on a terminal", said)
+    done = subprocess.run([str(a) for a in arguments], capture_output=True, env=ENV)
+    points.check(done.stderr == b"", "and only there", done.stderr)
 
 
 def provenance(rig):
@@ -186,6 +204,6 @@ def as_nitro_cli(rig):
 
 with tempfile.TemporaryDirectory(prefix="qt-build-") as place:
     rig = Rig(place)
-    for step in (comparing, signed, provenance, as_nitro_cli):
+    for step in (comparing, signed, on_a_terminal, provenance, as_nitro_cli):
         points.run(step, rig)
 points.end()
