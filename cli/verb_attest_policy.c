@@ -38,6 +38,12 @@ static int measure(const char *path, struct hex_measurements *ret, struct error 
         /* What no platform would boot needs no policy. */
         if (r >= 0)
                 r = eif_findings_refuse(&findings, reterr);
+        if (r >= 0 && !facts.pcr0_is_authoritative)
+                r = error_set(
+                        reterr, ERROR_IMAGE_INVALID,
+                        "the header's flags are 0x%04x: only bit 0 (aarch64) is known, others may change "
+                        "PCR0 in an unpublished way, so no policy can name it",
+                        eif_header(eif)->flags);
         if (r < 0)
                 return error_wrap(reterr, r, "%s", path);
         format_hex(m->pcr0, EIF_PCR_SIZE, ret->pcr0);

@@ -87,6 +87,7 @@ def registers(folder):
         points.check(done.returncode == status and len(done.stderr.splitlines()) == 1, f"pcr {arguments}: refused", done.returncode, done.stderr)
     path.write_bytes(ODD[0][1])
     points.check(qt("pcr", "--eif", path).returncode == 4, "no PCR0 of an image with unknown flags")
+    points.check(qt("attest", "policy", "--from-eif", path).returncode == 4, "nor a policy for it")
 
 
 def manual(_):
