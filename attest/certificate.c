@@ -50,18 +50,20 @@ struct span public_key_point(struct der info) {
         return point;
 }
 
+/* A BOOLEAN whose default is false: DER writes it only when it is true. */
+static bool take_true(struct der *d) {
+        struct span value = der_take(d, DER_BOOLEAN);
+
+        return value.size == 1 && value.data[0] == 0xff;
+}
+
 bool extension_take(struct der *list, struct extension *ret) {
         struct der one = der_enter(list, DER_SEQUENCE);
 
         ret->oid = der_take_oid(&one);
         ret->critical = false;
-        if (der_peek(&one) == DER_BOOLEAN) {
-                struct span critical = der_take(&one, DER_BOOLEAN);
-
-                if (critical.size != 1 || (critical.data[0] != 0 && critical.data[0] != 0xff))
-                        return false;
-                ret->critical = critical.data[0] == 0xff;
-        }
+        if (der_peek(&one) == DER_BOOLEAN && !(ret->critical = take_true(&one)))
+                return false;
         ret->value = der_take(&one, DER_OCTET_STRING);
         return der_done(&one) && !list->failed;
 }
@@ -85,13 +87,8 @@ static bool read_basic_constraints(struct span value, struct certificate *c) {
         struct der outer = der_over(value);
         struct der inner = der_enter(&outer, DER_SEQUENCE);
 
-        if (der_peek(&inner) == DER_BOOLEAN) {
-                struct span authority = der_take(&inner, DER_BOOLEAN);
-
-                if (authority.size != 1 || (authority.data[0] != 0 && authority.data[0] != 0xff))
-                        return false;
-                c->is_authority = authority.data[0] == 0xff;
-        }
+        if (der_peek(&inner) == DER_BOOLEAN && !(c->is_authority = take_true(&inner)))
+                return false;
         if (der_peek(&inner) == DER_INTEGER) {
                 c->has_path_length = true;
                 c->path_length = der_take_u64(&inner);
