@@ -6,6 +6,7 @@ import pathlib
 import resource
 import shutil
 import signal
+import socket
 import stat
 import struct
 import subprocess
@@ -81,6 +82,39 @@ def directory(rig):
     path = rig.built("--rootfs", root, "--cmd", '["/bin/app", "a b"]', "--ramdisk", rig.kernel)
     points.check(len(ramdisks(path)) == 3 and cpio_bytes.app_config(ramdisks(path)[1])["arg"] == ["/bin/app", "a b"],
                  "a JSON array, and another ramdisk behind")
+
+
+def owners_and_attributes(rig):
+    root = tree(rig.folder / "root-o")
+    owner, group = (5, 6) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    if os.geteuid() == 0:
+        os.chown(root / "etc" / "secret", owner, group)
+        os.mknod(root / "node", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    with socket.socket(socket.AF_UNIX) as left:
+        os.chdir(root)
+        left.bind("socket")
+        os.chdir("/")
+    arguments = ("--rootfs", root, "--cmd", "app")
+    files = rootfs(rig.built(*arguments, "--keep-owners", "yes"))
+    points.check((files["etc/secret"].uid, files["etc/secret"].gid) == (owner, group), "owners are kept when asked for")
+    files = rootfs(rig.built(*arguments))
+    points.check((files["etc/secret"].uid, files["etc/secret"].gid) == (0, 0) and "socket" not in files,
+                 "and else are root, and sockets are left out")
+    if "node" in files:
+        points.check(stat.S_ISCHR(files["node"].mode) and (files["node"].device_major, files["node"].device_minor) == (1, 3),
+                     "a device node of a directory")
+    else:
+        points.skip("a device node of a directory", "needs root to be made")
+    try:
+        os.setxattr(root / "bin" / "app", "user.b", b"\0value")
+        os.setxattr(root / "bin" / "app", "user.a", b"")
+    except OSError as e:
+        return points.skip("extended attributes of a directory", e)
+    data = cpio_bytes.files(ramdisks(rig.built(*arguments))[1])["rootfs.xattrs"].data
+    record = b"user.a\0000\0user.b\0006\0\0value"
+    a, b = record.split(b"user.b")
+    points.check(data == b"".join(n + b"\0" + part for n in (b"bin/app", b"bin/same") for part in (a, b"user.b" + b)),
+                 "extended attributes of a directory, for each name, in order", data)
 
 
 def the_same_bytes(rig):
@@ -246,6 +280,6 @@ def changing_files(rig):
 
 with tempfile.TemporaryDirectory(prefix="qt-build-") as place:
     rig = Rig(place)
-    for step in (ready_made, directory, the_same_bytes, modules, refusals, full_disk, changing_files):
+    for step in (ready_made, directory, owners_and_attributes, the_same_bytes, modules, refusals, full_disk, changing_files):
         points.run(step, rig)
 points.end()
