@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 of the daemon and of the monitor in every state: nothing is leaked, and the pool equals what lives."""
+import json
+import os
+import signal
+
+from harness import PATIENCE, STANDIN, Daemon, check, done, wait_for
+
+LONG = 1000000
+CONFIG = "enclaves_max:16\n"
+SCRIPTS = {
+    "loading": f"load={LONG}",
+    "booting": f"boot={LONG}",
+    "running": "",
+    "stopping": f"stop={LONG}",
+}
+
+
+def pool(d):
+    return d.cli("pool", "show", "-o", "json").json()
+
+
+def bring(d, state, name):
+    """An enclave in that state, and the calls that wait for it."""
+    waiting = [d.popen("run", "--eif", d.image(SCRIPTS[state]), "--name", name, "--memory", "128")]
+    if state in ("running", "stopping"):
+        waiting[0].wait(PATIENCE)
+    if state == "stopping":
+        d.wait_state(name, "running")
+        waiting.append(d.popen("terminate", name))
+    d.wait_state(name, state)
+    return waiting
+
+
+def end(waiting):
+    for p in waiting:
+        p.communicate(timeout=PATIENCE)
+    return [p.returncode for p in waiting]
+
+
+def daemon_dies(d):
+    for state in SCRIPTS:
+        name = f"d-{state}"
+        waiting = bring(d, state, name)
+        before = d.describe(name)
+        d.kill()
+        statuses = end(waiting)
+        check(all(s in (0, 9) for s in statuses), f"{state}: who waited is told that the daemon is gone", statuses)
+        d.start()
+        after = d.wait_state(name, state)
+        same = [k for k in before if k != "SinceUSec" and before[k] != after.get(k)]
+        check(not same, f"{state}: found again as it was", same, before, after)
+    check(pool(d)["Enclaves"] == len(SCRIPTS) and {s["EnclaveName"] for s in pool(d)["Shares"]} ==
+          {f"d-{s}" for s in SCRIPTS}, "each has its share again", pool(d))
+    d.refused("a CID stays taken", 6, "CidInUse", "run", "--eif", d.image(), "--cid",
+              str(d.describe("d-running")["EnclaveCID"]))
+    # d-stopping waits for ever by its own will: only its monitor's end frees it
+    os.kill(d.describe("d-stopping")["ProcessID"], signal.SIGKILL)
+    d.ok("terminate", "--all", "--force")
+    check(pool(d)["Enclaves"] == 0 and pool(d)["FreeMiB"] == pool(d)["MemoryMiB"], "and gives it back", pool(d))
+
+
+def monitor_dies(d):
+    for state in SCRIPTS:
+        name = f"m-{state}"
+        waiting = bring(d, state, name)
+        os.kill(d.describe(name)["ProcessID"], signal.SIGKILL)
+        e = d.wait_state(name, "failed")
+        check(e["Reason"]["Kind"] == "monitor-lost" and e["ProcessID"] == 0, f"{state}: monitor lost", e)
+        end(waiting)
+    check(pool(d)["Enclaves"] == 0, "nothing is held", pool(d))
+    check(not list((d.runtime / "enclaves").iterdir()), "no directory is left")
+
+
+def both_die(d):
+    """The power cut of the whole tree, but for the files."""
+    for state in SCRIPTS:
+        name = f"b-{state}"
+        waiting = bring(d, state, name)
+        monitor = d.describe(name)["ProcessID"]
+        d.process.send_signal(signal.SIGSTOP)
+        os.kill(monitor, signal.SIGKILL)
+        d.process.send_signal(signal.SIGKILL)
+        d.process.wait()
+        d.log.close()
+        end(waiting)
+        d.start()
+        e = d.describe(name)
+        check(e["State"] == "failed" and e["Reason"]["Kind"] == "monitor-lost", f"{state}: both at once", e)
+    check(pool(d)["Enclaves"] == 0 and not list((d.runtime / "enclaves").iterdir()), "nothing is left of them", pool(d))
+
+
+def words_outlive_the_daemon(d):
+    d.ok("run", "--eif", d.image("run=300 end=exited code=7"), "--name", "last")
+    pid = d.describe("last")["ProcessID"]
+    d.kill()
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the monitor's end")
+    d.start()
+    e = d.describe("last")
+    check(e["State"] == "stopped" and e["Reason"].get("ExitCode") == 7, "an exit while nobody looked is known", e)
+
+
+def records_are_old_or_broken(d):
+    d.ok("run", "--eif", d.image(), "--name", "kept", "--memory", "128")
+    state = d.runtime / "state"
+    d.kill()
+    record = json.loads((state / "kept.json").read_text())
+    for key in ("ImageSize", "CreatedUSec", "Restarts", "MonitorPID", "Facts", "Version"):
+        record.pop(key, None)
+    (state / "kept.json").write_text(json.dumps(record))
+    (state / "ghost.json").write_text(json.dumps({**record, "Name": "ghost", "EnclaveID": 99, "CID": 99}))
+    (state / "liar.json").write_text(json.dumps({**record, "Name": "kept"}))
+    (state / "empty.json").write_text("")
+    (state / "old.json.00000000.tmp").write_text("half")
+    (d.runtime / "enclaves/../stray").mkdir()
+    (d.runtime / "enclaves/.hidden").mkdir()
+    (d.runtime / "enclaves/leftover").mkdir()
+    d.start()
+    everything = d.all()
+    check(everything["kept"]["State"] == "running", "a record of few members is enough", everything)
+    check(everything["ghost"]["Reason"]["Kind"] == "monitor-lost", "a record without a monitor is collected", everything)
+    check(set(everything) >= {"kept", "ghost"} and "liar" not in everything and "empty" not in everything,
+          "broken ones are left out", list(everything))
+    check(not (state / "old.json.00000000.tmp").exists() and not (d.runtime / "enclaves/leftover").exists(),
+          "halves and leftovers are cleared away")
+    (d.runtime / "enclaves/.hidden").rmdir()
+    d.ok("terminate", "kept")
+
+
+with Daemon(monitor=STANDIN, config=CONFIG) as d:
+    for part in (daemon_dies, monitor_dies, both_die, words_outlive_the_daemon, records_are_old_or_broken):
+        print("#", part.__name__)
+        part(d)
+done()
