@@ -94,6 +94,10 @@ static void print_one(const json_t *e) {
                 print_field(stdout, "Vsock", "%s", member_text(e, "VsockPath"));
         if (json_object_get(e, "KernelCommandLine"))
                 print_field(stdout, "Command line", "%s", member_text(e, "KernelCommandLine"));
+        if (json_object_get(e, "Restart"))
+                print_field(stdout, "Restart", "%s%s%s", member_text(e, "Restart"),
+                            json_object_get(e, "RestartUSec") ? ", about to be" : "",
+                            json_object_get(e, "CrashLoop") ? ", in a crash loop: it stays down" : "");
         if (member_number(e, "Restarts"))
                 print_field(stdout, "Restarts", "%" JSON_INTEGER_FORMAT, member_number(e, "Restarts"));
         print_measurements(e);

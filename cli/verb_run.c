@@ -26,7 +26,10 @@ static int open_image(const char *path, int *ret_fd, struct error *reterr) {
 }
 
 static int make_parameters(const struct options *o, json_t **ret, struct error *reterr) {
+        static const char *const policies[] = { "no", "on-failure", "always", NULL };
+        static const char *const on_wire[] = { "no", "on_failure", "always" };
         uint64_t cpus, memory, cid;
+        size_t restart;
         json_t *p;
         int r;
 
@@ -35,6 +38,8 @@ static int make_parameters(const struct options *o, json_t **ret, struct error *
                 r = options_u64(o, "memory", 0, INT32_MAX, UINT64_MAX, &memory, reterr);
         if (r >= 0)
                 r = options_u64(o, "cid", 0, UINT32_MAX, UINT64_MAX, &cid, reterr);
+        if (r >= 0)
+                r = options_choice(o, "restart", policies, &restart, reterr);
         if (r < 0)
                 return r;
         if (cid == 0)
@@ -45,6 +50,8 @@ static int make_parameters(const struct options *o, json_t **ret, struct error *
                       options_flag(o, "debug") || options_flag(o, "attach-console"));
         if (!p)
                 return error_set(reterr, ERROR_USAGE, "the name or path is not valid UTF-8");
+        if (restart > 0)
+                (void)json_object_set_new(p, "Restart", json_string(on_wire[restart]));
         if (cpus != UINT64_MAX)
                 (void)json_object_set_new(p, "CPUs", json_integer((json_int_t)cpus));
         if (memory != UINT64_MAX)
@@ -206,6 +213,7 @@ static const struct option_spec options[] = {
         { "memory", 0, "MIB", "memory in MiB (default: 1024)" },
         { "cid", 0, "N", "vsock CID, from 4 (default: the next free one)" },
         { "debug", 0, NULL, "open the console; attestation documents then say zero for all PCRs" },
+        { "restart", 0, "POLICY", "when it ends unasked: no (default), on-failure, always" },
         { "attach-console", 0, NULL, "print the console until the enclave ends; implies --debug" },
         VERB_OPTIONS_END
 };

@@ -2,17 +2,17 @@
 #pragma once
 
 /*
- * The daemon's configuration: lines "key:value" (a blank after the colon is fine), "#" starts a comment. The
- * syntax and the pool's keys are those of the vendor's qt-enclave-env.conf, so that an operator's file works
- * as it is; the table of keys is config.def. The parser takes a buffer and does no I/O.
+ * The daemon's configuration. Syntax and the pool's keys are those of the vendor's qt-enclave-env.conf, so
+ * that an operator's file works as it is; the table of keys is config.def.
  */
 
 #include "base/error.h"
+#include "daemon/key_file.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONFIG_SIZE_MAX (64 * 1024)
+#define CONFIG_SIZE_MAX KEY_FILE_MAX
 
 struct config {
 #define NUMBER(key, fallback, min, max, help) uint64_t key;

@@ -42,6 +42,7 @@ int enclave_new(struct enclave **ret, struct manager *m, struct plan *plan) {
         if (!e)
                 return -ENOMEM;
         e->manager = m;
+        e->image_fd = -1;
         e->plan = *plan;
         *plan = (struct plan){ .name = NULL };
         e->created_usec = e->since_usec = realtime_usec();
@@ -74,6 +75,8 @@ struct enclave *enclave_free(struct enclave *e) {
         (void)async_call_free(e->watch);
         (void)async_call_free(e->stop);
         enclave_release_child(e);
+        sd_event_source_disable_unref(e->restart_timer);
+        (void)close_fd(e->image_fd);
         sd_event_source_disable_unref(e->deadline);
         json_decref(e->facts);
         json_decref(e->reason);
@@ -110,6 +113,8 @@ void enclave_set_state(struct enclave *e, enum enclave_state state) {
         assert(enclave_step_is_legal(e->state, state));
         e->state = state;
         e->since_usec = realtime_usec();
+        if (state == ENCLAVE_RUNNING)
+                e->running_usec = e->since_usec;
         log_step(e);
         enclave_save(e);
         manager_enclave_changed(e->manager, e);
@@ -132,6 +137,9 @@ void enclave_end(struct enclave *e, json_t *reason) {
                 (void)json_object_set_new(e->reason, "Uid", json_integer(e->stop_uid));
         e->monitor_pid = 0;
         enclave_set_state(e, good ? ENCLAVE_STOPPED : ENCLAVE_FAILED);
+        enclave_restart_later(e);
+        if (e->restart_timer)
+                enclave_save(e);
 }
 
 static bool facts_ended(const struct enclave *e) {

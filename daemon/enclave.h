@@ -9,6 +9,7 @@
 
 #include "daemon/enclave_state.h"
 #include "daemon/pool.h"
+#include "daemon/restart.h"
 #include "proto/client.h"
 
 #include <jansson.h>
@@ -27,6 +28,8 @@ struct plan {
         uint64_t memory_mib, image_size;
         bool debug;
         uid_t uid; /* of who asked */
+        enum restart_policy restart;
+        bool declared; /* in a file of the service's own; image_path is where the image is */
 };
 
 struct enclave {
@@ -35,7 +38,13 @@ struct enclave {
         struct plan plan;
         enum enclave_state state;
         uint64_t created_usec, since_usec; /* realtime */
+        uint64_t running_usec;             /* since it is running, in this life */
         unsigned restarts;
+        int image_fd; /* kept for restarts, or -1 */
+        sd_event_source *restart_timer;
+        uint64_t restart_usec; /* when, while there is a timer */
+        unsigned n_quick;      /* quick ends in a row */
+        bool crash_loop;
         pid_t monitor_pid; /* as we started it; 0 when another daemon did and left no record */
         json_t *facts;     /* of facts_accept(), or NULL */
         json_t *reason;    /* once it has ended */
@@ -59,6 +68,11 @@ void enclave_set_state(struct enclave *e, enum enclave_state state);
 
 static inline bool enclave_is_alive(const struct enclave *e) {
         return !enclave_state_is_end(e->state);
+}
+
+/* Alive, or about to be again: its name and its CID are its own. */
+static inline bool enclave_is_wanted(const struct enclave *e) {
+        return enclave_is_alive(e) || e->restart_timer;
 }
 
 /* Take resources, make the directory, start the monitor and listen to it. The image descriptor is borrowed.

@@ -81,6 +81,13 @@ json_t *enclave_to_json(const struct enclave *e) {
         if (e->reason)
                 (void)json_object_set(object, "Reason", e->reason);
         copy_facts(object, e->facts);
+        if (e->plan.restart != RESTART_NO)
+                (void)json_object_set_new(object, "Restart",
+                                          json_string(restart_policy_name(e->plan.restart)));
+        if (e->restart_timer)
+                (void)json_object_set_new(object, "RestartUSec", json_integer((json_int_t)e->restart_usec));
+        if (e->crash_loop)
+                (void)json_object_set_new(object, "CrashLoop", json_true());
         if (is_dedicated(e)) {
                 (void)json_object_set_new(object, "Node", json_integer(enclave_node(e)));
                 (void)json_object_set_new(object, "PageMiB", json_integer(enclave_page_mib(e)));

@@ -234,12 +234,17 @@ int enclave_start(struct enclave *e, int image_fd, struct error *reterr) {
         int r;
 
         r = pool_reserve(&e->manager->pool, e->plan.cpus, e->plan.memory_mib, &e->share, reterr);
-        if (r < 0)
+        if (r < 0) {
+                enclave_end(e, reason_new("start-failed",
+                                          reterr->message ? reterr->message : "no room in the pool"));
                 return r;
+        }
         enclave_set_state(e, ENCLAVE_ALLOCATING);
         r = start_monitor(e, image_fd, reterr);
         if (r < 0)
-                enclave_end(e, reason_new("start-failed", "its monitor could not be started"));
+                enclave_end(e,
+                            reason_new("start-failed", reterr->message ? reterr->message
+                                                                       : "its monitor could not be started"));
         return r;
 }
 

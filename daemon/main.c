@@ -5,7 +5,9 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "daemon/declared.h"
 #include "daemon/manager.h"
+#include "daemon/startup.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,9 +15,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
-
-#define SYSTEM_RUNTIME_DIR "/run/qt-enclave"
-#define SYSTEM_CONFIG "/etc/qt-enclave/qt-enclaved.conf"
 
 static const struct option_spec specs[] = {
         { "runtime-dir", 0, "DIR", "run a private instance below DIR (default: " SYSTEM_RUNTIME_DIR ")" },
@@ -29,75 +28,12 @@ static const struct option_spec specs[] = {
         { NULL, 0, NULL, NULL },
 };
 
-static int choose_runtime(const struct options *o, char **ret, struct error *reterr) {
-        const char *given = options_value(o, "runtime-dir"), *home = getenv("XDG_RUNTIME_DIR");
-
-        if (given) {
-                *ret = realpath(given, NULL);
-                if (!*ret && errno == ENOENT)
-                        *ret = strdup(given);
-        } else if (options_flag(o, "user")) {
-                if (!home || *home != '/')
-                        return error_set(reterr, ERROR_USAGE,
-                                         "--user needs $XDG_RUNTIME_DIR; log in through a session, or give "
-                                         "--runtime-dir");
-                if (asprintf(ret, "%s/qt-enclave", home) < 0)
-                        *ret = NULL;
-        } else
-                *ret = strdup(SYSTEM_RUNTIME_DIR);
-        return *ret ? 0 : error_set_errno(reterr, ERROR_USAGE, errno, "--runtime-dir %s", given ? given : "");
-}
-
-/* The installed one; in a build tree, the one beside us. */
-static int choose_monitor(const struct options *o, char **ret, struct error *reterr) {
-        const char *given = options_value(o, "monitor");
-        char self[4096];
-        ssize_t n;
-
-        if (!given && access(LIBEXECDIR "/qt-enclave-monitor", X_OK) == 0)
-                given = LIBEXECDIR "/qt-enclave-monitor";
-        if (given)
-                return (*ret = strdup(given)) ? 0 : -ENOMEM;
-        n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-        self[n > 0 ? n : 0] = '\0';
-        for (int i = 0; i < 2 && strrchr(self, '/'); i++)
-                *strrchr(self, '/') = '\0';
-        if (asprintf(ret, "%s/monitor/qt-enclave-monitor", self) < 0)
-                return -ENOMEM;
-        if (access(*ret, X_OK) < 0)
-                return error_set(reterr, ERROR_TOOL_MISSING,
-                                 "there is no " LIBEXECDIR "/qt-enclave-monitor; give --monitor PATH");
+static int on_reload(sd_event_source *source _unused_, const struct signalfd_siginfo *info _unused_,
+                     void *userdata) {
+        (void)sd_notify(0, "RELOADING=1");
+        declared_load(userdata);
+        (void)sd_notify(0, "READY=1");
         return 0;
-}
-
-static int load_config(const struct options *o, struct config *c, struct error *reterr) {
-        const char *given = options_value(o, "config");
-        _cleanup_free_ char *text = NULL;
-        size_t size;
-        int r;
-
-        r = config_init(c);
-        if (r < 0)
-                return r;
-        if (!given && (options_flag(o, "user") || access(SYSTEM_CONFIG, F_OK) < 0))
-                return 0;
-        given = given ? given : SYSTEM_CONFIG;
-        r = read_text_file(AT_FDCWD, given, CONFIG_SIZE_MAX, &text, &size);
-        if (r < 0)
-                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "cannot read %s", given);
-        return config_parse(c, given, text, size, reterr);
-}
-
-/* systemd's socket when there is one, else -1. */
-static int inherited_socket(struct error *reterr) {
-        int n = sd_listen_fds(1);
-
-        if (n <= 0)
-                return n < 0 ? n : -1;
-        if (n > 1 || sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, NULL, 0) <= 0)
-                return error_set(reterr, ERROR_CONFIG_INVALID,
-                                 "the service manager must pass exactly one listening UNIX stream socket");
-        return SD_LISTEN_FDS_START;
 }
 
 static int serve(const struct options *o, struct config *config, struct error *reterr) {
@@ -106,12 +42,12 @@ static int serve(const struct options *o, struct config *config, struct error *r
         struct manager *m = NULL;
         int listen_fd, r;
 
-        r = choose_runtime(o, &runtime, reterr);
+        r = startup_runtime(o, &runtime, reterr);
         if (r >= 0)
-                r = choose_monitor(o, &monitor, reterr);
+                r = startup_monitor(o, &monitor, reterr);
         if (r < 0)
                 return r;
-        listen_fd = inherited_socket(reterr);
+        listen_fd = startup_socket(reterr);
         if (listen_fd < -1)
                 return listen_fd;
         r = manager_new(&m,
@@ -127,6 +63,8 @@ static int serve(const struct options *o, struct config *config, struct error *r
                 r = sd_event_set_signal_exit(m->event, true);
         if (r >= 0)
                 r = sd_event_set_watchdog(m->event, true);
+        if (r >= 0)
+                r = sd_event_add_signal(m->event, NULL, SIGHUP, on_reload, m);
         if (r < 0)
                 return r;
         (void)sd_notify(0, "READY=1");
@@ -141,7 +79,7 @@ static int run(const struct options *o, struct error *reterr) {
         _cleanup_config_ struct config config = { .mode = NULL };
         int r;
 
-        r = load_config(o, &config, reterr);
+        r = startup_config(o, &config, reterr);
         if (r < 0)
                 return r;
         if (options_flag(o, "check-config")) {
@@ -162,6 +100,7 @@ int main(int argc, char **argv) {
         (void)sigaddset(&blocked, SIGCHLD);
         (void)sigaddset(&blocked, SIGTERM);
         (void)sigaddset(&blocked, SIGINT);
+        (void)sigaddset(&blocked, SIGHUP);
         (void)sigprocmask(SIG_BLOCK, &blocked, NULL);
         log_open("qt-enclaved");
         r = options_parse(&o, specs, argc, argv, &e);

@@ -4,6 +4,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "daemon/declared.h"
 #include "daemon/guest_listeners.h"
 #include "daemon/pool_change.h"
 #include "daemon/store.h"
@@ -149,7 +150,7 @@ struct enclave *manager_find_id(const struct manager *m, unsigned id) {
 
 struct enclave *manager_find_cid(const struct manager *m, uint32_t cid) {
         for (struct enclave *e = m->enclaves; e; e = e->next)
-                if (e->plan.cid == cid && enclave_is_alive(e))
+                if (e->plan.cid == cid && enclave_is_wanted(e))
                         return e;
         return NULL;
 }
@@ -165,7 +166,7 @@ static void forget_oldest(struct manager *m, const struct enclave *newest) {
         unsigned n = 0;
 
         for (struct enclave *e = m->enclaves; e; e = e->next) {
-                if (enclave_is_alive(e))
+                if (enclave_is_wanted(e))
                         continue;
                 n++;
                 if (e != newest && (!oldest || e->since_usec < oldest->since_usec))
@@ -264,10 +265,15 @@ static void recover(struct manager *m) {
         load_state(m);
         load_directories(m);
         for (struct enclave *e = m->enclaves; e; e = e->next) {
+                bool pending = e->restart_usec > 0;
+
+                e->restart_usec = 0;
                 if (enclave_is_alive(e))
                         enclave_recover(e);
                 else
                         remove_directory(m->enclaves_fd, e->plan.name);
+                if (pending && !enclave_is_alive(e) && !e->restart_timer)
+                        enclave_restart_later(e); /* a restart that the last daemon did not live to see */
         }
         m->recovering = false;
 }
@@ -303,6 +309,7 @@ int manager_start(struct manager *m, int listen_fd, struct error *reterr) {
         r = guest_listeners_new(&m->guest_listeners, m, reterr);
         if (r < 0)
                 return r;
+        declared_load(m);
         if (listen_fd < 0) {
                 listen_fd = open_socket(m, reterr);
                 if (listen_fd < 0)

@@ -59,6 +59,29 @@ struct enclave *manager_find(const struct manager *m, const char *name);
 struct enclave *manager_find_id(const struct manager *m, unsigned id);
 struct enclave *manager_find_cid(const struct manager *m, uint32_t cid); /* among the living */
 
+/* What somebody wants to run. NULL: the platform's default; CID 0: the next free one. */
+struct run_wish {
+        const char *name, *image_path;
+        int image_fd; /* borrowed */
+        const uint64_t *cpus, *memory_mib;
+        uint64_t cid;
+        bool debug, declared;
+        uid_t uid;
+        bool master; /* without quota */
+        enum restart_policy restart;
+};
+
+/* Every rule, before anything is taken. */
+int plan_make(const struct manager *m, const struct run_wish *w, struct plan *plan, struct error *reterr);
+
+/* The same for a plan that was carried out before: the image may have changed, the CID may be another's now.
+ */
+int plan_refresh(const struct manager *m, int image_fd, struct plan *plan, struct error *reterr);
+
+/* Carry a plan out; it is taken over. A declared enclave exists also after a failure, and tries again. */
+int manager_run(struct manager *m, struct plan *plan, int image_fd, struct enclave **ret,
+                struct error *reterr);
+
 /* An enclave took a step, or ended for good. */
 void manager_enclave_changed(struct manager *m, struct enclave *e);
 

@@ -5,14 +5,10 @@
 #include "base/log.h"
 #include "daemon/manager.h"
 #include "daemon/pool_change.h"
-#include "daemon/quota.h"
-#include "daemon/store.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define GRACE_MSEC_DEFAULT 10000
 #define ANSWER_BYTES 48000 /* of one answer of several: well below the limit of a message */
@@ -110,180 +106,34 @@ static int need_alive(const struct enclave *e, struct error *reterr) {
 
 /* --- Run --- */
 
-/* "…/my app.eif" names my-app, or my-app_1 when that is taken. */
-static int choose_name(const struct manager *m, const char *image_path, char *ret, size_t size) {
-        const char *slash = image_path ? strrchr(image_path, '/') : NULL;
-        char base[48];
-        size_t n;
-
-        (void)snprintf(base, sizeof(base), "%s", slash ? slash + 1 : image_path ? image_path : "enclave");
-        n = strlen(base);
-        if (n > 4 && strcmp(base + n - 4, ".eif") == 0)
-                base[n - 4] = '\0';
-        for (char *p = base; *p; p++)
-                if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
-                        *p = '-';
-        if (!name_is_valid(base))
-                (void)snprintf(base, sizeof(base), "enclave");
-        (void)snprintf(ret, size, "%s", base);
-        for (unsigned i = 1; i < 10000; i++) {
-                const struct enclave *e = manager_find(m, ret);
-
-                if (!e || !enclave_is_alive(e))
-                        return 0;
-                (void)snprintf(ret, size, "%s_%u", base, i);
-        }
-        return -EEXIST;
-}
-
-static int plan_name(struct manager *m, struct server_call *call, struct plan *plan, struct error *reterr) {
-        const char *given = text_of(call, "Name"), *path = text_of(call, "ImagePath");
-        const struct enclave *e = given ? manager_find(m, given) : NULL;
-        char name[80];
-
-        if (given && !name_is_valid(given))
-                return error_set(
-                        reterr, ERROR_NAME_INVALID,
-                        "\"%s\" cannot be a name: letters, digits, '.', '_' and '-' are allowed, at most 64, "
-                        "beginning with a letter or digit",
-                        given);
-        if (e && enclave_is_alive(e))
-                return error_set(reterr, ERROR_NAME_IN_USE,
-                                 "an enclave called %s is %s already; choose another --name or terminate it",
-                                 given, enclave_state_name(e->state));
-        if (!given && choose_name(m, path, name, sizeof(name)) < 0)
-                return error_set(reterr, ERROR_NAME_IN_USE, "no free name for %s; choose one with --name",
-                                 path);
-        plan->name = strdup(given ? given : name);
-        plan->image_path = path ? strndup(path, 4096) : NULL;
-        return plan->name ? 0 : -ENOMEM;
-}
-
-static int plan_cid(const struct manager *m, uint64_t wanted, struct plan *plan, struct error *reterr) {
-        const struct enclave *e;
-
-        plan->cid = (uint32_t)wanted;
-        if (wanted > 0) {
-                e = manager_find_cid(m, plan->cid);
-                return e ? error_set(reterr, ERROR_CID_IN_USE,
-                                     "CID %u belongs to enclave %s; choose another --cid or leave it out",
-                                     plan->cid, e->plan.name)
-                         : 0;
-        }
-        for (plan->cid = m->limits->cid_min; manager_find_cid(m, plan->cid); plan->cid++)
-                ;
-        return 0;
-}
-
-/* The image as the caller opened it. The daemon only looks at its type and size, and never waits for a file
- * system that may be the caller's own. */
-static int plan_image(int fd, struct plan *plan, struct error *reterr) {
-        struct statx st;
-        int flags;
-
-        flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
-        if (flags < 0 || (flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY)
-                return error_set(reterr, ERROR_INVALID_PARAMETER,
-                                 "no descriptor of the image, open for reading, came "
-                                 "with the call");
-        if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE, &st) < 0)
-                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot look at the image");
-        if (!S_ISREG(st.stx_mode) || st.stx_size == 0)
-                return error_set(reterr, ERROR_FILE_UNREADABLE, "the image is empty or no regular file");
-        plan->image_size = st.stx_size;
-        return 0;
-}
-
-static void count_in_use(const struct manager *m, uid_t uid, struct limits_situation *s, struct quota *used) {
-        for (const struct enclave *e = m->enclaves; e; e = e->next) {
-                if (!enclave_is_alive(e))
-                        continue;
-                s->enclaves++;
-                s->cpus_in_use += e->plan.cpus;
-                if (e->plan.uid != uid)
-                        continue;
-                used->enclaves++;
-                used->cpus += e->plan.cpus;
-                used->memory_mib += e->plan.memory_mib;
-        }
-}
-
-static int check_plan(const struct manager *m, const struct server_call *call, const struct plan *plan,
-                      struct error *reterr) {
-        const struct quota limit = { m->config.quota_enclaves, m->config.quota_cpus,
-                                     m->config.quota_memory_mib };
-        const struct quota wanted = { 1, plan->cpus, plan->memory_mib };
-        struct limits_situation situation = { .dedicated = m->pool.mode == POOL_DEDICATED,
-                                              .page_mib = page_mib(m->pool.page),
-                                              .enclaves_max = (unsigned)m->config.enclaves_max };
-        struct caller caller = manager_caller(m, call);
-        struct quota used = { 0, 0, 0 };
-        int r;
-
-        for (unsigned node = 0; node < m->pool.topology.n_nodes; node++) {
-                unsigned cpus = cpu_list_count(&m->pool.topology.nodes[node].cpus);
-
-                situation.node_cpus = cpus > situation.node_cpus ? cpus : situation.node_cpus;
-        }
-        count_in_use(m, plan->uid, &situation, &used);
-        r = limits_check(m->limits,
-                         &(struct limits_request){ .cpus = plan->cpus,
-                                                   .memory_mib = plan->memory_mib,
-                                                   .image_size = plan->image_size,
-                                                   .cid = plan->cid },
-                         &situation, reterr);
-        if (r < 0 || caller_is_master(&caller, m->uid))
-                return r;
-        return quota_check(&limit, &used, &wanted, plan->uid, reterr);
-}
-
 static int make_plan(struct manager *m, struct server_call *call, int image_fd, struct plan *plan,
                      struct error *reterr) {
+        struct caller caller = manager_caller(m, call);
+        const json_t *p = call_parameters(call);
         uint64_t cpus, memory_mib, cid;
         int r;
 
-        r = number_of(call, "CPUs", 4096, m->limits->default_cpus, &cpus, reterr);
+        r = number_of(call, "CPUs", 4096, 0, &cpus, reterr);
         if (r >= 0)
-                r = number_of(call, "MemoryMiB", INT32_MAX, m->limits->default_memory_mib, &memory_mib,
-                              reterr);
+                r = number_of(call, "MemoryMiB", INT32_MAX, 0, &memory_mib, reterr);
         if (r >= 0)
                 r = number_of(call, "CID", UINT32_MAX, 0, &cid, reterr);
-        if (r >= 0)
-                r = plan_image(image_fd, plan, reterr);
-        if (r >= 0)
-                r = plan_name(m, call, plan, reterr);
-        if (r >= 0)
-                r = plan_cid(m, cid, plan, reterr);
         if (r < 0)
                 return r;
-        plan->cpus = (unsigned)cpus;
-        plan->memory_mib = memory_mib;
-        plan->debug = flag_of(call, "Debug");
-        plan->uid = call_uid(call);
-        while (manager_find_id(m, plan->id))
-                plan->id++;
-        return check_plan(m, call, plan, reterr);
-}
-
-static int run_plan(struct manager *m, struct server_call *call, int image_fd, struct plan *plan,
-                    struct error *reterr) {
-        struct enclave *e = manager_find(m, plan->name);
-        int r;
-
-        if (e)
-                manager_forget(m, e); /* an ended one, whose name is wanted again */
-        r = enclave_new(&e, m, plan);
-        if (r < 0)
-                return r;
-        r = enclave_start(e, image_fd, reterr);
-        if (r < 0) {
-                manager_forget(m, e);
-                return r;
-        }
-        r = waiter_add_run(m, e, call);
-        if (r >= 0)
-                waiters_notify(m, e); /* what has happened so far */
-        return r;
+        return plan_make(
+                m,
+                &(struct run_wish){
+                        .name = text_of(call, "Name"),
+                        .image_path = text_of(call, "ImagePath"),
+                        .image_fd = image_fd,
+                        .cpus = json_is_integer(json_object_get(p, "CPUs")) ? &cpus : NULL,
+                        .memory_mib = json_is_integer(json_object_get(p, "MemoryMiB")) ? &memory_mib : NULL,
+                        .cid = cid,
+                        .debug = flag_of(call, "Debug"),
+                        .uid = call_uid(call),
+                        .master = caller_is_master(&caller, m->uid),
+                        .restart = restart_policy_from_name(text_of(call, "Restart")) },
+                plan, reterr);
 }
 
 static int handle_run(struct server_call *call, void *userdata, struct error *reterr) {
@@ -292,15 +142,20 @@ static int handle_run(struct server_call *call, void *userdata, struct error *re
                 call_take_fd(call, json_integer_value(json_object_get(call_parameters(call), "Image")));
         _cleanup_(plan_done)
         struct plan plan = { .name = NULL };
+        struct enclave *e;
         int r;
 
         r = make_plan(m, call, image_fd, &plan, reterr);
-        if (r >= 0) {
-                log_request(call, plan.name, "starting");
-                return run_plan(m, call, image_fd, &plan, reterr);
-        }
         log_request(call, plan.name ? plan.name : "?",
-                    r == ERROR_DESCRIBED ? error_name(reterr->kind) : "failed");
+                    r >= 0                 ? "starting"
+                    : r == ERROR_DESCRIBED ? error_name(reterr->kind)
+                                           : "failed");
+        if (r >= 0)
+                r = manager_run(m, &plan, image_fd, &e, reterr);
+        if (r >= 0)
+                r = waiter_add_run(m, e, call);
+        if (r >= 0)
+                waiters_notify(m, e); /* what has happened so far */
         return r;
 }
 
@@ -323,7 +178,7 @@ static int handle_describe(struct server_call *call, void *userdata, struct erro
         for (struct enclave *e = m->enclaves; e; e = e->next) {
                 json_t *object;
 
-                if (one ? e != one : !all && !enclave_is_alive(e))
+                if (one ? e != one : !all && !enclave_is_wanted(e))
                         continue;
                 object = enclave_to_json(e);
                 bytes += object ? json_dumpb(object, NULL, 0, JSON_COMPACT) : 0;
@@ -392,11 +247,22 @@ static int handle_wait(struct server_call *call, void *userdata, struct error *r
 
 /* --- Terminate, Forget --- */
 
+/* It has ended already; now it stays so. */
+static void cancel_restart(struct server_call *call, struct enclave *e) {
+        log_request(call, e->plan.name, "will not be restarted");
+        e->restart_timer = sd_event_source_disable_unref(e->restart_timer);
+}
+
 static int stop_one(struct manager *m, struct server_call *call, uint64_t grace, struct error *reterr) {
         struct enclave *e;
         int r;
 
         r = find_enclave(m, call, ACCESS_OPERATE, &e, reterr);
+        if (r >= 0 && e->restart_timer) {
+                cancel_restart(call, e);
+                call_reply(call, json_pack("{s:[o]}", "Enclaves", enclave_to_json(e)), NULL, 0);
+                return 0;
+        }
         if (r >= 0)
                 r = need_alive(e, reterr);
         if (r >= 0)
@@ -420,9 +286,14 @@ static int stop_all(struct manager *m, struct server_call *call, uint64_t grace)
         if (!mine)
                 return -ENOMEM;
         n = 0;
-        for (struct enclave *e = m->enclaves; e; e = e->next)
-                if (enclave_is_alive(e) && access_allows_on(ACCESS_OPERATE, &caller, m->uid, e->plan.uid))
+        for (struct enclave *e = m->enclaves; e; e = e->next) {
+                if (!access_allows_on(ACCESS_OPERATE, &caller, m->uid, e->plan.uid))
+                        continue;
+                if (e->restart_timer)
+                        cancel_restart(call, e);
+                if (enclave_is_alive(e))
                         mine[n++] = e;
+        }
         if (n == 0) {
                 call_reply(call, json_pack("{s:[]}", "Enclaves"), NULL, 0);
                 return 0;

@@ -42,6 +42,16 @@ json_t *store_record(const struct enclave *e) {
                 (void)json_object_set_new(record, "CPUIDs", cpu_ids_json(&e->share));
                 (void)json_object_set_new(record, "Node", json_integer(e->share.node));
         }
+        if (record && e->plan.restart != RESTART_NO) {
+                (void)json_object_set_new(record, "Restart",
+                                          json_string(restart_policy_name(e->plan.restart)));
+                (void)json_object_set_new(record, "Declared", json_boolean(e->plan.declared));
+                (void)json_object_set_new(record, "QuickEnds", json_integer(e->n_quick));
+                (void)json_object_set_new(record, "CrashLoop", json_boolean(e->crash_loop));
+                (void)json_object_set_new(record, "RunningUSec", json_integer((json_int_t)e->running_usec));
+                (void)json_object_set_new(record, "RestartUSec",
+                                          json_integer(e->restart_timer ? (json_int_t)e->restart_usec : 0));
+        }
         if (record && e->stopping)
                 (void)json_object_set_new(record, "StopUid", json_integer(e->stop_uid));
         if (record && e->facts)
@@ -110,6 +120,8 @@ int store_load(const json_t *record, struct enclave *e) {
         if (!name || !name_is_valid(name) || plan.id == UINT32_MAX || !plan.cid || !plan.cpus ||
             !plan.memory_mib)
                 return -EINVAL;
+        plan.restart = restart_policy_from_name(json_string_value(json_object_get(record, "Restart")));
+        plan.declared = json_is_true(json_object_get(record, "Declared"));
         plan.name = strdup(name);
         plan.image_path = path ? strdup(path) : NULL;
         if (!plan.name || (path && !plan.image_path)) {
@@ -125,6 +137,10 @@ int store_load(const json_t *record, struct enclave *e) {
         e->since_usec = (uint64_t)take_number(record, "SinceUSec", 0, INT64_MAX, 0);
         e->restarts = (unsigned)take_number(record, "Restarts", 0, INT32_MAX, 0);
         e->monitor_pid = (pid_t)take_number(record, "MonitorPID", 0, INT32_MAX, 0);
+        e->n_quick = (unsigned)take_number(record, "QuickEnds", 0, INT32_MAX, 0);
+        e->crash_loop = json_is_true(json_object_get(record, "CrashLoop"));
+        e->running_usec = (uint64_t)take_number(record, "RunningUSec", 0, INT64_MAX, 0);
+        e->restart_usec = (uint64_t)take_number(record, "RestartUSec", 0, INT64_MAX, 0);
         e->stopping = json_is_integer(json_object_get(record, "StopUid"));
         e->stop_uid = (uid_t)take_number(record, "StopUid", 0, UINT32_MAX - 1, 0);
         e->facts = facts_accept(facts);

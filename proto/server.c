@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 #define CONNECTIONS_PER_UID 64
 #define QUEUE_LIMIT (256 * 1024)
 #define ACCEPT_PAUSE_USEC 500000
+#define ACCEPT_BURST 32
 
 int server_new(struct server **ret, const struct server_options *options) {
         _cleanup_server_ struct server *s = calloc(1, sizeof(*s));
@@ -229,21 +231,30 @@ static void pause_accepting(struct server *s) {
 
 static int on_accept(sd_event_source *source _unused_, int fd, uint32_t events _unused_, void *userdata) {
         struct server *s = userdata;
-        int connected;
 
-        connected = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (connected >= 0)
-                (void)server_add_connection(s, connected);
-        else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-                pause_accepting(s);
+        /* Several at once: most of a flood's are closed again at once, and somebody else may wait behind
+         * them. */
+        for (unsigned i = 0; i < ACCEPT_BURST; i++) {
+                int connected = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+                if (connected >= 0)
+                        (void)server_add_connection(s, connected);
+                else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                        pause_accepting(s);
+                if (connected < 0)
+                        break;
+        }
         return 0;
 }
 
 int server_listen(struct server *s, int fd) {
-        int r;
+        int flags, r;
 
         assert(s->listen_fd < 0);
         s->listen_fd = fd;
+        flags = fcntl(fd, F_GETFL); /* an inherited one may block */
+        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+                return -errno;
         r = sd_event_add_io(s->options.event, &s->accept, fd, EPOLLIN, on_accept, s);
         if (r < 0)
                 return r;

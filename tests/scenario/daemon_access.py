@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may do what, and that nobody can keep the daemon from serving the others."""
+import ctypes
 import grp
 import json
 import os
@@ -8,7 +9,7 @@ import socket
 import subprocess
 import time
 
-from harness import CLI, PATIENCE, STANDIN, Daemon, Result, check, done, skip, wait_for
+from harness import CLI, DAEMON, PATIENCE, STANDIN, Daemon, Result, check, done, skip, wait_for
 
 if os.getuid() != 0:
     skip("access", "needs root to become several users")
@@ -66,8 +67,8 @@ def become(user):
 
 def call(path, message, timeout=PATIENCE):
     with socket.socket(socket.AF_UNIX) as s:
+        s.connect(path)  # blocking: a full backlog is waited for
         s.settimeout(timeout)
-        s.connect(path)
         s.sendall(message)
         answer = b""
         while not answer.endswith(b"\0"):
@@ -82,8 +83,9 @@ DESCRIBE = b'{"method":"io.qtenclave.Manager.Describe"}\0'
 
 
 def flooder(path, how, ready):
-    """Runs as Alice in a process of its own until it is killed."""
+    """Runs as Alice in a process of its own until it is killed, or its parent is."""
     become(ALICE)
+    ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL; after the uid has changed, which clears it
     kept = []
     n = 0
     os.write(ready, b".")
@@ -135,7 +137,10 @@ def floods(d):
         os.close(writer)
         check(answers > 0, f"others are served during a flood ({how})", answers)
     wait_for(lambda: descriptors() <= fds + 1, "descriptors to go down")
-    check(memory() - before < 16 * 1024, "and the daemon did not grow", before, memory())
+    if b"__asan_init" in open(DAEMON, "rb").read():
+        skip("and the daemon did not grow", "the sanitizer keeps what was freed")
+    else:
+        check(memory() - before < 16 * 1024, "and the daemon did not grow", before, memory())
     check(d.process.poll() is None, "nor end")
 
 

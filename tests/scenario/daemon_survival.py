@@ -85,8 +85,8 @@ def both_die(d):
         d.log.close()
         end(waiting)
         d.start()
-        e = d.describe(name)
-        check(e["State"] == "failed" and e["Reason"]["Kind"] == "monitor-lost", f"{state}: both at once", e)
+        e = d.wait_state(name, "failed")
+        check(e["Reason"]["Kind"] == "monitor-lost", f"{state}: both at once", e)
     check(pool(d)["Enclaves"] == 0 and not list((d.runtime / "enclaves").iterdir()), "nothing is left of them", pool(d))
 
 

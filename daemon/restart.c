@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "daemon/restart.h"
+
+#include "base/log.h"
+#include "daemon/enclave_internal.h"
+#include "daemon/facts.h"
+#include "daemon/manager.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define MINUTE_USEC (60 * UINT64_C(1000000))
+
+static const char *const names[RESTART_POLICY_MAX] = {
+#define POLICY(id, name) [RESTART_##id] = name,
+        RESTART_POLICIES(POLICY)
+#undef POLICY
+};
+
+const char *restart_policy_name(enum restart_policy policy) {
+        return names[policy];
+}
+
+enum restart_policy restart_policy_from_name(const char *name) {
+        for (int i = 0; name && i < RESTART_POLICY_MAX; i++)
+                if (strcmp(names[i], name) == 0)
+                        return (enum restart_policy)i;
+        return RESTART_NO;
+}
+
+struct restart_decision restart_decide(const struct restart_end *end) {
+        struct restart_decision d = { .n_quick = end->ran_usec < MINUTE_USEC ? end->n_quick + 1 : 0 };
+
+        if (end->requested || end->policy == RESTART_NO || (end->policy == RESTART_ON_FAILURE && end->good))
+                return (struct restart_decision){ .restart = false };
+        if (d.n_quick > end->limit) {
+                d.crash_loop = true;
+                return d;
+        }
+        d.restart = true;
+        d.delay_usec = end->delay_usec;
+        for (unsigned i = 1; i < d.n_quick && d.delay_usec < MINUTE_USEC; i++)
+                d.delay_usec *= 2;
+        if (d.delay_usec > MINUTE_USEC)
+                d.delay_usec = MINUTE_USEC;
+        return d;
+}
+
+/* The descriptor that the caller gave, as long as we have it; of a declared enclave, the file as it is now.
+ */
+static int open_image(struct enclave *e, struct error *reterr) {
+        int fd;
+
+        if (e->image_fd >= 0)
+                return 0;
+        if (!e->plan.declared)
+                return error_set(reterr, ERROR_FILE_UNREADABLE,
+                                 "the image was handed to an earlier daemon and is not known any more");
+        fd = open(e->plan.image_path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        if (fd < 0)
+                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot open %s",
+                                       e->plan.image_path);
+        e->image_fd = fd;
+        return 0;
+}
+
+static void forget_last_life(struct enclave *e) {
+        enclave_release_child(e);
+        json_decref(e->facts);
+        json_decref(e->reason);
+        e->facts = e->reason = NULL;
+        e->stopping = false;
+        e->running_usec = 0;
+}
+
+static int restart_now(struct enclave *e, struct error *reterr) {
+        struct manager *m = e->manager;
+        int r;
+
+        r = open_image(e, reterr);
+        if (r >= 0)
+                r = plan_refresh(m, e->image_fd, &e->plan, reterr);
+        if (r < 0)
+                return r;
+        forget_last_life(e);
+        e->restarts++;
+        enclave_set_state(e, ENCLAVE_CREATED);
+        r = enclave_start(e, e->image_fd, reterr);
+        if (e->plan.declared)
+                e->image_fd = close_fd(e->image_fd); /* the next life may be of a newer file */
+        return r;
+}
+
+static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
+        _cleanup_error_ struct error error = ERROR_NULL;
+        struct enclave *e = userdata;
+
+        e->restart_timer = sd_event_source_disable_unref(e->restart_timer);
+        if (restart_now(e, &error) >= 0)
+                return 0;
+        log_record(LOG_ERR, e->plan.name, "cannot be restarted: %s",
+                   error.message ? error.message : "out of memory");
+        if (enclave_is_alive(e))
+                enclave_end(e, reason_new("start-failed", error.message ? error.message : "out of memory"));
+        else if (!e->restart_timer)
+                enclave_restart_later(e); /* not even begun: the next try may find what is missing */
+        return 0;
+}
+
+static bool ended_well(const struct enclave *e) {
+        const char *kind = json_string_value(json_object_get(e->reason, "Kind"));
+
+        return kind && (strcmp(kind, "stopped") == 0 ||
+                        (strcmp(kind, "exited") == 0 &&
+                         json_integer_value(json_object_get(e->reason, "ExitCode")) == 0));
+}
+
+void enclave_restart_later(struct enclave *e) {
+        const struct config *config = &e->manager->config;
+        struct restart_decision d;
+
+        /* Whoever runs an image by hand sees its first start fail; what is declared has nobody to see it. */
+        if (!e->plan.declared && e->running_usec == 0 && e->restarts == 0)
+                return;
+        d = restart_decide(
+                &(struct restart_end){ .policy = e->plan.restart,
+                                       .good = ended_well(e),
+                                       .requested = e->stopping,
+                                       .ran_usec = e->running_usec ? realtime_usec() - e->running_usec : 0,
+                                       .n_quick = e->n_quick,
+                                       .delay_usec = config->restart_delay * 1000,
+                                       .limit = (unsigned)config->restart_limit });
+        e->n_quick = d.n_quick;
+        e->crash_loop = d.crash_loop;
+        if (d.crash_loop)
+                log_record(LOG_ERR, e->plan.name,
+                           "ended %u times in quick succession: a crash loop, it stays down", d.n_quick);
+        if (!d.restart)
+                return;
+        if (sd_event_add_time_relative(e->manager->event, &e->restart_timer, CLOCK_MONOTONIC, d.delay_usec, 0,
+                                       on_timer, e) < 0)
+                return;
+        e->restart_usec = realtime_usec() + d.delay_usec;
+        log_record(LOG_INFO, e->plan.name, "will be restarted in %" PRIu64 " ms", d.delay_usec / 1000);
+}
