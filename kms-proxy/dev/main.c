@@ -100,7 +100,7 @@ static void kms_done(struct dev_kms *kms) {
 static int load_root(struct dev_kms *kms, const char *path, struct error *reterr) {
         _cleanup_free_ char *text = NULL;
         size_t size;
-        int r = qtattest_context_new(1024, QTATTEST_CACHE_AUTHORITIES, &kms->context);
+        int r = qtattest_context_new(1024, QTATTEST_CACHE_LEAVES, &kms->context);
 
         if (r < 0)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
