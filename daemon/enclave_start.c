@@ -202,7 +202,12 @@ static int start_monitor(struct enclave *e, int image_fd, struct error *reterr) 
         if (config < 0)
                 return error_set_errno(reterr, ERROR_INTERNAL, config,
                                        "cannot write the monitor's configuration");
-        if (drop && fchown(directory, uid, uid) < 0)
+        /* Sticky: the proxy may add its sockets there and touch nothing else. While the directory is still
+         * ours, because that needs no capability. */
+        if (e->manager->has_proxy_group && fchmod(directory, 01771) < 0)
+                return error_set_errno(reterr, ERROR_INTERNAL, errno,
+                                       "cannot open the directory to the proxy");
+        if (drop && fchown(directory, uid, e->manager->has_proxy_group ? e->manager->proxy_group : uid) < 0)
                 return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot give the directory to uid %u",
                                        uid);
         r = spawn_monitor(&(struct spawn_request){ .program = e->manager->monitor_program,

@@ -20,6 +20,7 @@
 
 #define RECORD_MAX (64 * 1024)
 #define SOCKET_NAME "qt-enclaved.sock"
+#define PROXY_GROUP "qt-kms-proxy"
 
 struct manager *manager_free(struct manager *m) {
         if (!m)
@@ -70,9 +71,13 @@ static int open_runtime(struct manager *m, struct error *reterr) {
         if (r >= 0)
                 r = open_below(m, "state", 0700, &m->state_fd, reterr);
         if (r >= 0)
-                r = open_below(m, "enclaves", 0711, &m->enclaves_fd, reterr);
+                r = open_below(m, "enclaves", m->has_proxy_group ? 0751 : 0711, &m->enclaves_fd, reterr);
         if (r < 0)
                 return r;
+        if (m->has_proxy_group && fchown(m->enclaves_fd, (uid_t)-1, m->proxy_group) < 0)
+                return error_set_errno(reterr, ERROR_INTERNAL, errno,
+                                       "cannot give %s/enclaves to the group %s", m->runtime_path,
+                                       PROXY_GROUP);
         /* A directory cannot be told from a dead daemon's by its socket; a lock can. */
         if (flock(fd, LOCK_EX | LOCK_NB) < 0)
                 return error_set(reterr, ERROR_INTERNAL, "another qt-enclaved uses %s", m->runtime_path);
@@ -94,6 +99,9 @@ static int manager_fill(struct manager *m, struct manager_options *options) {
         group = *m->config.group ? getgrnam(m->config.group) : NULL;
         m->has_group = group;
         m->group = group ? group->gr_gid : 0;
+        group = m->uid == 0 ? getgrnam(PROXY_GROUP) : NULL;
+        m->has_proxy_group = group;
+        m->proxy_group = group ? group->gr_gid : 0;
         return m->runtime_path && m->monitor_program ? sd_event_default(&m->event) : -ENOMEM;
 }
 

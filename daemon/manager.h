@@ -33,6 +33,9 @@ struct manager {
         uid_t uid; /* our own */
         bool recovering, has_group, made_socket;
         gid_t group; /* whose members may operate */
+        /* qt-kms-proxy listens for enclaves in their directories, with a user of its own. */
+        bool has_proxy_group;
+        gid_t proxy_group;
 };
 
 struct manager_options {
