@@ -47,6 +47,7 @@ static const struct {
         uint32_t ports[2]; /* 0: none */
 } needs[] = {
         { "nitro", { HEARTBEAT_PORT, LIFECYCLE_PORT } },
+        { "qingtian", { LIFECYCLE_PORT } },
 };
 
 /* Guests decide how often this happens; the journal is not theirs to fill. */

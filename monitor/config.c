@@ -33,6 +33,7 @@ static const struct member members[] = {
         MEMBER("DaemonUid", NUMBER, true, daemon_uid, 0, UINT32_MAX),
         MEMBER("HugePageMiB", NUMBER, false, huge_page_mib, 0, 1024),
         MEMBER("Node", NUMBER, false, node, -1, 1023),
+        MEMBER("Tool", STRING, false, tool, 1, 4095),
         MEMBER("Platform", STRING, false, platform, 1, 32),
         MEMBER("DevelopmentPki", STRING, false, development_pki, 1, 4095),
 };
@@ -97,11 +98,13 @@ static const struct member *find_member(const char *name) {
 static int fill_defaults(struct monitor_config *c) {
         if (!c->hypervisor)
                 c->hypervisor = strdup("local");
+        if (!c->tool)
+                c->tool = strdup("/usr/local/bin/qt");
         if (!c->platform)
                 c->platform = strdup("qingtian");
         if (c->boot_timeout_msec == 0)
                 c->boot_timeout_msec = 60000;
-        return c->hypervisor && c->platform ? 0 : -ENOMEM;
+        return c->hypervisor && c->tool && c->platform ? 0 : -ENOMEM;
 }
 
 /* Rules that look at more than one member. */
@@ -164,6 +167,7 @@ void config_done(struct monitor_config *c) {
         free(c->name);
         free(c->hypervisor);
         free(c->platform);
+        free(c->tool);
         free(c->development_pki);
         *c = MONITOR_CONFIG_NULL;
 }

@@ -18,6 +18,7 @@
 struct monitor_config {
         char *name;
         char *hypervisor;      /* "local" when not given */
+        char *tool;            /* the vendor's control program, for the hypervisor qingtian */
         char *platform;        /* "qingtian" when not given */
         char *development_pki; /* directory of the host's development root; not given: one in the own
                                   directory */

@@ -27,6 +27,9 @@ struct hypervisor_end {
         int signal;        /* that killed the hypervisor, or 0 */
         int status;        /* its exit status */
         char errors[512];  /* the last of what it wrote to standard error, printable; may be empty */
+        /* Not ERROR_NONE: it was never started, or was lost, and `errors` is the whole sentence that says why
+         */
+        enum error_kind error;
 };
 
 struct hypervisor_handlers {
@@ -80,7 +83,7 @@ struct hypervisor {
         void (*free)(struct hypervisor_instance *i); /* takes a living machine down with it; NULL is fine */
 };
 
-extern const struct hypervisor hypervisor_local, hypervisor_nitro;
+extern const struct hypervisor hypervisor_local, hypervisor_nitro, hypervisor_qingtian;
 
 /* By its name in the configuration, or NULL. */
 const struct hypervisor *hypervisor_find(const char *name);

@@ -146,8 +146,13 @@ static void on_ended(void *userdata, const struct hypervisor_end *end) {
         e->hypervisor_status = end->status;
         e->errors = end->errors;
         reason_conclude(e, &vm->reason);
+        if (end->error != ERROR_NONE &&
+            (vm->reason.kind == REASON_START_FAILED || vm->reason.kind == REASON_HYPERVISOR_DIED))
+                (void)snprintf(vm->reason.text, sizeof(vm->reason.text), "%s", end->errors);
         if (vm->reason.kind == REASON_START_FAILED)
-                vm->start_error = end->started ? ERROR_BOOT_FAILED : ERROR_HYPERVISOR_FAILED;
+                vm->start_error = end->error != ERROR_NONE ? end->error
+                                  : end->started           ? ERROR_BOOT_FAILED
+                                                           : ERROR_HYPERVISOR_FAILED;
         finish(vm);
 }
 
@@ -313,7 +318,7 @@ static int try_start(struct vm *vm, int image_fd, struct error *reterr) {
         vm->hypervisor = hypervisor_find(vm->config->hypervisor);
         if (!vm->hypervisor)
                 return error_set(reterr, ERROR_CONFIG_INVALID,
-                                 "there is no hypervisor \"%s\"; this version has: local, nitro",
+                                 "there is no hypervisor \"%s\"; this version has: local, nitro, qingtian",
                                  vm->config->hypervisor);
         r = vm->hypervisor->probe(reterr);
         if (r < 0)

@@ -484,7 +484,8 @@ const struct hypervisor hypervisor_local = {
 };
 
 const struct hypervisor *hypervisor_find(const char *name) {
-        static const struct hypervisor *const known[] = { &hypervisor_local, &hypervisor_nitro };
+        static const struct hypervisor *const known[] = { &hypervisor_local, &hypervisor_nitro,
+                                                          &hypervisor_qingtian };
 
         for (size_t n = 0; n < ELEMENTSOF(known); n++)
                 if (strcmp(known[n]->name, name) == 0)

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <linux/vm_sockets.h>
 
+#define DIAL_TIMEOUT_USEC 20000000u
+
 struct native_connect {
         int fd, refusal; /* what connect(2) itself said */
         sd_event_source *io, *timer;
@@ -89,4 +91,54 @@ struct native_connect *native_connect_free(struct native_connect *c) {
         (void)close_fd(c->fd);
         free(c);
         return NULL;
+}
+
+struct native_dial {
+        struct native_dial *next;
+        struct native_dials *all;
+        struct native_connect *connect;
+        hypervisor_connect_done done;
+        void *userdata;
+};
+
+static void on_dialled(void *userdata, int result, int fd) {
+        struct native_dial *d = userdata;
+        struct native_dial **p = &d->all->first;
+
+        while (*p != d)
+                p = &(*p)->next;
+        *p = d->next;
+        (void)native_connect_free(d->connect);
+        d->done(d->userdata, result, fd);
+        free(d);
+}
+
+int native_dial(struct native_dials *dials, sd_event *event, uint32_t cid, uint32_t port, int fd,
+                hypervisor_connect_done done, void *userdata) {
+        struct native_dial *d = calloc(1, sizeof(*d));
+        int r;
+
+        if (!d)
+                return -ENOMEM;
+        *d = (struct native_dial){ .next = dials->first, .all = dials, .done = done, .userdata = userdata };
+        r = native_connect_new(&d->connect, event, cid, port, DIAL_TIMEOUT_USEC, on_dialled, d);
+        if (r < 0) {
+                free(d);
+                return r;
+        }
+        dials->first = d;
+        (void)close_fd(fd);
+        return 0;
+}
+
+void native_dials_cancel(struct native_dials *dials) {
+        struct native_dial *next;
+
+        for (struct native_dial *d = dials->first; d; d = next) {
+                next = d->next;
+                (void)native_connect_free(d->connect);
+                d->done(d->userdata, -ECANCELED, -1);
+                free(d);
+        }
+        dials->first = NULL;
 }

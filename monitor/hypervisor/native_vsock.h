@@ -3,6 +3,8 @@
 
 /* The parent kernel's own AF_VSOCK, for enclaves of real hardware. */
 
+#include "monitor/hypervisor.h"
+
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
@@ -16,3 +18,13 @@ typedef void (*native_connected)(void *userdata, int result, int fd);
 int native_connect_new(struct native_connect **ret, sd_event *event, uint32_t cid, uint32_t port,
                        uint64_t timeout_usec, native_connected done, void *userdata);
 struct native_connect *native_connect_free(struct native_connect *c);
+
+/* Connects to ports of one enclave, as `connect` of a hypervisor has them: the caller gets the vsock itself,
+ * so that no byte passes through the monitor. */
+struct native_dials {
+        struct native_dial *first; /* on their way */
+};
+
+int native_dial(struct native_dials *dials, sd_event *event, uint32_t cid, uint32_t port, int fd,
+                hypervisor_connect_done done, void *userdata);
+void native_dials_cancel(struct native_dials *dials); /* each hears -ECANCELED */

@@ -20,17 +20,6 @@
 #include <sys/epoll.h>
 #include <sys/stat.h>
 
-#define CONNECT_TIMEOUT_USEC 20000000u
-
-/* A connect to a port of the guest, on its way. */
-struct pending {
-        struct pending *next;
-        struct hypervisor_instance *instance;
-        struct native_connect *connect;
-        hypervisor_connect_done done;
-        void *userdata;
-};
-
 struct hypervisor_instance {
         struct hypervisor_request request;
         int enclave_fd;
@@ -38,7 +27,7 @@ struct hypervisor_instance {
         bool ended;
         sd_event_source *begin, *hang_up, *end;
         struct native_console *console;
-        struct pending *pending;
+        struct native_dials dials;
 };
 
 static void take_down(struct hypervisor_instance *i) {
@@ -148,16 +137,9 @@ static int make_enclave(struct hypervisor_instance *i, struct error *reterr) {
 }
 
 static void nitro_free(struct hypervisor_instance *i) {
-        struct pending *next;
-
         if (!i)
                 return;
-        for (struct pending *p = i->pending; p; p = next) {
-                next = p->next;
-                (void)native_connect_free(p->connect);
-                p->done(p->userdata, -ECANCELED, -1);
-                free(p);
-        }
+        native_dials_cancel(&i->dials);
         take_down(i);
         i->begin = sd_event_source_disable_unref(i->begin);
         i->end = sd_event_source_disable_unref(i->end);
@@ -198,39 +180,12 @@ static int nitro_start(struct hypervisor_instance **ret, const struct hypervisor
         return 0;
 }
 
-static void on_connected(void *userdata, int result, int fd) {
-        struct pending *p = userdata;
-        struct pending **all = &p->instance->pending;
-
-        while (*all != p)
-                all = &(*all)->next;
-        *all = p->next;
-        (void)native_connect_free(p->connect);
-        p->done(p->userdata, result, fd);
-        free(p);
-}
-
-/* The caller gets the vsock itself, so that no byte passes through here. */
 static int nitro_connect(struct hypervisor_instance *i, uint32_t port, int fd, hypervisor_connect_done done,
                          void *userdata) {
-        struct pending *p;
-        int r;
-
         if (i->ended)
                 return -ENOTCONN;
-        p = calloc(1, sizeof(*p));
-        if (!p)
-                return -ENOMEM;
-        *p = (struct pending){ .next = i->pending, .instance = i, .done = done, .userdata = userdata };
-        r = native_connect_new(&p->connect, i->request.event, (uint32_t)i->request.config->cid, port,
-                               CONNECT_TIMEOUT_USEC, on_connected, p);
-        if (r < 0) {
-                free(p);
-                return r;
-        }
-        i->pending = p;
-        (void)close_fd(fd);
-        return 0;
+        return native_dial(&i->dials, i->request.event, (uint32_t)i->request.config->cid, port, fd, done,
+                           userdata);
 }
 
 static void nitro_describe(const struct hypervisor_instance *i, struct hypervisor_facts *ret) {

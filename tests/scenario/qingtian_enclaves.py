@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hypervisor qingtian: the real daemon, monitor and CLI with a stand-in for the vendor's tool."""
+import os
+import re
+import shutil
+import signal
+
+from harness import BUILD, PATIENCE, SOURCE, Daemon, check, done, skip, wait_for
+
+CODES = SOURCE / "monitor/hypervisor/qingtian_errors.def"
+NITRO_DEVICE = str(BUILD / "tests/programs/nitro_device")
+KINDS = {name: text for name, text in re.findall(r'^ERROR\((\w+), "(\w+)"', (SOURCE / "base/errors.def").read_text(), re.M)}
+
+
+class QingTian(Daemon):
+    """Below the emulated device only for its vsock: no test opens a real one."""
+
+    def __init__(self, more=""):
+        self.more = more
+        super().__init__(config="placeholder:1")
+
+    def start(self):
+        if self.command[0] != NITRO_DEVICE:
+            self.tool = self.top / "vendor"
+            self.tool.mkdir()
+            shutil.copy(SOURCE / "tests/programs/qt_standin.py", self.tool / "qt")
+            shutil.copy(CODES, self.tool / "codes")
+            os.chmod(self.tool / "qt", 0o755)
+            (self.top / "conf").write_text(f"platform:qingtian\nhypervisor:qingtian\nqingtian_tool:{self.tool}/qt\n{self.more}")
+            self.command = [NITRO_DEVICE, "--", *self.command]
+        super().start()
+        (self.tool / "owner").write_text(str(self.process.pid))
+
+    def run(self, script="", *arguments, name="app"):
+        return self.cli("run", "--eif", self.image(script, f"{name}.eif"), "--name", name, "-o", "json", *arguments)
+
+    def calls(self):
+        path = self.tool / "calls"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def enclaves(self):
+        return list((self.tool / "enclaves").glob("*"))
+
+
+def first(d):
+    r = d.run("vendor image of a layout that nobody here knows", "--debug")
+    e = r.json() if r.status == 0 else {}
+    check(r.status == 0 and e["State"] == "running" and e["Hypervisor"] == "qingtian" and e["LaunchMode"] == "debug", "it runs", r)
+    check(e["Measurements"]["PCR0"] == "ab" * 48 and "PCR8" not in e["Measurements"], "the PCRs are those that the tool tells", e)
+    check(any(re.fullmatch(r"enclave start --eif \S+/image\.eif --cpus 2 --mem 1024 --cid 4 --debug-mode", c) for c in d.calls()),
+          "start has the documented options", *d.calls())
+    wait_for(lambda: d.describe("app")["HypervisorPID"], "the vendor's process")
+    wait_for(lambda: d.describe("app")["Ready"], "ready")
+    check(True, "the guest's lifecycle channel reaches its monitor")
+    console = d.popen("console", "app")
+    check(console.stdout.readline() == "the first line\n", "the console, through the tool")
+    r = d.ok("terminate", "app", "-o", "json").json()[0]
+    check(r["Reason"]["Kind"] == "stopped", "terminate", r)
+    check(console.wait(PATIENCE) == 0 and not list(d.runtime.glob("enclaves/*")), "the console ends; nothing stays on disk")
+    console.communicate()
+    d.cli("forget")
+
+
+def ends(d):
+    for script, code in (("life=300 exit=0", 0), ("life=300 exit=7", 7)):
+        r = d.run(script, name="end")
+        e = d.wait_state("end", "stopped", "failed")
+        check(r.status == 0 and e["Reason"]["Kind"] == "exited" and e["Reason"].get("ExitCode") == code, f"{script}", r, e)
+        d.cli("forget")
+    (d.tool / "owner").unlink()
+    r = d.run("life=300", name="end")
+    e = d.wait_state("end", "stopped", "failed")
+    check(e["Reason"]["Kind"] == "exited" and "does not tell" in e["Reason"]["Text"], "a guest without our channel just ends", e)
+    d.cli("forget")
+
+
+def variants(d):
+    for script in ("quiet", "noisy", "late"):
+        r = d.run(script, name="variant")
+        check(r.status == 0, f"start: {script}", r)
+        (d.tool / "stop2").write_text("")
+        r = d.cli("terminate", "variant", "--force", "-o", "json")
+        check(r.status == 0 and r.json()[0]["Reason"]["Kind"] == "stopped" and not d.enclaves(),
+              "and stop with the other message", r, *d.enclaves())
+        d.cli("forget")
+    (d.tool / "old").write_text("")
+    r = d.run("", name="variant")
+    check(r.status == 0 and not (r.json().get("Measurements") or {}).get("PCR0"), "a tool without query-eif: no PCRs are claimed", r)
+    d.ok("terminate", "variant", "--force")
+    d.cli("forget")
+
+
+def failures(d):
+    for number, text, kind in re.findall(r'^CODE\((\d+), "([^"]*)", (\w+),', CODES.read_text(), re.M):
+        r = d.run(f"{'code' if int(number) % 2 else 'bare'}={number}", name="fails")
+        check(r.status != 0 and f"qt-enclave: {KINDS[kind]}: " in r.err and text in r.err, f"code {number}: {KINDS[kind]}", r)
+        d.cli("forget")
+    for script, kind, word in (("raise=docker", "ToolMissing", "pip3"), ("raise=knack", "ToolMissing", "pip3"),
+                               ("raise=permission", "PermissionDenied", "/var/run/enclave"),
+                               ("silent", "HypervisorFailed", "printed nothing"), ("wrongcid", "HypervisorFailed", "77")):
+        r = d.run(script, name="fails")
+        check(r.status != 0 and f": {kind}: " in r.err and word in r.err, f"{script}: {kind}", r)
+        d.cli("forget")
+    check(d.calls()[-1].startswith("enclave query") and any(c.startswith("enclave stop") for c in d.calls()[-4:]),
+          "an enclave that a lying start left behind is found by its CID and stopped", *d.calls()[-5:])
+    check("Traceback" not in d.log_text(), "no trace of Python in the daemon's log")
+
+
+def times(d):
+    p = d.popen("run", "--eif", d.image("slow=100000"), "--name", "slow")
+    wait_for(lambda: any(c.startswith("enclave start") for c in d.calls()[-1:]), "the slow start")
+    d.ok("terminate", "slow")
+    out, err = p.communicate(timeout=PATIENCE)
+    check(p.returncode != 0, "a slow start can be terminated", out, err)
+    d.cli("forget")
+    e = d.run("", name="dies").json()
+    pid = e["ProcessID"]
+    os.kill(pid, signal.SIGKILL)
+    e = d.wait_state("dies", "failed")
+    check(e["Reason"]["Kind"] == "monitor-lost", "kill -9 of a monitor is seen", e)
+    wait_for(lambda: any(c.startswith("enclave stop") for c in d.calls()[-1:]), "the stop")
+    check(True, "and its enclave is stopped, though the vendor's server would keep it")
+    d.cli("forget")
+
+
+def main():
+    if os.getuid() != 0:
+        skip("the hypervisor qingtian", "needs root")
+        return done()
+    with QingTian() as d:
+        first(d)
+        ends(d)
+        variants(d)
+        failures(d)
+        times(d)
+    with QingTian() as d:
+        (d.tool / "qt").unlink()
+        r = d.run("")
+        check(r.status == 9 and "HypervisorMissing" in r.err and "qingtian_tool" in r.err, "no tool: what to do", r)
+    done()
+
+
+main()
