@@ -29,7 +29,7 @@
 #define START_SPARE_MSEC 30000u /* beyond the boot timeout, for the tool's own work */
 #define POLL_USEC 1000000u
 #define FAILURES_MAX 10 /* in a row, of query and stop; the field's own programs ask as often */
-#define COPY_CHUNK (256 * 1024)
+#define COPY_CHUNK (64 * 1024)
 
 enum phase {
         PHASE_MEASURE, /* query-eif */
@@ -316,22 +316,21 @@ static int qingtian_probe(struct error *reterr) {
 /* The tool wants a path, and what it finds there must be what it was given: a copy of our own. */
 static int copy_image(struct hypervisor_instance *i, struct error *reterr) {
         const struct hypervisor_request *q = &i->request;
-        _cleanup_free_ char *chunk = malloc(COPY_CHUNK);
+        char chunk[COPY_CHUNK], directory[4000], link[64];
         _cleanup_close_ int fd = -1;
-        char directory[4000], link[64];
         ssize_t n;
 
         (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", q->directory_fd);
         n = readlink(link, directory, sizeof(directory) - 1);
-        if (!chunk || n < 0)
-                return chunk ? -errno : -ENOMEM;
+        if (n < 0)
+                return -errno;
         directory[n] = '\0';
         (void)snprintf(i->eif, sizeof(i->eif), "%s/" IMAGE_NAME, directory);
         fd = openat(q->directory_fd, IMAGE_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0)
                 return error_set_errno(reterr, ERROR_OUTPUT_FAILED, errno, "cannot make %s", i->eif);
         for (off_t at = 0;; at += n) {
-                n = pread(q->image_fd, chunk, COPY_CHUNK, at);
+                n = pread(q->image_fd, chunk, sizeof(chunk), at);
                 if (n < 0)
                         return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno,
                                                "the image cannot be read");
