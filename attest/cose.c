@@ -2,7 +2,6 @@
 
 #include "attest/cose.h"
 
-#include "attest/cbor.h"
 #include "attest/digest.h"
 #include "base/cleanup.h"
 
@@ -12,7 +11,7 @@
 #define UNSIGNED 0 /* -1: what QEMU writes */
 #define MAX_PAYLOAD 16384
 
-enum qtattest_reason cbor_reason(int cbor_error) {
+enum qtattest_reason cbor_reason(enum cbor_error error) {
         static const enum qtattest_reason reasons[] = {
                 [CBOR_OK] = QTATTEST_OK,
                 [CBOR_TRUNCATED] = QTATTEST_CBOR_TRUNCATED,
@@ -27,7 +26,7 @@ enum qtattest_reason cbor_reason(int cbor_error) {
                 [CBOR_WRONG_TYPE] = QTATTEST_FIELD_TYPE,
         };
 
-        return reasons[cbor_error];
+        return reasons[error];
 }
 
 /* Exactly {1: -35}, in whatever width. Another label could be `crit`, which would change what is verified. */

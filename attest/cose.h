@@ -8,8 +8,8 @@
  */
 
 #include "attest/attest.h"
+#include "attest/cbor.h"
 #include "attest/p384.h"
-#include "attest/span.h"
 
 #define COSE_SIGNATURE_BYTES (2 * P384_BYTES)
 
@@ -27,5 +27,5 @@ enum qtattest_reason cose_parse(struct span document, struct cose *ret);
 /* SHA-384 of the Sig_structure (RFC 9052, 4.4). False only without memory. */
 bool cose_digest(const struct cose *c, uint8_t ret[P384_BYTES]);
 
-/* How a failed cbor_check() is called. */
-enum qtattest_reason cbor_reason(int cbor_error);
+/* What the result of a cbor_check() is called. */
+enum qtattest_reason cbor_reason(enum cbor_error error);

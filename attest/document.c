@@ -2,7 +2,6 @@
 
 #include "attest/document.h"
 
-#include "attest/cbor.h"
 #include "attest/cose.h"
 #include "base/cleanup.h"
 
