@@ -107,6 +107,43 @@ json_t *eif_certificate_json(X509 *certificate) {
                          name, "NotBefore", from, "NotAfter", to, "Signature", colons(signature));
 }
 
+/* nitro-cli puts the members of BuildMetadata and CustomMetadata on one level. */
+static void set_metadata(json_t *document, const struct eif_facts *f) {
+        json_auto_t *root = f->metadata ? json_loadb(f->metadata, f->metadata_size, 0, NULL) : NULL;
+        json_t *value;
+        json_t *flat;
+
+        if (!json_is_object(root))
+                return;
+        if ((value = json_object_get(root, "ImageName")))
+                (void)json_object_set(document, "ImageName", value);
+        if ((value = json_object_get(root, "ImageVersion")))
+                (void)json_object_set(document, "ImageVersion", value);
+        flat = json_object();
+        (void)json_object_update(flat, json_object_get(root, "BuildMetadata"));
+        if ((value = json_object_get(root, "DockerInfo")))
+                (void)json_object_set(flat, "DockerInfo", value);
+        (void)json_object_update_missing(flat, json_object_get(root, "CustomMetadata"));
+        (void)json_object_set_new(document, "Metadata", flat);
+}
+
+json_t *eif_description_json(const struct eif *e, const struct eif_facts *f) {
+        struct eif_measurements known = eif_known_measurements(f);
+        json_t *document = json_object();
+
+        (void)json_object_set_new(document, "EifVersion", json_integer(eif_header(e)->version));
+        (void)json_object_set_new(document, "Measurements", eif_measurements_json(&known));
+        (void)json_object_set_new(document, "IsSigned", json_boolean(f->measurements.is_signed));
+        if (f->certificate)
+                (void)json_object_set_new(document, "SigningCertificate",
+                                          eif_certificate_json(f->certificate));
+        (void)json_object_set_new(document, "CheckCRC", json_boolean(f->crc_is_right));
+        if (f->measurements.is_signed)
+                (void)json_object_set_new(document, "SignatureCheck", json_boolean(f->signature_is_right));
+        set_metadata(document, f);
+        return document;
+}
+
 int eif_print_json(json_t *document, struct error *reterr) {
         json_auto_t *owned = document;
 

@@ -21,6 +21,9 @@ json_t *eif_findings_json(const struct eif_findings *f);
  * out. */
 json_t *eif_certificate_json(X509 *certificate);
 
+/* What nitro-cli's describe-eif prints, member for member; a new reference, NULL when memory ran out. */
+json_t *eif_description_json(const struct eif *e, const struct eif_facts *f);
+
 /* Print one JSON document and a newline; takes the reference. NULL is an INTERNAL error (no memory). */
 int eif_print_json(json_t *document, struct error *reterr);
 

@@ -2,6 +2,7 @@
 
 /* qt-enclave: find the verb, run it, print an error once. */
 
+#include "cli/personality.h"
 #include "cli/verb.h"
 
 #include <jansson.h>
@@ -20,7 +21,10 @@ static void print_help(FILE *f) {
                     f);
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
                 (void)fprintf(f, "  %-16s %s\n", verbs[i]->name, verbs[i]->help);
-        (void)fputs("\n`qt-enclave VERB --help` shows the options of a verb.\n", f);
+        (void)fputs("\n`qt-enclave VERB --help` shows the options of a verb.\n"
+                    "`qt-enclave --as qt …` and `qt-enclave --as nitro-cli …` understand those tools' "
+                    "commands.\n",
+                    f);
 }
 
 static void print_verb_help(const struct verb *v) {
@@ -115,11 +119,30 @@ static int list_tables(void) {
         return EXIT_OK;
 }
 
+/* `qt-enclave --as NAME …`: the command line of another tool. */
+static int run_as(int argc, char **argv) {
+        const struct personality *p = argc > 2 ? personality_find(argv[2]) : NULL;
+
+        if (!p) {
+                (void)fprintf(stderr, "qt-enclave: Usage: --as %s: must be qt or nitro-cli\n",
+                              argc > 2 ? argv[2] : "");
+                return EXIT_USAGE;
+        }
+        if (argc == 4 && strcmp(argv[3], "--list-tables") == 0) {
+                personality_list(p);
+                return EXIT_OK;
+        }
+        return p->main(argc - 2, argv + 2);
+}
+
 int main(int argc, char **argv) {
+        const struct personality *p = personality_find(argv[0]);
         const struct verb *v;
         int words;
 
         (void)signal(SIGPIPE, SIG_IGN);
+        if (p)
+                return p->main(argc, argv);
         if (argc < 2) {
                 print_help(stderr);
                 return EXIT_USAGE;
@@ -134,6 +157,8 @@ int main(int argc, char **argv) {
         }
         if (strcmp(argv[1], "--list-tables") == 0)
                 return list_tables();
+        if (strcmp(argv[1], "--as") == 0)
+                return run_as(argc, argv);
         v = find_verb(argc - 1, argv + 1, &words);
         if (!v) {
                 (void)fprintf(stderr,

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #define PIECE (64 * 1024)
 
@@ -35,19 +36,39 @@ static int print_piece(int stream_fd, char *bytes, bool *ended, struct error *re
         return r < 0 ? error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write to standard output") : 0;
 }
 
-int stream_print(int stream_fd, struct error *reterr) {
+static int64_t now_msec(void) {
+        struct timespec t;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &t);
+        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int stream_print_for(int stream_fd, int timeout_msec, struct error *reterr) {
         _cleanup_free_ char *bytes = malloc(PIECE);
         struct pollfd p = { .fd = stream_fd, .events = POLLIN };
+        int64_t end = now_msec() + timeout_msec;
+        int r = bytes ? 0 : -ENOMEM, left = timeout_msec;
         bool ended = false;
-        int r = bytes ? 0 : -ENOMEM;
 
         (void)fflush(stdout);
         while (r >= 0 && !ended) {
-                if (poll(&p, 1, -1) < 0 && errno != EINTR)
+                int n = poll(&p, 1, left);
+
+                if (n < 0 && errno != EINTR)
                         return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot wait for the enclave");
-                r = print_piece(stream_fd, bytes, &ended, reterr);
+                if (n > 0)
+                        r = print_piece(stream_fd, bytes, &ended, reterr);
+                if (timeout_msec < 0)
+                        continue;
+                left = (int)(end - now_msec());
+                if (left <= 0)
+                        break;
         }
         return r;
+}
+
+int stream_print(int stream_fd, struct error *reterr) {
+        return stream_print_for(stream_fd, -1, reterr);
 }
 
 /* What was read from standard input and is not sent yet. */

@@ -18,44 +18,13 @@ static json_t *sections_json(const struct eif *e) {
         return json_incref(array);
 }
 
-/* nitro-cli puts the members of BuildMetadata and CustomMetadata on one level. */
-static void set_metadata(json_t *document, const struct eif_facts *f) {
-        json_auto_t *root = f->metadata ? json_loadb(f->metadata, f->metadata_size, 0, NULL) : NULL;
-        json_t *value;
-        json_t *flat;
-
-        if (!json_is_object(root))
-                return;
-        if ((value = json_object_get(root, "ImageName")))
-                (void)json_object_set(document, "ImageName", value);
-        if ((value = json_object_get(root, "ImageVersion")))
-                (void)json_object_set(document, "ImageVersion", value);
-        flat = json_object();
-        (void)json_object_update(flat, json_object_get(root, "BuildMetadata"));
-        if ((value = json_object_get(root, "DockerInfo")))
-                (void)json_object_set(flat, "DockerInfo", value);
-        (void)json_object_update_missing(flat, json_object_get(root, "CustomMetadata"));
-        (void)json_object_set_new(document, "Metadata", flat);
-}
-
 static int print_json(const struct eif *e, const struct eif_facts *f, const struct eif_findings *findings,
                       struct error *reterr) {
-        struct eif_measurements known = eif_known_measurements(f);
         const struct eif_header *h = eif_header(e);
-        json_auto_t *document = json_object();
+        json_auto_t *document = eif_description_json(e, f);
         char crc[16];
 
         (void)snprintf(crc, sizeof(crc), "%08" PRIx32, f->crc);
-        (void)json_object_set_new(document, "EifVersion", json_integer(h->version));
-        (void)json_object_set_new(document, "Measurements", eif_measurements_json(&known));
-        (void)json_object_set_new(document, "IsSigned", json_boolean(f->measurements.is_signed));
-        if (f->certificate)
-                (void)json_object_set_new(document, "SigningCertificate",
-                                          eif_certificate_json(f->certificate));
-        (void)json_object_set_new(document, "CheckCRC", json_boolean(f->crc_is_right));
-        if (f->measurements.is_signed)
-                (void)json_object_set_new(document, "SignatureCheck", json_boolean(f->signature_is_right));
-        set_metadata(document, f);
         (void)json_object_set_new(document, "Architecture",
                                   json_string(eif_arch_name(eif_flags_arch(h->flags))));
         (void)json_object_set_new(document, "Flags", json_integer(h->flags));

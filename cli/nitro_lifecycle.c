@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* nitro-cli run-enclave, terminate-enclave, describe-enclaves, console. */
+
+#include "base/parse.h"
+#include "cli/client.h"
+#include "cli/enclave_calls.h"
+#include "cli/personality_nitro_cli.h"
+#include "cli/stream.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define CPU_IDS_MAX 4096
+#define NAMES_MAX 64
+#define IMAGE_TIMES 4 /* memory must be that many times the image */
+
+/* What run-enclave was asked for, by options or by a file. */
+struct request {
+        json_t *file;                   /* owned; --config */
+        const char *path;               /* borrowed, as name */
+        const char *name;               /* or NULL */
+        uint64_t cpus, memory_mib, cid; /* CID 0: any */
+        bool debug, attach;
+};
+
+static int check_cid(uint64_t cid, unsigned *code, struct error *reterr) {
+        if (cid == 0) {
+                (void)fputs("The enclave CID will be assigned automatically as provided CID is 0.\n", stderr);
+                return 0;
+        }
+        if (cid > 3 && cid < UINT32_MAX)
+                return 0;
+        return nitro_refuse(NITRO_INVALID, code, reterr,
+                            "--enclave-cid %llu: must be 0 or from 4 to 4294967294; 1, 2 and 3 belong to the "
+                            "parent and its hypervisor",
+                            (unsigned long long)cid);
+}
+
+/* nitro-cli's own check, and its number; the daemon knows the other limits. */
+static int check_memory(const struct request *q, unsigned *code, struct error *reterr) {
+        struct stat st;
+        uint64_t least;
+
+        if (stat(q->path, &st) < 0)
+                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot open the image %s",
+                                       q->path);
+        least = ((uint64_t)st.st_size * IMAGE_TIMES + (1 << 20) - 1) >> 20;
+        if (q->memory_mib > 0 && q->memory_mib >= least)
+                return 0;
+        return nitro_refuse(NITRO_MEMORY, code, reterr,
+                            "%llu MiB are too little for %s: at least %llu MiB, %d times the image",
+                            (unsigned long long)q->memory_mib, q->path, (unsigned long long)least,
+                            IMAGE_TIMES);
+}
+
+/* The pool decides which CPUs an enclave gets; how many are named is what counts. */
+static int count_cpu_ids(const struct options *o, uint64_t *ret, unsigned *code, struct error *reterr) {
+        bool seen[CPU_IDS_MAX] = { false };
+        const char *text;
+        size_t index = 0;
+        uint64_t id;
+
+        *ret = 0;
+        while ((text = options_next(o, "cpu-ids", &index))) {
+                if (parse_u64(text, 0, CPU_IDS_MAX - 1, &id) < 0)
+                        return nitro_refuse(NITRO_INVALID, code, reterr,
+                                            "--cpu-ids %s: must be numbers of CPUs", text);
+                if (seen[id])
+                        return nitro_refuse(NITRO_CPU_TWICE, code, reterr, "--cpu-ids names CPU %s twice",
+                                            text);
+                seen[id] = true;
+                (*ret)++;
+        }
+        return 0;
+}
+
+/* "512", "512M", "2G", "1T"; nitro-cli knows no other letters. */
+static int parse_memory(const char *text, uint64_t *ret, unsigned *code, struct error *reterr) {
+        size_t digits = strspn(text, "0123456789");
+
+        if (digits > 0 && (!text[digits] || (strchr("mMgGtT", text[digits]) && !text[digits + 1])) &&
+            parse_mib(text, ret) >= 0)
+                return 0;
+        return nitro_refuse(NITRO_INVALID, code, reterr,
+                            "--memory %s: must be a number of MiB, or one with M, G or T behind it", text);
+}
+
+static int read_options(const struct options *o, struct request *q, unsigned *code, struct error *reterr) {
+        static const char *const cpus[] = { "cpu-count", "cpu-ids", NULL };
+        int r;
+
+        r = nitro_require_one(o, cpus, code, reterr);
+        if (r >= 0)
+                r = personality_require(o, "memory", NITRO_MISSING, code, reterr);
+        if (r >= 0)
+                r = personality_require(o, "eif-path", NITRO_MISSING, code, reterr);
+        if (r >= 0)
+                r = parse_memory(options_value(o, "memory"), &q->memory_mib, code, reterr);
+        if (r >= 0)
+                r = options_flag(o, "cpu-ids") ? count_cpu_ids(o, &q->cpus, code, reterr)
+                                               : options_u64(o, "cpu-count", 1, 4096, 1, &q->cpus, reterr);
+        if (r >= 0 && options_value(o, "enclave-cid")) {
+                r = options_u64(o, "enclave-cid", 0, UINT64_MAX, 0, &q->cid, reterr);
+                r = r < 0 ? r : check_cid(q->cid, code, reterr);
+        }
+        q->path = options_value(o, "eif-path");
+        q->name = options_value(o, "enclave-name");
+        q->debug = options_flag(o, "debug-mode");
+        return r;
+}
+
+static int check_config_members(const json_t *file, unsigned *code, struct error *reterr) {
+        static const struct {
+                const char *name;
+                json_type type;
+        } members[] = {
+                { "enclave_name", JSON_STRING }, { "cpu_count", JSON_INTEGER },
+                { "cpu_ids", JSON_ARRAY },       { "memory_mib", JSON_INTEGER },
+                { "eif_path", JSON_STRING },     { "enclave_cid", JSON_INTEGER },
+                { "debug_mode", JSON_TRUE },     { "attach_console", JSON_TRUE },
+        };
+        const char *key;
+        json_t *value;
+
+        json_object_foreach((json_t *)file, key, value) {
+                size_t i = 0;
+
+                while (i < ELEMENTSOF(members) && strcmp(members[i].name, key) != 0)
+                        i++;
+                if (i == ELEMENTSOF(members))
+                        return nitro_refuse(NITRO_JSON, code, reterr, "--config: unknown member %s", key);
+                if (json_is_null(value) || json_typeof(value) == members[i].type ||
+                    (members[i].type == JSON_TRUE && json_is_boolean(value)))
+                        continue;
+                return nitro_refuse(NITRO_JSON, code, reterr, "--config: %s is of the wrong type", key);
+        }
+        return 0;
+}
+
+static int read_config_cpus(struct request *q, unsigned *code, struct error *reterr) {
+        const json_t *ids = json_object_get(q->file, "cpu_ids"),
+                     *count = json_object_get(q->file, "cpu_count");
+        bool has_ids = ids && !json_is_null(ids), has_count = count && !json_is_null(count);
+
+        if (has_ids && has_count)
+                return nitro_refuse(NITRO_CONFLICT, code, reterr, "cpu_count and cpu_ids exclude each other");
+        if (!has_ids && !has_count)
+                return nitro_refuse(NITRO_MISSING, code, reterr, "cpu_count or cpu_ids is missing");
+        if (has_count && json_integer_value(count) < 1)
+                return nitro_refuse(NITRO_INVALID, code, reterr, "cpu_count: must be at least 1");
+        q->cpus = has_count ? (uint64_t)json_integer_value(count) : json_array_size(ids);
+        for (size_t i = 0; has_ids && i < json_array_size(ids); i++)
+                for (size_t j = 0; j < i; j++)
+                        if (json_equal(json_array_get(ids, i), json_array_get(ids, j)))
+                                return nitro_refuse(NITRO_CPU_TWICE, code, reterr,
+                                                    "cpu_ids names CPU %lld twice",
+                                                    (long long)json_integer_value(json_array_get(ids, i)));
+        return 0;
+}
+
+static int read_config(const struct options *o, struct request *q, unsigned *code, struct error *reterr) {
+        static const char *const others[] = { "cpu-count",   "cpu-ids",      "memory",    "eif-path",
+                                              "enclave-cid", "enclave-name", "debug-mode" };
+        const char *path = options_value(o, "config");
+        json_error_t where;
+        json_int_t memory, cid;
+        int r;
+
+        for (size_t i = 0; i < ELEMENTSOF(others); i++)
+                if (options_flag(o, others[i]))
+                        return nitro_refuse(NITRO_CONFLICT, code, reterr,
+                                            "--config and --%s exclude each other", others[i]);
+        q->file = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
+        if (!q->file && json_error_code(&where) == json_error_cannot_open_file)
+                return error_set(reterr, ERROR_FILE_UNREADABLE, "%s: %s", path, where.text);
+        if (!json_is_object(q->file))
+                return nitro_refuse(NITRO_JSON, code, reterr, "%s, line %d: %s", path, where.line,
+                                    q->file ? "must be a JSON object" : where.text);
+        r = check_config_members(q->file, code, reterr);
+        if (r >= 0)
+                r = read_config_cpus(q, code, reterr);
+        if (r < 0)
+                return r;
+        q->path = json_string_value(json_object_get(q->file, "eif_path"));
+        q->name = json_string_value(json_object_get(q->file, "enclave_name"));
+        memory = member_number(q->file, "memory_mib");
+        cid = member_number(q->file, "enclave_cid");
+        if (!q->path || memory == 0)
+                return nitro_refuse(NITRO_MISSING, code, reterr, "%s is missing",
+                                    q->path ? "memory_mib" : "eif_path");
+        if (memory < 0 || cid < 0)
+                return nitro_refuse(NITRO_INVALID, code, reterr, "%s: must not be negative",
+                                    memory < 0 ? "memory_mib" : "enclave_cid");
+        q->memory_mib = (uint64_t)memory;
+        q->cid = (uint64_t)cid;
+        q->debug = json_is_true(json_object_get(q->file, "debug_mode"));
+        q->attach = json_is_true(json_object_get(q->file, "attach_console"));
+        return 0;
+}
+
+static json_t *run_parameters(const struct request *q, const char *name) {
+        json_t *p = json_pack("{s:I, s:I, s:s*, s:b}", "CPUs", (json_int_t)q->cpus, "MemoryMiB",
+                              (json_int_t)q->memory_mib, "Name", name, "Debug", q->debug || q->attach);
+
+        if (p && q->cid)
+                (void)json_object_set_new(p, "CID", json_integer((json_int_t)q->cid));
+        return p;
+}
+
+/* A name that is taken gets _1, _2 and so on. */
+static int start(const struct options *o, const struct request *q, json_t **ret, struct error *reterr) {
+        _cleanup_error_ struct error e = ERROR_NULL;
+        const char *name = q->name;
+        char numbered[128];
+        int r;
+
+        r = enclave_start(o, q->path, run_parameters(q, name), ret, &e);
+        for (unsigned i = 1; r < 0 && name && e.kind == ERROR_NAME_IN_USE && i < NAMES_MAX; i++) {
+                (void)snprintf(numbered, sizeof(numbered), "%s_%u", q->name, i);
+                r = enclave_start(o, q->path, run_parameters(q, numbered), ret, &e);
+        }
+        return r < 0 ? error_set(reterr, e.kind ? e.kind : ERROR_INTERNAL, "%s",
+                                 e.message ? e.message : "cannot start the enclave")
+                     : 0;
+}
+
+static void tell_started(const json_t *enclave) {
+        const json_t *ids = json_object_get(enclave, "CPUIDs");
+        _cleanup_free_ char *list = json_dumps(ids, 0);
+
+        (void)fprintf(stderr,
+                      "Started enclave with enclave-cid: %" JSON_INTEGER_FORMAT
+                      ", memory: %" JSON_INTEGER_FORMAT " MiB, cpu-ids: %s\n",
+                      member_number(enclave, "EnclaveCID"), member_number(enclave, "MemoryMiB"),
+                      list ? list : "[]");
+}
+
+static int attach_console(const struct options *o, const json_t *enclave, int timeout_msec,
+                          struct error *reterr) {
+        _cleanup_close_ int stream = -1;
+        int r;
+
+        (void)printf("Connecting to the console for enclave %" JSON_INTEGER_FORMAT "...\n",
+                     member_number(enclave, "EnclaveCID"));
+        r = enclave_console(o, member_text(enclave, "EnclaveName"), &stream, reterr);
+        if (r < 0)
+                return r;
+        (void)puts("Successfully connected to the console.");
+        return stream_print_for(stream, timeout_msec, reterr);
+}
+
+int nitro_run_enclave(const struct options *o, unsigned *code, struct error *reterr) {
+        struct request q = { .file = NULL };
+        json_auto_t *enclave = NULL, *file = NULL, *result = NULL;
+        int r;
+
+        r = options_flag(o, "config") ? read_config(o, &q, code, reterr) : read_options(o, &q, code, reterr);
+        file = q.file;
+        q.attach = q.attach || options_flag(o, "attach-console");
+        if (r >= 0)
+                r = check_memory(&q, code, reterr);
+        if (r < 0)
+                return r;
+        (void)fputs("Start allocating memory...\n", stderr);
+        r = start(o, &q, &enclave, reterr);
+        if (r < 0)
+                return r;
+        tell_started(enclave);
+        result = nitro_enclave_json(enclave);
+        r = print_json(result, reterr);
+        return r < 0 || !q.attach ? r : attach_console(o, enclave, -1, reterr);
+}
+
+static int terminate_one(const struct options *o, const json_t *enclave, json_t **ret, struct error *reterr) {
+        const char *name = member_text(enclave, "EnclaveName");
+        char id[NITRO_ID_SIZE];
+        int r;
+
+        r = enclave_stop(o, name, reterr);
+        if (r < 0)
+                return r;
+        nitro_enclave_id(enclave, id);
+        (void)fprintf(stderr, "Successfully terminated enclave %s.\n", id);
+        *ret = json_pack("{s:s, s:s, s:b}", "EnclaveName", name, "EnclaveID", id, "Terminated", 1);
+        return 0;
+}
+
+/* Those of other users are not this user's to end. */
+static int terminate_all(const struct options *o, struct error *reterr) {
+        json_auto_t *all = NULL, *ended = json_array();
+        int r = daemon_describe(o, NULL, false, &all, reterr);
+
+        for (size_t i = 0; r >= 0 && i < json_array_size(all); i++) {
+                const json_t *e = json_array_get(all, i);
+                json_t *one = NULL;
+
+                if (getuid() != 0 && member_number(e, "Uid") != (json_int_t)getuid())
+                        continue;
+                r = terminate_one(o, e, &one, reterr);
+                if (one)
+                        (void)json_array_append_new(ended, one);
+        }
+        return r < 0 ? r : print_json(ended, reterr);
+}
+
+int nitro_terminate_enclave(const struct options *o, unsigned *code, struct error *reterr) {
+        static const char *const ways[] = { "enclave-id", "enclave-name", "all", NULL };
+        json_auto_t *enclave = NULL, *result = NULL;
+        int r;
+
+        r = nitro_require_one(o, ways, code, reterr);
+        if (r < 0)
+                return r;
+        if (options_flag(o, "all"))
+                return terminate_all(o, reterr);
+        r = nitro_find(o, &enclave, code, reterr);
+        if (r >= 0)
+                r = terminate_one(o, enclave, &result, reterr);
+        return r < 0 ? r : print_json(result, reterr);
+}
+
+static const char *state_name(const char *ours) {
+        if (strcmp(ours, "running") == 0)
+                return "RUNNING";
+        return strcmp(ours, "stopping") == 0 ? "TERMINATING" : "EMPTY";
+}
+
+int nitro_describe_enclaves(const struct options *o, unsigned *code _unused_, struct error *reterr) {
+        static const char *const tail[] = { "Flags", "Measurements", NULL };
+        static const char *const metadata[] = { "ImageName", "ImageVersion", NULL };
+        json_auto_t *all = NULL, *result = json_array();
+        int r = daemon_describe(o, NULL, false, &all, reterr);
+
+        for (size_t i = 0; r >= 0 && i < json_array_size(all); i++) {
+                const json_t *e = json_array_get(all, i);
+                json_t *row = nitro_enclave_json(e);
+                json_auto_t *rest = enclave_pick(e, tail), *image = enclave_pick(e, metadata);
+
+                (void)json_object_set_new(row, "State", json_string(state_name(member_text(e, "State"))));
+                (void)json_object_update(row, rest);
+                if (options_flag(o, "metadata"))
+                        (void)json_object_update(row, image);
+                (void)json_array_append_new(result, row);
+        }
+        return r < 0 ? r : print_json(result, reterr);
+}
+
+int nitro_console(const struct options *o, unsigned *code, struct error *reterr) {
+        json_auto_t *enclave = NULL;
+        uint64_t seconds;
+        int r;
+
+        r = options_u64(o, "disconnect-timeout", 0, INT32_MAX / 1000, UINT64_MAX, &seconds, reterr);
+        if (r >= 0)
+                r = nitro_find(o, &enclave, code, reterr);
+        return r < 0 ? r
+                     : attach_console(o, enclave, seconds == UINT64_MAX ? -1 : (int)seconds * 1000, reterr);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A result as one of the formats that tools of the qt family print (-o): always to standard output. */
+
+#include "base/error.h"
+
+#include <jansson.h>
+
+enum result_format {
+        RESULT_JSON, /* with tabs, as the vendor's tool lays it out */
+        RESULT_JSONC,
+        RESULT_TABLE,
+        RESULT_TSV,
+        RESULT_YAML,
+        RESULT_YAMLC,
+        RESULT_NONE,
+};
+
+/* The words of -o in the order of the enum, NULL at the end. */
+extern const char *const result_formats[];
+
+/* jsonc and yamlc are json and yaml with colours on a terminal. ERROR_OUTPUT_FAILED. */
+int result_print(const json_t *document, enum result_format format, struct error *reterr);
