@@ -131,13 +131,22 @@ static enum qtattest_reason match_sets(const struct qtattest_policy *policy, boo
         return all_missing ? QTATTEST_PCR_MISSING : QTATTEST_PCR_MISMATCH;
 }
 
+/* Zero is what any unsigned image has in PCR8, and any QingTian image in PCR1. */
+static bool names_image(const struct pcr_set *set) {
+        for (size_t i = 0; i < DOCUMENT_PCRS; i++)
+                if (IMAGE_PCRS & set->pinned & 1u << i &&
+                    !span_is_zero((struct span){ set->values[i], set->sizes[i] }))
+                        return true;
+        return false;
+}
+
 /* Sets of the profile at hand, each of which says which image it means: PCR3 and PCR4 alone do not. */
 static bool names_measurements(const struct qtattest_policy *policy, unsigned profile) {
         bool any = false;
 
         for (size_t i = 0; i < policy->n_sets; i++)
                 if (policy->sets[i].profiles & profile) {
-                        if (!(policy->sets[i].pinned & IMAGE_PCRS))
+                        if (!names_image(&policy->sets[i]))
                                 return false;
                         any = true;
                 }

@@ -90,6 +90,7 @@ def policies(b):
     b.verify("a policy without measurements", "policy-empty", policy={})
     b.verify("an empty list of sets", "policy-empty", policy={"Version": 1, "PcrSets": []})
     b.verify("a set that names no image", "policy-empty", policy={"PcrSets": [{"PCR4": "00" * 48}]})
+    b.verify("a set that any unsigned image matches", "policy-empty", policy={"PcrSets": [{"PCR8": "00" * 48}]})
     b.verify("any measurement, by an honest option", "ok", "--insecure-accept-any-measurement", policy={})
     b.verify("an expired policy", "policy-expired", policy=b.policy_object(Expires="2026-06-01T11:59:59Z"))
     b.verify("a policy that expires now", "ok", policy=b.policy_object(Expires="2026-06-01T12:00:00Z"))
@@ -127,7 +128,7 @@ def debug(b):
     pcrs[4] = forge.pcr("pcr4")
     doc = forge.changed(b.pki, pcrs=pcrs)
     b.verify("debug mode", "debug-document", document=doc)
-    b.verify("debug mode and a policy of zeros", "debug-document", document=doc, policy={"PcrSets": [{"PCR0": "00" * 48}]})
+    b.verify("debug mode and a policy of zeros", "policy-empty", document=doc, policy={"PcrSets": [{"PCR0": "00" * 48}]})
     b.verify("debug mode, by an honest option", "ok", "--insecure-allow-debug", document=doc)
     del pcrs[0]
     b.verify("no PCR0", "debug-document", document=forge.changed(b.pki, pcrs=pcrs))
