@@ -177,7 +177,7 @@ static void start_call(struct call_connection *c, const uint8_t *data, size_t si
         j->started_usec = now_monotonic_usec();
         c->job = j;
         (void)watch_set(c->base.watch, 0);
-        workers_submit(proxy->workers, &j->job);
+        workers_submit(proxy->callers, &j->job);
 }
 
 /* Read exactly one frame; what an enclave sends behind it waits in the socket. */

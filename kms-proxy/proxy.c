@@ -19,6 +19,7 @@
 #define FORGET_USEC (600 * UINT64_C(1000000))
 #define REPORT_USEC UINT64_C(1000000)
 #define PORTS_MAX 64
+#define RESOLVERS 4
 
 /* A flood of refusals is one record a second. */
 static void refuse_early(struct proxy *p, const struct listener *listener, struct enclave_usage *usage,
@@ -248,7 +249,9 @@ int proxy_new(const char *config_path, struct proxy **ret, struct error *reterr)
         if (r >= 0)
                 r = watch_timer(p);
         if (r >= 0)
-                r = workers_new(p->loop, (unsigned)p->config->workers, &p->workers);
+                r = workers_new(p->loop, RESOLVERS, &p->resolvers);
+        if (r >= 0)
+                r = workers_new(p->loop, (unsigned)p->config->workers, &p->callers);
         if (r < 0)
                 return error_set_errno(reterr, ERROR_INTERNAL, r, "cannot start");
         r = audit_open(p->config->audit_file, &p->audit, reterr);
@@ -269,7 +272,8 @@ void proxy_free(struct proxy *p) {
                 transport_free(p->transports[i]);
         while (p->connections)
                 connection_end(p->connections, CONNECTION_ALLOWED, "proxy-ended");
-        workers_free(p->workers);
+        workers_free(p->resolvers);
+        workers_free(p->callers);
         api_services_free(p->services);
         if (p->config)
                 write_metrics(p);

@@ -21,7 +21,8 @@ struct proxy {
         const char *config_path;
         struct config *config;
         struct loop *loop;
-        struct workers *workers;
+        /* Apart, so that a KMS that does not answer holds up no name, and slow names no call. */
+        struct workers *resolvers, *callers;
         struct transport *transports[2];
         size_t n_transports;
         struct audit *audit;
