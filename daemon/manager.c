@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "daemon/declared.h"
+#include "daemon/driver_pool.h"
 #include "daemon/guest_listeners.h"
 #include "daemon/pool_change.h"
 #include "daemon/store.h"
@@ -28,6 +29,7 @@ struct manager *manager_free(struct manager *m) {
         (void)server_free(m->server);
         waiters_free(m);
         relays_free(m);
+        sd_event_source_disable_unref(m->queued_retry);
         (void)guest_listeners_free(m->guest_listeners);
         while (m->enclaves)
                 (void)enclave_free(m->enclaves);
@@ -186,6 +188,8 @@ static void forget_oldest(struct manager *m, const struct enclave *newest) {
 
 void manager_enclave_changed(struct manager *m, struct enclave *e) {
         waiters_notify(m, e);
+        if (!enclave_is_alive(e))
+                driver_pool_enclave_ended(m);
         if (!enclave_is_alive(e) && !m->recovering)
                 forget_oldest(m, e);
 }

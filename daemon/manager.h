@@ -23,6 +23,9 @@ struct manager {
         const struct platform_limits *limits;
         struct pool pool;
         struct pool_change *pool_change; /* one under way, or NULL */
+        struct cpu_list queued_cpus;     /* what the driver's pool gets when it may change */
+        bool has_queued_cpus;
+        sd_event_source *queued_retry;
         struct server *server;
         struct enclave *enclaves;
         struct waiter *waiters;                  /* calls that are answered when an enclave gets somewhere */

@@ -4,6 +4,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "daemon/driver_pool.h"
 #include "daemon/page_change.h"
 
 #include <errno.h>
@@ -229,6 +230,8 @@ static int read_machine(struct manager *m, struct error *reterr) {
                 topology_done(&fresh);
                 return error_set(reterr, ERROR_INTERNAL, "the number of nodes changed; restart the daemon");
         }
+        if (driver_pool_is_used(m))
+                driver_pool_restore(&fresh, &m->pool.topology, &m->pool.cpus);
         topology_done(&m->pool.topology);
         m->pool.topology = fresh;
         return 0;
@@ -240,6 +243,11 @@ static int plan(struct pool_change *c, const struct pool_wish *wish, struct erro
         r = read_machine(c->manager, reterr);
         if (r >= 0)
                 r = plan_cpus(c, wish, reterr);
+        if (r >= 0 && driver_pool_is_used(c->manager) && c->manager->pool.n_shares > 0 &&
+            memcmp(&c->cpus, &c->manager->pool.cpus, sizeof(c->cpus)) != 0) {
+                driver_pool_queue(c->manager, &c->cpus);
+                c->cpus = c->manager->pool.cpus;
+        }
         if (r >= 0 && wish->memory_mib != UINT64_MAX)
                 r = plan_memory(c, wish->memory_mib, wish->node, reterr);
         return r;
@@ -255,8 +263,24 @@ static void hold_back(struct pool_change *c) {
                                 c->pages[i].before - c->pages[i].after;
 }
 
+/* The CPUs of the pool are these from now on, if the driver has a say and agrees. */
+static int set_cpus(struct manager *m, const struct cpu_list *cpus) {
+        int r = 0;
+
+        if (driver_pool_is_used(m) && memcmp(cpus, &m->pool.cpus, sizeof(*cpus)) != 0)
+                r = driver_pool_write(m, cpus);
+        if (r == -EPERM && m->uid == 0) {
+                driver_pool_queue(m, cpus); /* an enclave that is not ours */
+                return 0;
+        }
+        if (r >= 0)
+                m->pool.cpus = *cpus;
+        return r;
+}
+
 static int finish(struct pool_change *c, int r, const struct page_change *done, struct error *reterr) {
         struct pool *p = &c->manager->pool;
+        int driver = 0;
 
         for (size_t i = 0; i < c->n; i++) {
                 unsigned node = c->pages[i].node;
@@ -267,7 +291,7 @@ static int finish(struct pool_change *c, int r, const struct page_change *done, 
                                 done[i].after - done[i].before; /* wraps around for shrinking */
         }
         if (r >= 0)
-                p->cpus = c->cpus;
+                driver = set_cpus(c->manager, &c->cpus);
         save(c->manager, NULL);
         (void)read_machine(c->manager, NULL);
         if (r == -ENOMEM) {
@@ -290,6 +314,10 @@ static int finish(struct pool_change *c, int r, const struct page_change *done, 
                 return error_set_errno(reterr,
                                        r == -EACCES || r == -EPERM ? ERROR_PERMISSION_DENIED : ERROR_INTERNAL,
                                        r, "cannot change the number of huge pages");
+        if (driver < 0)
+                return error_set_errno(reterr, ERROR_HYPERVISOR_FAILED, driver,
+                                       "the driver nitro_enclaves does not take these CPUs (its parameter "
+                                       "ne_cpus): whole cores of one node, not CPU 0's");
         log_notice("the pool has %" PRIu64 " MiB in pages of %u MiB, %u CPUs",
                    ours_in_all(p) * page_mib(p->page), page_mib(p->page), cpu_list_count(&p->cpus));
         return 0;
@@ -418,11 +446,8 @@ static int size_dedicated(struct manager *m, struct error *reterr) {
         r = plan(&c, &wish, reterr);
         if (r < 0)
                 return r;
-        m->pool.cpus = c.cpus;
-        if (c.n == 0) {
-                save(m, NULL);
-                return 0;
-        }
+        if (c.n == 0)
+                return finish(&c, 0, c.pages, reterr);
         save(m, &c);
         r = pages_apply(m->sysfs_fd, &m->pool.topology, c.pages, c.n);
         return finish(&c, r, c.pages, reterr);
@@ -435,6 +460,14 @@ int pool_open(struct manager *m, struct error *reterr) {
         m->pool.mode = strcmp(m->config.mode, "dedicated") == 0 ? POOL_DEDICATED : POOL_SHARED;
         m->pool.limits = m->limits;
         m->pool.page = m->config.hugepage_size == 2 ? PAGE_2M : PAGE_1G;
+        /* Only an empty pool shows the whole machine: which core and node its CPUs belong to. */
+        if (driver_pool_is_used(m)) {
+                struct cpu_list none = { { 0 } };
+
+                r = driver_pool_write(m, &none);
+                if (r < 0 && r != -EPERM)
+                        log_error("the driver's CPU pool cannot be set: %s", strerror(-r));
+        }
         r = read_machine(m, reterr);
         if (r < 0)
                 return r;

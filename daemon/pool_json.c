@@ -96,10 +96,11 @@ json_t *pool_to_json(const struct manager *m) {
                         total += p->pages[node].ours * page_mib(p->page);
         }
         return json_pack(
-                "{s:s, s:s, s:s, s:i, s:I, s:I, s:i, s:i, s:o, s:o, s:o}", "Mode",
+                "{s:s, s:s, s:s, s:i, s:I, s:I, s:i, s:i, s:o, s:o, s:o, s:o*}", "Mode",
                 p->mode == POOL_SHARED ? "shared" : "dedicated", "Platform", m->limits->name, "Hypervisor",
                 m->config.hypervisor, "PageMiB", p->mode == POOL_SHARED ? 0 : (int)page_mib(p->page),
                 "MemoryMiB", (json_int_t)total, "FreeMiB", (json_int_t)pool_free_mib(p), "EnclavesMax",
                 (int)(m->config.enclaves_max ? m->config.enclaves_max : m->limits->enclaves_max), "Enclaves",
-                (int)p->n_shares, "ParentCPUs", numbers(&parent), "Nodes", nodes, "Shares", shares_json(m));
+                (int)p->n_shares, "ParentCPUs", numbers(&parent), "Nodes", nodes, "Shares", shares_json(m),
+                "QueuedCPUs", m->has_queued_cpus ? numbers(&m->queued_cpus) : NULL);
 }

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hypervisor nitro: the real daemon, monitor and CLI on an emulated /dev/nitro_enclaves."""
 import os
+import pathlib
+import shutil
 import signal
+import tempfile
 
 import eif_bytes
 from harness import BUILD, PATIENCE, Daemon, check, done, skip, wait_for
 from huge_pages import HugePages
+from invented_machine import invent
 
 NITRO_DEVICE = str(BUILD / "tests/programs/nitro_device")
 CONFIG = "mode: shared\nplatform: nitro\nhypervisor: nitro\nhugepage_size: 2\nboot_timeout: 60\n"
@@ -29,9 +33,9 @@ def parts(script):
 class Nitro(Daemon):
     """A daemon below the emulated device. Images are written by script."""
 
-    def __init__(self, *device_options, config=CONFIG):
+    def __init__(self, *device_options, config=CONFIG, options=()):
         self.device_options = device_options
-        super().__init__(config=config)
+        super().__init__(config=config, options=options)
 
     def start(self):
         if self.command[0] != NITRO_DEVICE:
@@ -156,6 +160,30 @@ def death(d, pages):
     d.ok("terminate", "next", "--force")
 
 
+def dedicated(pages):
+    """The daemon's own pool: the driver's CPUs, and a change that has to wait."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
+    invent(top, nodes=1, cores=8, pages=64)
+    conf = "mode:dedicated\nplatform:nitro\nhypervisor:nitro\nhugepage_size:2\nmemory_mib:128\ncpu_list:2-3,10-11\n"
+    with Nitro("--pool", "", config=conf, options=["--sysfs", str(top)]) as d:
+        r = d.run("", name="own")
+        e = r.json() if r.status == 0 else {}
+        check(r.status == 0 and e["CPUIDs"] in ([2, 10], [3, 11]) and e["Node"] == 0 and e["PageMiB"] == 2,
+              "ne_cpus is written, and an enclave gets a core of it", r, d.log_text())
+        r = d.ok("pool", "set", "--cpu-list", "2-5,10-13", "-o", "json").json()
+        check(r.get("QueuedCPUs") == [2, 3, 4, 5, 10, 11, 12, 13] and r["Nodes"][0]["PoolCPUs"] == [2, 3, 10, 11],
+              "a change while an enclave is alive is queued, and the answer says so", r)
+        d.ok("terminate", "own", "--force")
+        r = wait_for(lambda: (lambda p: p if "QueuedCPUs" not in p else None)(d.cli("pool", "show", "-o", "json").json()),
+                     "the change")
+        check(r["Nodes"][0]["PoolCPUs"] == [2, 3, 4, 5, 10, 11, 12, 13] and "is made" in d.log_text(),
+              "and made when the last one has ended", r)
+        r = d.cli("run", "--eif", d.eif("", "four.eif"), "--memory", "64", "--cpus", "8", "-o", "json")
+        check(r.status == 0, "the driver agrees", r)
+        d.ok("terminate", "four", "--force")
+    shutil.rmtree(top)
+
+
 def main():
     if os.getuid() != 0:
         skip("the hypervisor nitro", "needs root")
@@ -177,6 +205,7 @@ def main():
         with Nitro("--regions", "0") as d:
             r = d.run("", name="none")
             check(r.status == 7 and "NoMemory" in r.err and "1 GiB pages" in r.err, "too many regions", r)
+        dedicated(pages)
     with Daemon(config=CONFIG) as d:
         r = d.cli("run", "--eif", d.image())
         check(r.status == 9 and "HypervisorMissing" in r.err and "nitro_enclaves" in r.err, "without the device: what to load", r)

@@ -17,7 +17,7 @@
 #include <sys/syscall.h>
 
 #define DEVICE_PATH "/dev/nitro_enclaves"
-#define POOL_PATH "/sys/module/nitro_enclaves/parameters/ne_cpus"
+#define POOL_PATH "module/nitro_enclaves/parameters/ne_cpus" /* below /sys, or a tree that plays it */
 #define SYSFS_PATH "/sys/devices/system"
 #define EIF_HEADER 548
 
@@ -59,6 +59,12 @@ static void open_sysfs(struct supervisor *s, const struct seccomp_notif *call, c
         target_answer_fd(s->notify_fd, call->id, fd, flags & O_CLOEXEC, -1);
 }
 
+static bool ends_with(const char *path, const char *end) {
+        size_t n = strlen(path), m = strlen(end);
+
+        return n >= m && strcmp(path + n - m, end) == 0;
+}
+
 static void handle_open(struct supervisor *s, const struct seccomp_notif *call) {
         bool at = call->data.nr == SYS_openat;
         int flags = (int)call->data.args[at ? 2 : 1];
@@ -68,7 +74,7 @@ static void handle_open(struct supervisor *s, const struct seccomp_notif *call) 
                 return target_continue(s->notify_fd, call->id);
         if (strcmp(path, DEVICE_PATH) == 0)
                 open_device(s, call, flags & O_CLOEXEC);
-        else if (strcmp(path, POOL_PATH) == 0)
+        else if (ends_with(path, POOL_PATH))
                 open_pool(s, call, flags);
         else if (s->options.sysfs_path && strncmp(path, SYSFS_PATH, strlen(SYSFS_PATH)) == 0)
                 open_sysfs(s, call, path, flags);
