@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <systemd/sd-daemon.h>
 
 /* The image is opened with the user's own rights; the daemon gets only the descriptor. */
 static int open_image(const char *path, int *ret_fd, struct error *reterr) {
@@ -142,15 +143,41 @@ static int print_started(const json_t *e, enum output_format format, struct erro
         return 0;
 }
 
-/* After the console: how it ended, as text and as status. */
+/* "Wait", again and again while no daemon answers: enclaves outlive their daemon, and so does whoever waits
+ * for one. A minute without any daemon is no restart. */
+static int wait_for_step(const struct start *s, const char *step, struct reply *ret, struct error *reterr) {
+        enum { TRIES = 120, PAUSE_USEC = 500000 };
+        int r;
+
+        for (unsigned tries = 0;; tries++) {
+                _cleanup_error_ struct error e = ERROR_NULL;
+
+                r = daemon_call(s->o, "Wait", json_pack("{s:s, s:s}", "Name", s->name, "For", step), ret, &e);
+                if (r >= 0)
+                        return r;
+                if (e.kind != ERROR_DAEMON_UNREACHABLE || tries == TRIES)
+                        return error_set(reterr, e.kind, "%s", e.message ? e.message : error_meaning(e.kind));
+                (void)usleep(PAUSE_USEC);
+        }
+}
+
+/* For a service manager: the enclave's readiness is the service's. One that never says so ends first, which
+ * report_end() tells. */
+static void report_ready(const struct start *s) {
+        _cleanup_reply_ struct reply reply = REPLY_NULL;
+
+        if (wait_for_step(s, "ready", &reply, NULL) >= 0)
+                (void)sd_notifyf(0, "READY=1\nSTATUS=enclave %s is ready", s->name);
+}
+
+/* How it ended, as text and as status. */
 static int report_end(const struct start *s, struct error *reterr) {
         _cleanup_reply_ struct reply reply = REPLY_NULL;
         const json_t *enclave;
         char text[96];
         int r;
 
-        r = daemon_call(s->o, "Wait", json_pack("{s:s, s:s}", "Name", s->name, "For", "exited"), &reply,
-                        reterr);
+        r = wait_for_step(s, "exited", &reply, reterr);
         if (r < 0)
                 return r;
         enclave = json_object_get(reply.parameters, "Enclave");
@@ -180,10 +207,16 @@ static int start(struct start *s, int image_fd, json_t *parameters, struct error
                 return r;
         }
         r = print_started(enclave, format, reterr);
-        if (r < 0 || s->console < 0)
+        if (r >= 0 && options_flag(s->o, "wait")) {
+                (void)fflush(stdout); /* whoever reads it waits with us */
+                client_done(&s->client);
+                report_ready(s);
+        }
+        if (r >= 0 && s->console >= 0)
+                r = stream_print(s->console, reterr);
+        if (r < 0 || (s->console < 0 && !options_flag(s->o, "wait")))
                 return r;
-        r = stream_print(s->console, reterr);
-        return r < 0 ? r : report_end(s, reterr);
+        return report_end(s, reterr);
 }
 
 static int run(const struct options *o, struct error *reterr) {
@@ -214,6 +247,7 @@ static const struct option_spec options[] = {
         { "cid", 0, "N", "vsock CID, from 4 (default: the next free one)" },
         { "debug", 0, NULL, "open the console; attestation documents then say zero for all PCRs" },
         { "restart", 0, "POLICY", "when it ends unasked: no (default), on-failure, always" },
+        { "wait", 0, NULL, "stay until it ends; tells a service manager when its application is ready" },
         { "attach-console", 0, NULL, "print the console until the enclave ends; implies --debug" },
         VERB_OPTIONS_END
 };
