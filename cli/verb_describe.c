@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include "base/io.h"
 #include "cli/client.h"
 #include "cli/table.h"
+#include "cli/timeline.h"
 #include "cli/verb.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 
@@ -104,8 +108,35 @@ static void print_one(const json_t *e) {
         print_end(e);
 }
 
-static int run(const struct options *o, struct error *reterr) {
-        const char *name = o->n_positional > 0 ? o->positional[0] : NULL;
+static int write_svg(const json_t *enclave, const char *path, struct error *reterr) {
+        _cleanup_free_ char *text = NULL;
+        size_t size = 0;
+        FILE *f = open_memstream(&text, &size);
+        int r;
+
+        if (!f)
+                return -ENOMEM;
+        r = timeline_print_svg(enclave, f);
+        if (fclose(f) != 0)
+                return -ENOMEM;
+        if (r < 0)
+                return r;
+        r = replace_file(AT_FDCWD, path, text, size, 0644);
+        return r < 0 ? error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", path) : 0;
+}
+
+static int show_timeline(const struct options *o, const json_t *enclave, struct error *reterr) {
+        const char *svg = options_value(o, "svg");
+        int r = svg ? write_svg(enclave, svg, reterr) : timeline_print(enclave, stdout);
+
+        if (r == -ENODATA)
+                return error_set(reterr, ERROR_WRONG_STATE,
+                                 "enclave %s has not come to the first step of its start",
+                                 member_text(enclave, "EnclaveName"));
+        return r;
+}
+
+static int show(const struct options *o, const char *name, struct error *reterr) {
         json_auto_t *enclaves = NULL;
         enum output_format format;
         int r;
@@ -115,6 +146,8 @@ static int run(const struct options *o, struct error *reterr) {
                 r = daemon_describe(o, name, options_flag(o, "all"), &enclaves, reterr);
         if (r < 0)
                 return r;
+        if (options_flag(o, "timeline") || options_value(o, "svg"))
+                return show_timeline(o, json_array_get(enclaves, 0), reterr);
         if (format == OUTPUT_JSON)
                 return print_json(enclaves, reterr);
         if (name)
@@ -127,9 +160,43 @@ static int run(const struct options *o, struct error *reterr) {
         return 0;
 }
 
+/* Again at each event; on a terminal in the same place. */
+static int watch(const struct options *o, const char *name, struct error *reterr) {
+        _cleanup_client_ struct client c = CLIENT_NULL;
+        int r;
+
+        r = daemon_connect(o, &c, reterr);
+        if (r >= 0)
+                r = client_send(&c, "io.qtenclave.Manager.Events", NULL, CALL_MORE, NULL, 0, reterr);
+        while (r >= 0) {
+                _cleanup_reply_ struct reply reply = REPLY_NULL;
+
+                if (isatty(STDOUT_FILENO))
+                        (void)fputs("\033[H\033[2J", stdout);
+                r = show(o, name, reterr);
+                (void)fflush(stdout);
+                if (r >= 0)
+                        r = client_receive(&c, -1, &reply, reterr);
+        }
+        return r;
+}
+
+static int run(const struct options *o, struct error *reterr) {
+        const char *name = o->n_positional > 0 ? o->positional[0] : NULL;
+
+        if (!name && (options_flag(o, "timeline") || options_value(o, "svg")))
+                return error_set(reterr, ERROR_USAGE,
+                                 "--timeline and --svg show the start of one enclave; give its name");
+        return options_flag(o, "watch") ? watch(o, name, reterr) : show(o, name, reterr);
+}
+
 static const struct option_spec options[] = { VERB_COMMON_OPTIONS,
                                               VERB_DAEMON_OPTIONS,
                                               { "all", 'a', NULL, "also enclaves that have ended" },
+                                              { "watch", 'w', NULL,
+                                                "show it again whenever something happens" },
+                                              { "timeline", 0, NULL, "where the time of its start went" },
+                                              { "svg", 0, "FILE", "the same as a picture in a file" },
                                               VERB_OPTIONS_END };
 
 const struct verb verb_describe = {

@@ -104,6 +104,7 @@ void waiters_notify(struct manager *m, struct enclave *e);
 int waiter_add_run(struct manager *m, struct enclave *e, struct server_call *call);
 enum wait_until { UNTIL_RUNNING, UNTIL_READY, UNTIL_EXITED };
 int waiter_add_until(struct manager *m, struct enclave *e, enum wait_until until, struct server_call *call);
+int waiter_add_events(struct manager *m, struct server_call *call);
 int waiter_add_end(struct manager *m, struct enclave *const *enclaves, size_t n, struct server_call *call);
 void waiters_free(struct manager *m);
 

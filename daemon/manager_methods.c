@@ -245,6 +245,13 @@ static int handle_wait(struct server_call *call, void *userdata, struct error *r
                                 call);
 }
 
+static int handle_events(struct server_call *call, void *userdata, struct error *reterr) {
+        if (!call_wants_more(call))
+                return error_set(reterr, ERROR_INVALID_PARAMETER,
+                                 "Events has many answers; call it with \"more\"");
+        return waiter_add_events(userdata, call);
+}
+
 /* --- Terminate, Forget --- */
 
 /* It has ended already; now it stays so. */
@@ -403,9 +410,15 @@ static int handle_pool_set(struct server_call *call, void *userdata, struct erro
 }
 
 const struct server_method manager_methods[] = {
-        { "Run", ACCESS_OPERATE, handle_run },         { "Describe", ACCESS_OBSERVE, handle_describe },
-        { "Wait", ACCESS_OBSERVE, handle_wait },       { "Console", ACCESS_OPERATE, handle_console },
-        { "Connect", ACCESS_OPERATE, handle_connect }, { "Terminate", ACCESS_OPERATE, handle_terminate },
-        { "Forget", ACCESS_OPERATE, handle_forget },   { "PoolShow", ACCESS_OBSERVE, handle_pool_show },
-        { "PoolSet", ACCESS_POOL, handle_pool_set },   { NULL, 0, NULL },
+        { "Run", ACCESS_OPERATE, handle_run },
+        { "Describe", ACCESS_OBSERVE, handle_describe },
+        { "Wait", ACCESS_OBSERVE, handle_wait },
+        { "Events", ACCESS_OBSERVE, handle_events },
+        { "Console", ACCESS_OPERATE, handle_console },
+        { "Connect", ACCESS_OPERATE, handle_connect },
+        { "Terminate", ACCESS_OPERATE, handle_terminate },
+        { "Forget", ACCESS_OPERATE, handle_forget },
+        { "PoolShow", ACCESS_OBSERVE, handle_pool_show },
+        { "PoolSet", ACCESS_POOL, handle_pool_set },
+        { NULL, 0, NULL },
 };

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum wait_kind { WAIT_RUN, WAIT_END, WAIT_UNTIL };
+enum wait_kind { WAIT_RUN, WAIT_END, WAIT_UNTIL, WAIT_EVENTS };
 
 struct waiter {
         struct waiter *next;
@@ -156,8 +156,10 @@ void waiters_notify(struct manager *m, struct enclave *e) {
                         notify_run(w, e);
                 else if (w->kind == WAIT_END)
                         notify_end(w, e);
-                else
+                else if (w->kind == WAIT_UNTIL)
                         notify_until(w, e);
+                else
+                        call_continue(w->call, json_pack("{s:o}", "Enclave", enclave_to_json(e)));
         }
 }
 
@@ -179,6 +181,10 @@ int waiter_add_until(struct manager *m, struct enclave *e, enum wait_until until
         w->until = until;
         notify_until(w, e); /* it may be there already */
         return 0;
+}
+
+int waiter_add_events(struct manager *m, struct server_call *call) {
+        return waiter_add(m, WAIT_EVENTS, 0, call) ? 0 : -ENOMEM;
 }
 
 int waiter_add_end(struct manager *m, struct enclave *const *enclaves, size_t n, struct server_call *call) {

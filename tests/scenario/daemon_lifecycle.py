@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import xml.etree.ElementTree
 
 from harness import ORDINARY, PATIENCE, STANDIN, Daemon, check, done, skip, wait_for
 
@@ -152,6 +153,43 @@ def daemon_goes_away(d):
     d.ok("terminate", "unrecorded")
 
 
+def events(d):
+    seen = d.popen("events")
+    watched = d.popen("describe", "--watch")
+    check("no enclaves" in watched.stdout.readline(), "describe --watch begins with what is there")
+    d.ok("run", "--eif", d.image("load=20 boot=20"), "--name", "seen")
+    r = d.ok("describe", "seen", "--timeline")
+    check("loaded" in r.out and "in all" in r.out, "the timeline of a start", r)
+    picture = d.home / "start.svg"
+    d.ok("describe", "seen", "--svg", str(picture))
+    check(xml.etree.ElementTree.parse(picture).getroot().tag.endswith("svg"), "is a well-formed picture too")
+    d.refused("a timeline of nobody", 2, "Usage", "describe", "--timeline")
+    d.ok("terminate", "seen")
+    states = []
+    while "stopped" not in states:
+        event = json.loads(seen.stdout.readline())
+        states += [event["State"]] if event["State"] not in states else []
+    check(states == ["allocating", "loading", "booting", "running", "stopping", "stopped"]
+          and event["Reason"]["Kind"] == "stopped", "events are told one by one", states)
+    text = ""
+    while "running" not in text:
+        text += watched.stdout.readline()
+    check("seen" in text, "and describe --watch follows them")
+    for p in (seen, watched):
+        p.kill()
+        p.communicate()
+
+
+def doctor(d):
+    r = d.cli("doctor", "-o", "json")
+    found = {c["Check"]: c for c in r.json()}
+    check(found["daemon"]["Verdict"] == "fine" and found["pool"]["Verdict"] == "fine", "doctor finds the daemon", r)
+    d.stop()
+    r = d.cli("doctor")
+    check(r.status == 9 and "wrong  daemon" in r.out and "run: qt-enclaved --user" in r.out, "or says how to start it", r)
+    d.start()
+
+
 def second_daemon(d):
     p = subprocess.run(d.command, env=d.environment, capture_output=True, text=True, timeout=PATIENCE)
     check(p.returncode != 0 and "another qt-enclaved" in p.stderr, "a second daemon in the same place is refused", p)
@@ -159,7 +197,7 @@ def second_daemon(d):
 
 def scenario(**how):
     with Daemon(monitor=STANDIN, **how) as d:
-        for part in (first_light, bad_input, ends, at_the_same_time, daemon_goes_away, second_daemon):
+        for part in (first_light, bad_input, ends, at_the_same_time, events, daemon_goes_away, doctor, second_daemon):
             print("#", part.__name__, "as uid", d.uid)
             part(d)
 
