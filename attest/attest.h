@@ -27,7 +27,8 @@ extern "C" {
         X(OK, "ok", "nothing is wrong")                                                                     \
         /* the bytes */                                                                                     \
         X(EMPTY, "empty", "there are no bytes")                                                             \
-        X(TOO_LARGE, "too-large", "the document is larger than 64 KiB, or its payload than 16 KiB")         \
+        X(TOO_LARGE, "too-large",                                                                           \
+          "the document is larger than 64 KiB, or its payload than 16 KiB (QingTian: 32)")                  \
         X(CBOR_TRUNCATED, "cbor-truncated", "the CBOR ends early")                                          \
         X(CBOR_MALFORMED, "cbor-malformed", "the bytes are not CBOR, or use a form no document uses")       \
         X(CBOR_TOO_DEEP, "cbor-too-deep", "the CBOR is nested deeper than 8 levels")                        \
@@ -174,7 +175,7 @@ struct qtattest_request {
         enum qtattest_time time;
         int64_t at;          /* seconds since 1970, for QTATTEST_TIME_AT */
         uint32_t leeway;     /* seconds of clock skew forgiven on "not yet" (never on "expired") */
-        uint64_t max_age_ms; /* 0: the policy's, if it has one */
+        uint64_t max_age_ms; /* 0: the policy's, if it has one; -EINVAL with QTATTEST_TIME_DOCUMENT */
         struct qtattest_binding nonce, user_data, public_key;
 
         /* Each takes away one of the refusals. They are for laboratories. */

@@ -28,7 +28,7 @@ int cache_new(size_t entries, struct cache **ret) {
 
         while (sets < entries / WAYS)
                 sets *= 2;
-        if (__builtin_mul_overflow(sets * WAYS, sizeof(struct entry), &bytes))
+        if (__builtin_mul_overflow(sets, WAYS * sizeof(struct entry), &bytes))
                 return -ENOMEM;
         c = calloc(1, sizeof(*c) + bytes);
         if (!c)

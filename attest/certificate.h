@@ -33,7 +33,7 @@ struct certificate {
         struct span common_name; /* of the subject; empty when it has none */
         struct span point;       /* the public key: P384_POINT_BYTES, uncompressed */
         struct signature signature;
-        int64_t not_before; /* seconds since 1970; the whole second counts, both ends included */
+        int64_t not_before; /* seconds since 1970; both instants are still valid */
         int64_t not_after;
         bool is_authority;
         bool has_path_length;

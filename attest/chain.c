@@ -61,8 +61,10 @@ static bool verify_cached(const struct qtattest_context *context, bool cacheable
 enum qtattest_reason chain_verify(const struct chain *chain, const struct qtattest_context *context) {
         const struct certificate *leaf = &chain->certificates[chain->n - 1];
 
+        /* One that issued itself may only stand first: the root given twice would pass for its own child. */
         for (size_t i = 1; i < chain->n; i++)
-                if (!span_equal(chain->certificates[i].issuer, chain->certificates[i - 1].subject))
+                if (!span_equal(chain->certificates[i].issuer, chain->certificates[i - 1].subject) ||
+                    span_equal(chain->certificates[i].issuer, chain->certificates[i].subject))
                         return QTATTEST_CHAIN_ORDER;
         for (size_t i = 0; i + 1 < chain->n; i++) {
                 enum qtattest_reason reason = check_issuer(&chain->certificates[i], chain->n - 2 - i);

@@ -8,15 +8,25 @@
 /* Reads one field's value into *d; FIELD_TYPE stands for whatever the reader found wrong. */
 typedef enum qtattest_reason field_read_t(struct cbor_reader *r, struct document *d);
 
+/* C0, DEL and, in UTF-8, C1: what a terminal obeys. */
+static bool has_control(struct span text) {
+        for (size_t i = 0; i < text.size; i++)
+                if (text.data[i] < 0x20 || text.data[i] == 0x7f ||
+                    (text.data[i] == 0xc2 && i + 1 < text.size && text.data[i + 1] < 0xa0))
+                        return true;
+        return false;
+}
+
 static enum qtattest_reason read_module_id(struct cbor_reader *r, struct document *d) {
         if (!cbor_get_text(r, &d->module_id))
                 return QTATTEST_FIELD_TYPE;
         if (d->module_id.size == 0)
                 return QTATTEST_FIELD_SIZE;
-        /* It will be printed, logged and compared as a C string. */
-        for (size_t i = 0; i < d->module_id.size; i++)
-                if (d->module_id.data[i] < 0x20 || d->module_id.data[i] == 0x7f)
-                        return QTATTEST_CBOR_BAD_TEXT;
+        /* It will be printed, logged and compared as a C string; also what is only shown, unverified. */
+        if (has_control(d->module_id)) {
+                d->module_id = (struct span){ 0 };
+                return QTATTEST_CBOR_BAD_TEXT;
+        }
         return QTATTEST_OK;
 }
 
@@ -127,7 +137,7 @@ enum qtattest_reason document_parse(struct span payload, struct document *ret) {
         bool seen[ELEMENTSOF(fields)] = { false };
         enum cbor_error error = cbor_check(payload);
 
-        *ret = (struct document){ 0 };
+        *ret = (struct document){ .size = payload.size };
         if (error != CBOR_OK)
                 return cbor_reason(error);
         if (!cbor_get_map(&r, &map))
@@ -161,6 +171,10 @@ enum qtattest_reason document_check_limits(const struct document *d, enum qtatte
         bool nitro = profile == QTATTEST_NITRO;
         size_t limit = nitro ? 1024 : 4096;
 
+        /* AWS's text; and what Huawei's driver can bring out of its module, since five certificates at their
+         * limit are more than 16 KiB. */
+        if (d->size > (nitro ? 16384 : 32768))
+                return QTATTEST_TOO_LARGE;
         if (d->certificate.size > limit || d->public_key.size > limit || d->user_data.size > limit ||
             d->nonce.size > limit)
                 return QTATTEST_FIELD_SIZE;

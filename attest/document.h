@@ -15,6 +15,7 @@
 #define DOCUMENT_MAX_BUNDLE 8
 
 struct document {
+        size_t size; /* of the payload */
         struct span module_id;
         uint64_t timestamp; /* milliseconds since 1970 */
         struct span digest;

@@ -193,7 +193,9 @@ static enum qtattest_reason verify_crypto(struct qtattest_result *result, size_t
         if (size > MAX_DOCUMENT)
                 return QTATTEST_TOO_LARGE;
         reason = read_document(result, request->profiles, &cose);
-        if (is_emulated(&cose, &result->document) && !request->insecure_accept_unsigned_emulator)
+        /* The emulator is one of Nitro's module. */
+        if (is_emulated(&cose, &result->document) &&
+            !(request->insecure_accept_unsigned_emulator && (request->profiles & QTATTEST_NITRO)))
                 return QTATTEST_EMULATOR_DOCUMENT;
         if (reason != QTATTEST_OK)
                 return reason;
@@ -208,6 +210,7 @@ static enum qtattest_reason verify_crypto(struct qtattest_result *result, size_t
 static bool request_is_valid(const struct qtattest_request *request) {
         return request->struct_size == sizeof(*request) && request->profiles != 0 &&
                (request->profiles & ~(unsigned)QTATTEST_ANY) == 0 && request->time <= QTATTEST_TIME_AT &&
+               !(request->time == QTATTEST_TIME_DOCUMENT && request->max_age_ms > 0) &&
                request->at >= -MAX_SECONDS && request->at <= MAX_SECONDS &&
                request->nonce.kind <= QTATTEST_BINDING_RSA &&
                request->user_data.kind <= QTATTEST_BINDING_RSA &&

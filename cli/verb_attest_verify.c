@@ -116,6 +116,9 @@ static int read_request(const struct options *o, struct qtattest_request *reques
                 r = read_binding(o, "public-key", true, &bound->data[2], &request->public_key, reterr);
         if (r < 0)
                 return r;
+        if (max_age > 0 && request->time == QTATTEST_TIME_DOCUMENT)
+                return error_set(reterr, ERROR_USAGE,
+                                 "--max-age: not with --time document, by which every document is new");
         request->leeway = (uint32_t)leeway;
         request->max_age_ms = max_age / 1000;
         return 0;

@@ -90,7 +90,12 @@ def policies(b):
     b.verify("a policy without measurements", "policy-empty", policy={})
     b.verify("an empty list of sets", "policy-empty", policy={"Version": 1, "PcrSets": []})
     b.verify("a set that names no image", "policy-empty", policy={"PcrSets": [{"PCR4": "00" * 48}]})
-    b.verify("a set that any unsigned image matches", "policy-empty", policy={"PcrSets": [{"PCR8": "00" * 48}]})
+    for pcr in (1, 2, 8):
+        zeros = {"PcrSets": [{f"PCR{pcr}": "00" * 48}]}
+        same = forge.changed(b.pki, pcrs={0: forge.pcr("anything"), pcr: bytes(48)})
+        b.verify(f"a set that only wants PCR{pcr} to be zero", "policy-empty", policy=zeros, document=same)
+        named = {"PcrSets": [{f"PCR{pcr}": forge.pcr(f"pcr{pcr}").hex()}]}
+        b.verify(f"a set that names an image by PCR{pcr}", "ok", policy=named)
     b.verify("any measurement, by an honest option", "ok", "--insecure-accept-any-measurement", policy={})
     b.verify("an expired policy", "policy-expired", policy=b.policy_object(Expires="2026-06-01T11:59:59Z"))
     b.verify("a policy that expires now", "ok", policy=b.policy_object(Expires="2026-06-01T12:00:00Z"))
@@ -136,6 +141,8 @@ def debug(b):
                                                                           cabundle=[bytes(64)])), bytes(64))
     b.verify("an unsigned emulator", "crypto-invalid", document=emulated, crypto="emulator-document")
     b.verify("an unsigned emulator, by an honest option", "ok", "--insecure-accept-unsigned-emulator", document=emulated)
+    b.verify("and never as QingTian's", "crypto-invalid", "--insecure-accept-unsigned-emulator", "--profile", "qingtian",
+             document=emulated, crypto="emulator-document")
 
 
 def times(b):
@@ -229,6 +236,7 @@ def usage(b):
     for words, status in ((["attest", "verify", b.document], 2), (["attest", "verify"], 2),
                           (["attest", "verify", b.document, "--policy", b.policy, "--profile", "sgx"], 2),
                           (["attest", "verify", b.document, "--policy", b.policy, "--time", "noon"], 2),
+                          (["attest", "verify", b.document, "--policy", b.policy, "--time", "document", "--max-age", "1h"], 2),
                           (["attest", "verify", b.document, "--policy", b.policy, "--nonce", "xyz"], 2),
                           (["attest", "verify", b.document, "--policy", b.document], 2),
                           (["attest", "verify", b.document, "--policy", b.policy, "--root", b.document], 4),
@@ -261,6 +269,13 @@ def show(b):
               "show lists the chain", found["unverified_certificates"])
 
 
+def show_is_plain(b):
+    for text in ("\x1b[2J", "\u009b2J"):
+        shown = run("attest", "show", b.put("show.bin", forge.changed(b.pki, module_id="i-0" + text)))
+        point("cbor-bad-text" in shown.stdout and "i-0" not in shown.stdout.split("certificate 0")[0],
+              f"show does not obey {ascii(text)}", ascii(shown.stdout))
+
+
 def from_eif(b):
     image = VECTORS / "eif/p384.signed.eif"
     if not image.exists():
@@ -284,7 +299,7 @@ def from_eif(b):
 
 with tempfile.TemporaryDirectory(prefix="qt-attest-") as made_directory:
     bench = Bench(pathlib.Path(made_directory))
-    for part in (policies, derived, debug, times, bindings, revocation, signed_policy, usage, show, from_eif):
+    for part in (policies, derived, debug, times, bindings, revocation, signed_policy, usage, show, show_is_plain, from_eif):
         part(bench)
 known = set(re.findall(r'^ +X\([A-Z0-9_]+, "([a-z0-9-]+)"',
                        (SOURCE / "attest/attest.h").read_text().split("/* the policy */")[1], re.M))

@@ -174,6 +174,10 @@ static void wrong_requests(void **state _unused_) {
                 { .struct_size = sizeof(rows[0]), .profiles = 1, .at = INT64_MAX },
                 { .struct_size = sizeof(rows[0]),
                   .profiles = 1,
+                  .time = QTATTEST_TIME_DOCUMENT,
+                  .max_age_ms = 1 },
+                { .struct_size = sizeof(rows[0]),
+                  .profiles = 1,
                   .nonce = { (enum qtattest_binding_kind)9, NULL, 0 } },
         };
         struct qtattest_context *context = context_with(0, QTATTEST_CACHE_AUTHORITIES);
@@ -185,6 +189,7 @@ static void wrong_requests(void **state _unused_) {
         assert_int_equal(qtattest_read_unverified(made.document, made.size, 0, &result), -EINVAL);
         assert_null(result);
         qtattest_context_free(context);
+        assert_int_equal(qtattest_context_new(SIZE_MAX, QTATTEST_CACHE_LEAVES, &context), -ENOMEM);
 }
 
 static void roots(void **state _unused_) {
