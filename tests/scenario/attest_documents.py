@@ -12,6 +12,7 @@ import tempfile
 
 try:
     import attest_cases
+    import attest_edges
     import attest_forge as forge
 except ImportError as missing:
     print(f"1..0 # SKIP {missing}: install python3-cryptography")
@@ -43,7 +44,7 @@ def own_cases(directory):
     root = forge.make_root()
     pem = directory / "root.pem"
     pem.write_bytes(forge.Pki(forge.NITRO, root).root_pem())
-    cases = list(attest_cases.all_cases(root))
+    cases = [*attest_cases.all_cases(root), *attest_edges.all_edges(root)]
     found = verify([(doc, profile, -1 if time is None else forge.seconds(time)) for _, doc, profile, time, _ in cases],
                    pem)
     for (what, _, _, _, expected), (crypto, _) in zip(cases, found):
