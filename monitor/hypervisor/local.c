@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "monitor/hypervisor.h"
-#include "monitor/hypervisor/kvm_probe.h"
+#include "base/kvm_probe.h"
 #include "monitor/hypervisor/qemu_argv.h"
 #include "monitor/hypervisor/qemu_process.h"
 #include "monitor/hypervisor/qmp.h"

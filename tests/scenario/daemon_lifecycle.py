@@ -180,16 +180,6 @@ def events(d):
         p.communicate()
 
 
-def doctor(d):
-    r = d.cli("doctor", "-o", "json")
-    found = {c["Check"]: c for c in r.json()}
-    check(found["daemon"]["Verdict"] == "fine" and found["pool"]["Verdict"] == "fine", "doctor finds the daemon", r)
-    d.stop()
-    r = d.cli("doctor")
-    check(r.status == 9 and "wrong  daemon" in r.out and "run: qt-enclaved --user" in r.out, "or says how to start it", r)
-    d.start()
-
-
 def second_daemon(d):
     p = subprocess.run(d.command, env=d.environment, capture_output=True, text=True, timeout=PATIENCE)
     check(p.returncode != 0 and "another qt-enclaved" in p.stderr, "a second daemon in the same place is refused", p)
@@ -197,7 +187,7 @@ def second_daemon(d):
 
 def scenario(**how):
     with Daemon(monitor=STANDIN, **how) as d:
-        for part in (first_light, bad_input, ends, at_the_same_time, events, daemon_goes_away, doctor, second_daemon):
+        for part in (first_light, bad_input, ends, at_the_same_time, events, daemon_goes_away, second_daemon):
             print("#", part.__name__, "as uid", d.uid)
             part(d)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "monitor/hypervisor/kvm_probe.h"
+#include "base/kvm_probe.h"
 
 #include "base/cleanup.h"
 

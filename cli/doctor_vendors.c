@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Parents of the vendors' platforms: what their tools only say as a number. */
+
+#include "cli/doctor.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vm_sockets.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#define QTBOX_MODULE "opt/qingtian/enclave/virtio-qtbox.ko"
+#define QTBOX_DEVICE "dev/qtbox_service0"
+#define NITRO_DEVICE "dev/nitro_enclaves"
+#define MODULE_MAX (64 << 20)
+
+/* An enclave reaches its parent at CID 3: a parent with another one never hears a heartbeat. */
+static void check_parent_cid(struct doctor *d) {
+        _cleanup_close_ int fd = d->live ? openat(d->root_fd, "dev/vsock", O_RDONLY | O_CLOEXEC) : -1;
+        unsigned cid = 0;
+
+        if (fd < 0 || ioctl(fd, IOCTL_VM_SOCKETS_GET_LOCAL_CID, &cid) < 0 || cid == 3)
+                return;
+        doctor_find(d, VERDICT_WARNING, "vsock", "unload vsock transports that this parent does not need",
+                    "the parent's CID is %u, enclaves look for it at 3", cid);
+}
+
+static void check_nitro(struct doctor *d) {
+        char vendor[64] = "", cpus[512] = "";
+        bool module = doctor_has(d, "sys/module/nitro_enclaves"), amazon;
+
+        (void)doctor_read(d, "sys/class/dmi/id/sys_vendor", vendor, sizeof(vendor));
+        amazon = strcmp(vendor, "Amazon EC2") == 0;
+        if (!doctor_device(d, "nitro", NITRO_DEVICE)) {
+                if (module)
+                        doctor_find(d, VERDICT_WRONG, "nitro",
+                                    "start the instance with --enclave-options Enabled=true",
+                                    "the module nitro_enclaves is loaded but /%s is not there", NITRO_DEVICE);
+                else if (amazon)
+                        doctor_find(d, VERDICT_WARNING, "nitro", "modprobe nitro_enclaves",
+                                    "an EC2 instance without the module nitro_enclaves");
+                return;
+        }
+        d->other_machine = true;
+        if (doctor_read(d, "sys/module/nitro_enclaves/parameters/ne_cpus", cpus, sizeof(cpus))) {
+                if (*cpus)
+                        doctor_find(d, VERDICT_OK, "nitro", NULL, "CPUs %s are set aside", cpus);
+                else
+                        doctor_find(d, VERDICT_WARNING, "nitro", "qt-enclave pool set --cpus 2",
+                                    "no CPUs are set aside (ne_cpus is empty)");
+        }
+        check_parent_cid(d);
+}
+
+/* "vermagic=5.10.0-60… SMP mod_unload" stands among the module's strings. */
+static bool module_release(const struct doctor *d, char *ret, size_t size) {
+        static const char key[] = "vermagic=";
+        _cleanup_close_ int fd = openat(d->root_fd, QTBOX_MODULE, O_RDONLY | O_CLOEXEC);
+        const char *found, *data;
+        size_t length;
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
+            st.st_size > MODULE_MAX)
+                return false;
+        data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED)
+                return false;
+        found = memmem(data, (size_t)st.st_size, key, sizeof(key) - 1);
+        if (found) {
+                found += sizeof(key) - 1;
+                length = (size_t)(data + st.st_size - found);
+                for (size_t i = 0; i < length; i++)
+                        if ((unsigned char)found[i] <= ' ') {
+                                length = i;
+                                break;
+                        }
+                (void)snprintf(ret, size, "%.*s", (int)(length < size ? length : size - 1), found);
+        }
+        (void)munmap((void *)data, (size_t)st.st_size);
+        return found;
+}
+
+static void explain_qtbox_absent(struct doctor *d) {
+        char wanted[128], running[128] = "", enforcing[8] = "";
+        bool known = module_release(d, wanted, sizeof(wanted));
+
+        (void)doctor_read(d, "proc/sys/kernel/osrelease", running, sizeof(running));
+        (void)doctor_read(d, "sys/fs/selinux/enforce", enforcing, sizeof(enforcing));
+        if (known && *running && strcmp(wanted, running) != 0)
+                doctor_find(
+                        d, VERDICT_WRONG, "qingtian",
+                        "boot the module's kernel (grubby --set-default), or build virtio-qtbox for this one",
+                        "virtio-qtbox.ko is for kernel %s, running is %s: it cannot be loaded", wanted,
+                        running);
+        else if (strcmp(enforcing, "1") == 0)
+                doctor_find(d, VERDICT_WRONG, "qingtian", "insmod /" QTBOX_MODULE,
+                            "virtio-qtbox is not loaded; SELinux is enforcing and may have refused it to the "
+                            "service");
+        else
+                doctor_find(d, VERDICT_WRONG, "qingtian", "insmod /" QTBOX_MODULE,
+                            "virtio-qtbox is not loaded");
+}
+
+static void check_qingtian(struct doctor *d) {
+        bool module = doctor_has(d, "sys/module/virtio_qtbox");
+
+        if (doctor_device(d, "qingtian", QTBOX_DEVICE)) {
+                d->other_machine = true;
+                if (!doctor_has(d, "usr/local/bin/qt") && !doctor_has(d, "usr/bin/qt"))
+                        doctor_find(d, VERDICT_WARNING, "qingtian", "yum install qingtian-tool",
+                                    "the vendor's tool qt is neither in /usr/bin nor in /usr/local/bin");
+                check_parent_cid(d);
+        } else if (module)
+                doctor_find(d, VERDICT_WRONG, "qingtian", "create the instance with QingTian Enclave enabled",
+                            "virtio-qtbox is loaded but /" QTBOX_DEVICE " is not there");
+        else if (doctor_has(d, QTBOX_MODULE))
+                explain_qtbox_absent(d);
+}
+
+void doctor_check_vendors(struct doctor *d) {
+        check_nitro(d);
+        check_qingtian(d);
+}

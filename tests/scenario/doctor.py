@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `doctor` says of invented machines, one fault each, and of this one with a daemon and without."""
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+
+from harness import CLI, PATIENCE, STANDIN, Daemon, check, done
+
+top = pathlib.Path(tempfile.mkdtemp(prefix="qt-"))
+BUDDY = "Node 0, zone   Normal   {} 0 0 0 0 0 0 0 0 0 {}\n"
+HEALTHY = {
+    "dev/kvm": "", "usr/bin/qemu-system-x86_64": "", "usr/share/qt-enclave/kernel/vmlinuz": "",
+    "usr/lib/systemd/system/qt-enclaved.service": "", "etc/group": "root:x:0:\nqt-enclave:x:990:someone\n",
+    "proc/sys/kernel/osrelease": "5.10.0-182\n", "proc/buddyinfo": BUDDY.format(0, 1000),
+    **{f"sys/devices/system/node/node{node}/hugepages/hugepages-{kib}kB/{name}": f"{value}\n"
+       for node in (0, 1) for kib in (2048, 1048576) for name, value in (("nr_hugepages", 8), ("free_hugepages", 3 + node))},
+}
+QTBOX, MODULE = "dev/qtbox_service0", "opt/qingtian/enclave/virtio-qtbox.ko"
+
+
+def machine(**changes):
+    """The healthy one but for some files; None takes one away."""
+    root = pathlib.Path(tempfile.mkdtemp(dir=top))
+    for path, text in {**HEALTHY, **changes}.items():
+        if text is not None:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text)
+    return root
+
+
+def ask(root):
+    r = subprocess.run([CLI, "doctor", "--root", root, "-o", "json"], capture_output=True, text=True, timeout=PATIENCE)
+    return r.returncode, json.loads(r.stdout)
+
+
+def says(what, status, verdict, topic, words, remedy, **changes):
+    got, findings = ask(machine(**changes))
+    hits = [f for f in findings if f["Topic"] == topic and f["Verdict"] == verdict and all(w in f["Text"] for w in words)
+            and (remedy is None) == (f["Remedy"] is None) and (remedy or "") in (f["Remedy"] or "")]
+    check(got == status and len(hits) == 1, what, f"status {got}", *findings)
+
+
+status, findings = ask(machine())
+check(status == 0 and all(f["Verdict"] == "ok" for f in findings), "nothing is wrong with a healthy machine", *findings)
+says("huge pages of each node and size", 0, "ok", "huge pages", ["node 1", "1024 MiB", "8 pages", "4 free (4096 MiB)"], None)
+says("no KVM is slow, not wrong", 0, "warning", "kvm", ["no /dev/kvm"], "modprobe", **{"dev/kvm": None})
+says("no QEMU is wrong", 1, "wrong", "qemu", ["no qemu-system-x86_64"], "apt-get install",
+     **{"usr/bin/qemu-system-x86_64": None})
+says("not where another hypervisor is", 0, "warning", "qemu", ["no qemu"], "apt-get",
+     **{"usr/bin/qemu-system-x86_64": None, "dev/nitro_enclaves": ""})
+says("no kernel for images", 0, "warning", "kernel", ["no kernel"], "fetch-kernel",
+     **{"usr/share/qt-enclave/kernel/vmlinuz": None})
+says("much free memory in small pieces", 0, "warning", "fragmentation", ["node 0"], "compact_memory",
+     **{"proc/buddyinfo": BUDDY.format(1000000, 10)})
+says("damaged buddyinfo is no crash", 0, "ok", "kvm", [], None,
+     **{"proc/buddyinfo": "Node 99999999999, zone\nNode 0, zone\nNode 1, zone x 99999999999999999999999 -1\nzone"})
+says("no unit", 0, "warning", "unit", ["not installed"], "install", **{"usr/lib/systemd/system/qt-enclaved.service": None})
+says("no group", 0, "warning", "group", ["no group qt-enclave"], "sysusers", **{"etc/group": "root:x:0:\nqt-enclaves:x:1:\n"})
+says("a socket that is none", 1, "wrong", "socket", ["is no socket"], "rm", **{"run/qt-enclave/qt-enclaved.sock": ""})
+says("Nitro: a module without device", 1, "wrong", "nitro", ["nitro_enclaves is loaded"], "--enclave-options",
+     **{"sys/module/nitro_enclaves/parameters/ne_cpus": "\n"})
+says("Nitro: EC2 without the module", 0, "warning", "nitro", ["EC2"], "modprobe", **{"sys/class/dmi/id/sys_vendor": "Amazon EC2\n"})
+says("Nitro: no CPUs set aside", 0, "warning", "nitro", ["ne_cpus is empty"], "pool set",
+     **{"dev/nitro_enclaves": "", "sys/module/nitro_enclaves/parameters/ne_cpus": "\n"})
+says("QingTian: a module for another kernel", 1, "wrong", "qingtian", ["5.10.0-60", "5.10.0-182"], "grubby",
+     **{MODULE: "\x7fELF vermagic=5.10.0-60 SMP mod_unload\0"})
+says("QingTian: a module cut off in its version", 1, "wrong", "qingtian", ["for kernel 5.10.0-6,"], "grubby",
+     **{MODULE: "vermagic=5.10.0-6"})
+says("QingTian: SELinux", 1, "wrong", "qingtian", ["SELinux"], "insmod",
+     **{MODULE: "vermagic=5.10.0-182 SMP\0", "sys/fs/selinux/enforce": "1"})
+says("QingTian: not loaded", 1, "wrong", "qingtian", ["not loaded"], "insmod", **{MODULE: ""})
+says("QingTian: a module without device", 1, "wrong", "qingtian", [QTBOX], "QingTian Enclave", **{"sys/module/virtio_qtbox/x": ""})
+says("QingTian: no tool", 0, "warning", "qingtian", ["tool qt"], "yum", **{QTBOX: ""})
+
+root = machine()
+(root / "run/qt-enclave").mkdir(parents=True)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(str(root / "run/qt-enclave/qt-enclaved.sock"))
+for mode, verdict in ((0o660, "warning"), (0o666, "wrong")):  # of a group that is not qt-enclave's
+    os.chmod(root / "run/qt-enclave/qt-enclaved.sock", mode)
+    status, findings = ask(root)
+    check([f["Verdict"] for f in findings if f["Topic"] == "socket"] == [verdict], f"a socket of mode {mode:o}: {verdict}", *findings)
+status = subprocess.run([CLI, "doctor", "--root", "/nonexistent"], capture_output=True, text=True, timeout=PATIENCE)
+check(status.returncode == 3 and "/nonexistent" in status.stderr, "a root that is not there", status)
+
+with Daemon(monitor=STANDIN) as d:
+    def daemon_finding():
+        return next(f for f in d.cli("doctor", "-o", "json").json() if f["Topic"] == "daemon")
+    check(daemon_finding()["Verdict"] == "ok" and "0 enclaves" in daemon_finding()["Text"], "it finds the daemon", daemon_finding())
+    d.stop()
+    r = d.cli("doctor")
+    check(r.status == 1 and daemon_finding()["Verdict"] == "wrong" and "qt-enclaved --user" in r.out, "or says how to start it", r)
+    d.start()
+shutil.rmtree(top)
+done()
