@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 
 from harness import DAEMON, PATIENCE, STANDIN, Daemon, check, done, skip, wait_for
+from huge_pages import lock_huge_pages
 from invented_machine import invent
 
 PAGES = pathlib.Path("/sys/devices/system/node/node0/hugepages/hugepages-2048kB")
@@ -68,6 +69,11 @@ def real_pages():
         return
     def total():
         return int((PAGES / "nr_hugepages").read_text())
+    with lock_huge_pages():
+        change_real_pages(total)
+
+
+def change_real_pages(total):
     before = total()
     with Daemon(monitor=STANDIN, config="mode:dedicated\nhugepage_size:2\n") as d:
         try:
