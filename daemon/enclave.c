@@ -115,6 +115,7 @@ void enclave_set_state(struct enclave *e, enum enclave_state state) {
         e->since_usec = realtime_usec();
         if (state == ENCLAVE_RUNNING)
                 e->running_usec = e->since_usec;
+        metrics_step(&e->manager->metrics, state, json_string_value(json_object_get(e->reason, "Kind")));
         log_step(e);
         enclave_save(e);
         manager_enclave_changed(e->manager, e);

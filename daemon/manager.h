@@ -10,6 +10,7 @@
 #include "daemon/config.h"
 #include "daemon/enclave.h"
 #include "daemon/limits.h"
+#include "daemon/metrics.h"
 #include "daemon/pool.h"
 #include "proto/server.h"
 
@@ -22,6 +23,7 @@ struct manager {
         struct config config;
         const struct platform_limits *limits;
         struct pool pool;
+        struct metrics metrics;
         struct pool_change *pool_change; /* one under way, or NULL */
         struct cpu_list queued_cpus;     /* what the driver's pool gets when it may change */
         bool has_queued_cpus;

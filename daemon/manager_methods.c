@@ -378,6 +378,15 @@ static int handle_pool_show(struct server_call *call, void *userdata, struct err
         return 0;
 }
 
+static int handle_metrics(struct server_call *call, void *userdata, struct error *reterr _unused_) {
+        _cleanup_free_ char *text = metrics_text(userdata);
+
+        if (!text)
+                return -ENOMEM;
+        call_reply(call, json_pack("{s:s}", "Text", text), NULL, 0);
+        return 0;
+}
+
 static int find_node(const struct manager *m, uint64_t id, unsigned *ret, struct error *reterr) {
         *ret = NODE_UNKNOWN;
         for (unsigned i = 0; id != UINT64_MAX && i < m->pool.topology.n_nodes; i++)
@@ -419,6 +428,7 @@ const struct server_method manager_methods[] = {
         { "Terminate", ACCESS_OPERATE, handle_terminate },
         { "Forget", ACCESS_OPERATE, handle_forget },
         { "PoolShow", ACCESS_OBSERVE, handle_pool_show },
+        { "Metrics", ACCESS_OBSERVE, handle_metrics },
         { "PoolSet", ACCESS_POOL, handle_pool_set },
         { NULL, 0, NULL },
 };
