@@ -31,6 +31,8 @@ def left():
 p = start()
 text, _ = p.communicate(timeout=5 * PATIENCE)
 check(p.returncode == 0 and "enclave heard: Hello, enclave" in text, "the demo runs to its end, and the enclave answers", text)
+check("The answer is 42." in text and "the KMS refused" in text,
+      "the measured image reads its secret, the changed one is refused", text)
 check(not left(), "and leaves nothing behind", *left())
 
 p = start()
