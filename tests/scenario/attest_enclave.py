@@ -20,16 +20,7 @@ if reason := reason_to_skip():
     sys.exit()
 KERNEL = kernel_directory()
 PROGRAM = BUILD / "cli/qt-enclave"
-n = 0
-
-
-def point(ok, what, *lines):
-    global n
-    n += 1
-    print(f"{'ok' if ok else 'not ok'} {n} - {what}", flush=True)
-    if not ok:
-        for line in lines:
-            print("#", str(line).replace("\n", "\n# "))
+point = harness.check
 
 
 def run(*words):
@@ -184,4 +175,4 @@ with tempfile.TemporaryDirectory(prefix="qt-attest-", dir=os.environ.get("TMPDIR
     found_debug = changed(folder, first, rules_of_first, "qingtian", debug=True)
     point(found_debug == ("ok", "debug-document", 1), "refused: debug mode", found_debug)
     by_hand(folder, first, rules_of_first)
-print(f"1..{n}")
+harness.done()

@@ -79,6 +79,12 @@ def hide_program(path):
         raise OSError(ctypes.get_errno(), "hide_program")
 
 
+def can_hide(path):
+    """Not without root, nor in a changed root directory, which is no mount of its own."""
+    return os.getuid() == 0 and os.path.exists(path) and subprocess.run(
+        ["unshare", "--mount", "true"], capture_output=True).returncode == 0
+
+
 class Monitor:
     """One monitor with its machine; as an unprivileged user when the test runs as root."""
 

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What keeps a monitor from starting its machine: each is told in the file "end", or refused before."""
-import os
 import subprocess
 import tempfile
 
 import eif_bytes
 from harness import check, done, skip
-from monitor_rig import MONITOR, Monitor
+from monitor_rig import MONITOR, Monitor, can_hide
 
 whole = eif_bytes.compose([(eif_bytes.KERNEL, b"\x7fno kernel"), (eif_bytes.CMDLINE, b"quiet"),
                            (eif_bytes.METADATA, b"{}"), (eif_bytes.RAMDISK, b"x"), (eif_bytes.RAMDISK, b"y")])
@@ -31,8 +30,8 @@ with Monitor(whole) as m:
     check(end.get("ErrorName") in ("HypervisorFailed", "HypervisorMissing") and end["ReasonText"], "QEMU's refusal is told", end)
 
 claim = "a machine without QEMU is told the package that it needs"
-if os.getuid() != 0 or not os.path.exists("/usr/bin/qemu-system-x86_64"):
-    skip(claim, "needs root, to hide QEMU")
+if not can_hide("/usr/bin/qemu-system-x86_64"):
+    skip(claim, "QEMU cannot be hidden here: needs root and a mount at /")
 else:
     with Monitor(whole, hide="/usr/bin/qemu-system-x86_64") as m:
         end = m.end()
