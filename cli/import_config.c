@@ -96,17 +96,6 @@ static int check_pool(const char *name, const struct pool *p, struct error *rete
         return 0;
 }
 
-static void print_pool(FILE *f, const struct pool *p, const char *platform) {
-        (void)fprintf(f,
-                      "mode:dedicated\nplatform:%s\nhypervisor:%s\nhugepage_size:%" PRIu64
-                      "\nmemory_mib:%" PRIu64 "\n",
-                      platform, platform, p->hugepage_size, p->memory_mib);
-        if (p->cpu_count_line)
-                (void)fprintf(f, "cpu_count:%" PRIu64 "\n", p->cpu_count);
-        else
-                (void)fprintf(f, "cpu_list:%s\n", p->cpus);
-}
-
 /* --- YAML --- */
 
 static const char *scalar(const yaml_node_t *node) {
@@ -170,7 +159,14 @@ static int read_allocator(yaml_document_t *d, const yaml_node_t *root, const cha
         }
         p.hugepage_size =
                 p.memory_mib % 1024 ? 2 : 1024; /* the vendor's service takes the largest that fit */
-        print_pool(f, &p, "nitro");
+        (void)fprintf(f,
+                      "mode:dedicated\nplatform:nitro\nhypervisor:nitro\nhugepage_size:%" PRIu64
+                      "\nmemory_mib:%" PRIu64 "\n",
+                      p.hugepage_size, p.memory_mib);
+        if (p.cpu_count_line)
+                (void)fprintf(f, "cpu_count:%" PRIu64 "\n", p.cpu_count);
+        else
+                (void)fprintf(f, "cpu_list:%s\n", p.cpus);
         return 0;
 }
 
@@ -375,7 +371,11 @@ static int read_env(char *text, const char *name, FILE *f, struct error *reterr)
         at.line = p.memory_line;
         if (p.memory_mib % p.hugepage_size)
                 return refuse(&at, reterr, "memory_mib must be a multiple of hugepage_size");
-        print_pool(f, &p, "qingtian");
+        /* The vendor's service goes on isolating them; the daemon only has to know how much there is. */
+        (void)fprintf(f,
+                      "# CPUs and huge pages stay with the service qt-enclave-env and its file\n"
+                      "mode:shared\nplatform:qingtian\nhypervisor:qingtian\nmemory_mib:%" PRIu64 "\n",
+                      p.memory_mib);
         return 0;
 }
 
