@@ -27,8 +27,7 @@ static int pin(struct qtattest_context *c, struct span certificate, unsigned pro
 DEFINE_CLEANUP(struct qtattest_context *, qtattest_context_free)
 
 int qtattest_context_new(size_t cache_certificates, enum qtattest_cache what, struct qtattest_context **ret) {
-        _cleanup_(qtattest_context_freep)
-        struct qtattest_context *c = calloc(1, sizeof(*c));
+        _cleanup_(qtattest_context_freep) struct qtattest_context *c = calloc(1, sizeof(*c));
         int r;
 
         if (!c)

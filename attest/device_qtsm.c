@@ -52,8 +52,7 @@ static void library_free(struct qtsm_library *library) {
 DEFINE_CLEANUP(struct qtsm_library *, library_free)
 
 static int library_load(struct qtsm_library **ret) {
-        _cleanup_(library_freep)
-        struct qtsm_library *library = NULL;
+        _cleanup_(library_freep) struct qtsm_library *library = NULL;
         void *handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
 
         if (!handle)
@@ -132,8 +131,7 @@ static void close_qtsm(struct qtattest_device *device) {
 static const struct device_backend qtsm_backend = { "qtsm", ask_qtsm, close_qtsm };
 
 int device_open_qtsm(struct qtattest_device *device) {
-        _cleanup_(library_freep)
-        struct qtsm_library *library = NULL;
+        _cleanup_(library_freep) struct qtsm_library *library = NULL;
         int r;
 
         r = library_load(&library);

@@ -9,8 +9,7 @@
 DEFINE_CLEANUP(EVP_MD_CTX *, EVP_MD_CTX_free)
 
 static bool digest(const EVP_MD *type, const struct span *parts, size_t n, uint8_t *ret) {
-        _cleanup_(EVP_MD_CTX_freep)
-        EVP_MD_CTX *context = EVP_MD_CTX_new();
+        _cleanup_(EVP_MD_CTX_freep) EVP_MD_CTX *context = EVP_MD_CTX_new();
 
         if (!context || EVP_DigestInit_ex(context, type, NULL) != 1)
                 return false;

@@ -49,10 +49,8 @@ void p384_free(struct p384 *curve) {
 /* EC_POINT_oct2point() refuses a point that is not on the curve; the order of P-384 is prime, so there is no
  * small subgroup to look for. */
 static EC_KEY *import_key(const struct p384 *curve, const uint8_t point_bytes[P384_POINT_BYTES]) {
-        _cleanup_(EC_KEY_freep)
-        EC_KEY *key = EC_KEY_new();
-        _cleanup_(EC_POINT_freep)
-        EC_POINT *point = EC_POINT_new(curve->group);
+        _cleanup_(EC_KEY_freep) EC_KEY *key = EC_KEY_new();
+        _cleanup_(EC_POINT_freep) EC_POINT *point = EC_POINT_new(curve->group);
 
         if (!key || !point || EC_KEY_set_group(key, curve->group) != 1 ||
             EC_POINT_oct2point(curve->group, point, point_bytes, P384_POINT_BYTES, NULL) != 1 ||
@@ -63,14 +61,10 @@ static EC_KEY *import_key(const struct p384 *curve, const uint8_t point_bytes[P3
 
 static bool verify(const struct p384 *curve, const uint8_t *point, const uint8_t *hash, const uint8_t *r,
                    const uint8_t *s) {
-        _cleanup_(EC_KEY_freep)
-        EC_KEY *key = import_key(curve, point);
-        _cleanup_(ECDSA_SIG_freep)
-        ECDSA_SIG *signature = ECDSA_SIG_new();
-        _cleanup_(BN_freep)
-        BIGNUM *r_number = BN_bin2bn(r, P384_BYTES, NULL);
-        _cleanup_(BN_freep)
-        BIGNUM *s_number = BN_bin2bn(s, P384_BYTES, NULL);
+        _cleanup_(EC_KEY_freep) EC_KEY *key = import_key(curve, point);
+        _cleanup_(ECDSA_SIG_freep) ECDSA_SIG *signature = ECDSA_SIG_new();
+        _cleanup_(BN_freep) BIGNUM *r_number = BN_bin2bn(r, P384_BYTES, NULL);
+        _cleanup_(BN_freep) BIGNUM *s_number = BN_bin2bn(s, P384_BYTES, NULL);
 
         if (!key || !signature || !r_number || !s_number ||
             ECDSA_SIG_set0(signature, r_number, s_number) != 1)

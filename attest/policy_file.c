@@ -273,8 +273,7 @@ DEFINE_CLEANUP(struct qtattest_policy *, qtattest_policy_free)
 
 int qtattest_policy_parse(const char *json, size_t size, struct qtattest_policy **ret, char *error,
                           size_t error_size) {
-        _cleanup_(qtattest_policy_freep)
-        struct qtattest_policy *p = NULL;
+        _cleanup_(qtattest_policy_freep) struct qtattest_policy *p = NULL;
         struct complaint c = { error, error_size };
         json_auto_t *root = NULL;
         json_error_t where;

@@ -220,8 +220,7 @@ static bool request_is_valid(const struct qtattest_request *request) {
 int qtattest_verify(struct qtattest_context *context, const void *document, size_t size,
                     const struct qtattest_policy *policy, const struct qtattest_request *request,
                     struct qtattest_result **ret) {
-        _cleanup_(qtattest_result_freep)
-        struct qtattest_result *result = NULL;
+        _cleanup_(qtattest_result_freep) struct qtattest_result *result = NULL;
         int64_t time_ms = 0;
         int r;
 
@@ -240,8 +239,7 @@ int qtattest_verify(struct qtattest_context *context, const void *document, size
 
 int qtattest_read_unverified(const void *document, size_t size, unsigned profiles,
                              struct qtattest_result **ret) {
-        _cleanup_(qtattest_result_freep)
-        struct qtattest_result *result = NULL;
+        _cleanup_(qtattest_result_freep) struct qtattest_result *result = NULL;
         struct cose cose;
         int r;
 

@@ -136,8 +136,7 @@ static int run_bounded(struct probe *p) {
 }
 
 bool kvm_probe(const char **ret_why) {
-        _cleanup_(probe_done)
-        struct probe p = { .kvm = -1, .vm = -1, .vcpu = -1 };
+        _cleanup_(probe_done) struct probe p = { .kvm = -1, .vm = -1, .vcpu = -1 };
         const char *why = probe_build(&p);
 
         if (!why) {

@@ -31,8 +31,7 @@ static time_t now_seconds(void) {
 }
 
 static void *work(void *userdata) {
-        _cleanup_(kms_client_freep)
-        struct kms_client *client = NULL;
+        _cleanup_(kms_client_freep) struct kms_client *client = NULL;
         struct worker *w = userdata;
 
         if (kms_client_new(&w->config, &client, NULL) < 0)

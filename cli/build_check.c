@@ -31,8 +31,7 @@ static int take(void *userdata, const struct eif_difference *d) {
 
 int build_check_compare(int fd_a, int fd_b, const char *what, struct error *reterr) {
         _cleanup_eif_ struct eif *a = NULL, *b = NULL;
-        _cleanup_(finding_done)
-        struct finding found = { .text = NULL };
+        _cleanup_(finding_done) struct finding found = { .text = NULL };
         const struct eif_difference_sink sink = { take, &found };
         uint64_t n;
         int r;

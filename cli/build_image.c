@@ -87,8 +87,7 @@ static int write_application(struct writing *w, const struct sink *sink, struct 
 
 static int write_ramdisk(struct writing *w, const char *part, ramdisk_function *write, struct error *reterr) {
         const struct sink section = { write_section, w };
-        _cleanup_(compressor_freep)
-        struct compressor *c = compressor_new(w->plan->compression, &section);
+        _cleanup_(compressor_freep) struct compressor *c = compressor_new(w->plan->compression, &section);
         struct sink packed;
         int r;
 

@@ -28,8 +28,7 @@ static int commit(struct output *o, const char *path, struct error *reterr) {
 /* The signed copy of an open image at path, with these permissions. */
 static int sign_to(int image_fd, const struct eif_signer *s, const char *path, mode_t mode,
                    struct eif_measurements *ret, struct error *reterr) {
-        _cleanup_(output_done)
-        struct output out = OUTPUT_NULL;
+        _cleanup_(output_done) struct output out = OUTPUT_NULL;
         _cleanup_eif_ struct eif *e = NULL;
         int r;
 
@@ -66,8 +65,7 @@ int image_build(const struct build_request *q, const char *certificate, const ch
                 struct eif_measurements *ret, struct error *reterr) {
         _cleanup_eif_signer_ struct eif_signer signer = EIF_SIGNER_NULL;
         _cleanup_build_plan_ struct build_plan p = BUILD_PLAN_NULL;
-        _cleanup_(output_done)
-        struct output out = OUTPUT_NULL;
+        _cleanup_(output_done) struct output out = OUTPUT_NULL;
         _cleanup_close_ int temporary = -1;
         struct build_result result;
         int r;

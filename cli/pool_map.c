@@ -76,8 +76,7 @@ static void print_pages(const json_t *node) {
 static void print_shares(const json_t *pool) {
         static const char *const titles[] = { "", "ENCLAVE", "UID", "NODE", "CPUS", "MEMORY", NULL };
         const json_t *shares = json_object_get(pool, "Shares");
-        _cleanup_(table_done)
-        struct table t = TABLE_NULL;
+        _cleanup_(table_done) struct table t = TABLE_NULL;
 
         table_init(&t, titles);
         for (size_t i = 0; i < json_array_size(shares); i++) {

@@ -147,8 +147,7 @@ static int print_yaml(const json_t *value, unsigned depth, bool begun, bool colo
 static void print_table(const json_t *value) {
         const json_t *first = json_is_array(value) ? json_array_get(value, 0) : value;
         size_t n = json_is_array(value) ? json_array_size(value) : 1, columns = 0;
-        _cleanup_(table_done)
-        struct table t = TABLE_NULL;
+        _cleanup_(table_done) struct table t = TABLE_NULL;
         const char *titles[TABLE_COLUMNS_MAX + 1], *key;
         json_t *member;
 

@@ -152,8 +152,7 @@ static int add_root(struct qtattest_context *context, const char *value, unsigne
 
 static int build_context(const struct options *o, unsigned profiles, struct qtattest_context **ret,
                          struct error *reterr) {
-        _cleanup_(qtattest_context_freep)
-        struct qtattest_context *context = NULL;
+        _cleanup_(qtattest_context_freep) struct qtattest_context *context = NULL;
         const char *value;
         size_t i = 0;
         int r;
@@ -272,13 +271,10 @@ static void print_result(const struct qtattest_result *result) {
 }
 
 static int run(const struct options *o, struct error *reterr) {
-        _cleanup_(qtattest_context_freep)
-        struct qtattest_context *context = NULL;
-        _cleanup_(qtattest_policy_freep)
-        struct qtattest_policy *policy = NULL;
+        _cleanup_(qtattest_context_freep) struct qtattest_context *context = NULL;
+        _cleanup_(qtattest_policy_freep) struct qtattest_policy *policy = NULL;
         _cleanup_attest_result_ struct qtattest_result *result = NULL;
-        _cleanup_(bound_bytes_done)
-        struct bound_bytes bound = { 0 };
+        _cleanup_(bound_bytes_done) struct bound_bytes bound = { 0 };
         _cleanup_free_ uint8_t *document = NULL;
         struct qtattest_request request = { 0 };
         enum output_format format;

@@ -78,8 +78,7 @@ static int write_provenance(const struct build_plan *p, int image_fd, const stru
 
 /* The image appears when all that was asked for is done; without --output it only is compared. */
 static int build(struct build_plan *p, bool check, struct build_result *ret, struct error *reterr) {
-        _cleanup_(output_done)
-        struct output output = OUTPUT_NULL;
+        _cleanup_(output_done) struct output output = OUTPUT_NULL;
         const struct build_request *q = p->request;
         int r;
 

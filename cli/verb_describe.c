@@ -22,8 +22,7 @@ static void format_time(json_int_t usec, char *ret, size_t size) {
 static void print_table(const json_t *enclaves) {
         static const char *const titles[] = { "NAME", "ID",    "CID",   "CPUS",   "MEMORY",
                                               "MODE", "STATE", "SINCE", "REASON", NULL };
-        _cleanup_(table_done)
-        struct table t = TABLE_NULL;
+        _cleanup_(table_done) struct table t = TABLE_NULL;
 
         table_init(&t, titles);
         for (size_t i = 0; i < json_array_size(enclaves); i++) {

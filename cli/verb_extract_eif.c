@@ -152,8 +152,7 @@ static int print(const struct extraction *x, const char *path, enum output_forma
 }
 
 static int run(const struct options *o, struct error *reterr) {
-        _cleanup_(extraction_done)
-        struct extraction x = { .directory = -1 };
+        _cleanup_(extraction_done) struct extraction x = { .directory = -1 };
         const char *path = options_value(o, "output");
         _cleanup_eif_ struct eif *e = NULL;
         _cleanup_close_ int fd = -1;

@@ -53,8 +53,7 @@ static int emit(const struct options *o, const struct eif *e, const struct eif_s
                 enum output_format format, struct error *reterr) {
         static const char *const hashes[COSE_CURVE_MAX] = { "sha256", "sha384", "sha512" };
         const char *path = options_value(o, "emit-tbs");
-        _cleanup_(output_done)
-        struct output out = OUTPUT_NULL;
+        _cleanup_(output_done) struct output out = OUTPUT_NULL;
         _cleanup_free_ uint8_t *data = NULL;
         uint8_t pcr0[EIF_PCR_SIZE];
         size_t n = 0;
@@ -113,8 +112,7 @@ static int open_output(const struct options *o, int fd, struct output *out, stru
 
 static int sign(const struct options *o, const struct eif *e, int fd, const struct eif_signer *s,
                 enum eif_measure_what what, struct eif_measurements *ret, struct error *reterr) {
-        _cleanup_(output_done)
-        struct output out = OUTPUT_NULL;
+        _cleanup_(output_done) struct output out = OUTPUT_NULL;
         struct progress progress;
         struct eif_sink watch = eif_progress_sink(&progress);
         int r;

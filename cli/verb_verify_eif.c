@@ -117,8 +117,7 @@ static int print_json(const struct eif *e, const struct eif_facts *f, const stru
 
 static int run(const struct options *o, struct error *reterr) {
         _cleanup_eif_findings_ struct eif_findings findings = EIF_FINDINGS_NULL;
-        _cleanup_(expectation_done)
-        struct expectation expectation = { .certificate = NULL };
+        _cleanup_(expectation_done) struct expectation expectation = { .certificate = NULL };
         _cleanup_eif_facts_ struct eif_facts facts = EIF_FACTS_NULL;
         _cleanup_eif_ struct eif *e = NULL;
         _cleanup_close_ int fd = -1;

@@ -54,16 +54,14 @@ static int parse(struct declared *d, const char *name, const char *text, size_t 
 }
 
 int declared_check(const char *name, const char *text, size_t size, struct error *reterr) {
-        _cleanup_(declared_done)
-        struct declared d = { .eif = NULL };
+        _cleanup_(declared_done) struct declared d = { .eif = NULL };
 
         return parse(&d, name, text, size, reterr);
 }
 
 static int start(struct manager *m, const char *name, const struct declared *d, struct error *reterr) {
         _cleanup_close_ int image_fd = open(d->eif, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-        _cleanup_(plan_done)
-        struct plan plan = { .name = NULL };
+        _cleanup_(plan_done) struct plan plan = { .name = NULL };
         struct enclave *e;
         int r;
 
@@ -87,8 +85,7 @@ static int start(struct manager *m, const char *name, const struct declared *d, 
 
 static int load_one(struct manager *m, int directory_fd, const char *file, const char *name,
                     struct error *reterr) {
-        _cleanup_(declared_done)
-        struct declared d = { .eif = NULL };
+        _cleanup_(declared_done) struct declared d = { .eif = NULL };
         _cleanup_free_ char *text = NULL;
         size_t size;
         int r;
@@ -122,8 +119,7 @@ static void stop_undeclared(struct manager *m, int directory_fd) {
 }
 
 void declared_load(struct manager *m) {
-        _cleanup_(closedirp)
-        DIR *d = NULL;
+        _cleanup_(closedirp) DIR *d = NULL;
 
         if (!*m->config.enclaves_dir || !(d = opendir(m->config.enclaves_dir)))
                 return;

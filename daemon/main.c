@@ -38,8 +38,7 @@ static int on_reload(sd_event_source *source _unused_, const struct signalfd_sig
 
 static int serve(const struct options *o, struct config *config, struct error *reterr) {
         _cleanup_free_ char *runtime = NULL, *monitor = NULL;
-        _cleanup_(manager_freep)
-        struct manager *m = NULL;
+        _cleanup_(manager_freep) struct manager *m = NULL;
         int listen_fd, r;
 
         r = startup_runtime(o, &runtime, reterr);

@@ -129,8 +129,7 @@ static int manager_open(struct manager *m, const char *sysfs, struct error *rete
 }
 
 int manager_new(struct manager **ret, struct manager_options *options, struct error *reterr) {
-        _cleanup_(manager_freep)
-        struct manager *m = calloc(1, sizeof(*m));
+        _cleanup_(manager_freep) struct manager *m = calloc(1, sizeof(*m));
         int r;
 
         if (!m)
@@ -231,8 +230,7 @@ static void load_named(struct manager *m, const char *file, size_t length) {
 }
 
 static void load_state(struct manager *m) {
-        _cleanup_(closedirp)
-        DIR *d = NULL;
+        _cleanup_(closedirp) DIR *d = NULL;
         int copy = openat(m->state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         if (copy < 0 || !(d = fdopendir(copy))) {
@@ -251,8 +249,7 @@ static void load_state(struct manager *m) {
 
 /* Directories without a record: their monitors still know what they are. */
 static void load_directories(struct manager *m) {
-        _cleanup_(closedirp)
-        DIR *d = NULL;
+        _cleanup_(closedirp) DIR *d = NULL;
         int copy = openat(m->enclaves_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         if (copy < 0 || !(d = fdopendir(copy))) {

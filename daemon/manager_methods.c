@@ -140,8 +140,7 @@ static int handle_run(struct server_call *call, void *userdata, struct error *re
         struct manager *m = userdata;
         _cleanup_close_ int image_fd =
                 call_take_fd(call, json_integer_value(json_object_get(call_parameters(call), "Image")));
-        _cleanup_(plan_done)
-        struct plan plan = { .name = NULL };
+        _cleanup_(plan_done) struct plan plan = { .name = NULL };
         struct enclave *e;
         int r;
 

@@ -151,8 +151,7 @@ int store_load(const json_t *record, struct enclave *e) {
 }
 
 static void remove_entries(int fd, unsigned depth, unsigned *left) {
-        _cleanup_(closedirp)
-        DIR *d = NULL;
+        _cleanup_(closedirp) DIR *d = NULL;
         int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
         if (copy < 0 || !(d = fdopendir(copy))) {

@@ -23,8 +23,7 @@ static const char *reason(void) {
 }
 
 static int load_file(const char *path, EVP_PKEY **ret, struct error *reterr) {
-        _cleanup_(fclosep)
-        FILE *f = fopen(path, "re");
+        _cleanup_(fclosep) FILE *f = fopen(path, "re");
         EVP_PKEY *key;
 
         if (!f)

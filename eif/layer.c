@@ -43,8 +43,7 @@ static int add(struct merge *m, struct source_entry *directory, const char *name
 /* A parent that no layer named: tools leave out directories, and engines make them. */
 static int make_parent(struct merge *m, struct source_entry *directory, const char *name, size_t n,
                        struct source_entry **ret) {
-        _cleanup_(source_inode_discard)
-        struct source_inode *inode =
+        _cleanup_(source_inode_discard) struct source_inode *inode =
                 source_inode_new(S_IFDIR | 0755, 0, 0, m->options->clamp ? m->options->latest : 0);
 
         return inode ? add(m, directory, name, n, inode, ret) : no_memory(m);
@@ -241,8 +240,7 @@ static void update_directory(struct merge *m, struct source_entry *e, struct sou
 
 static int put_member(struct merge *m, const struct tar_member *member, struct source_entry *directory,
                       const char *name, size_t n) {
-        _cleanup_(source_inode_discard)
-        struct source_inode *inode = NULL;
+        _cleanup_(source_inode_discard) struct source_inode *inode = NULL;
         struct source_entry *old;
         int r;
 
@@ -285,8 +283,7 @@ static int merge_member(struct merge *m, const struct tar_member *member) {
 
 int layer_apply(struct source_tree *t, const struct byte_source *source, const struct layer_options *options,
                 struct error *reterr) {
-        _cleanup_(tar_reader_freep)
-        struct tar_reader *tar = tar_reader_new(source, options->what);
+        _cleanup_(tar_reader_freep) struct tar_reader *tar = tar_reader_new(source, options->what);
         _cleanup_free_ char *buffer = malloc(COPY_SIZE);
         struct merge m = { .tree = t, .options = options, .tar = tar, .buffer = buffer, .reterr = reterr };
         struct tar_member member;

@@ -127,8 +127,7 @@ static int check_contents(const struct load *l, const struct eif_pass *pass, str
 
 int eif_load(const struct eif *e, int kernel_fd, int initrd_fd, char **ret_cmdline,
              struct eif_measurements *ret, struct error *reterr) {
-        _cleanup_(load_done)
-        struct load l = { .e = e, .kernel_fd = kernel_fd, .initrd_fd = initrd_fd };
+        _cleanup_(load_done) struct load l = { .e = e, .kernel_fd = kernel_fd, .initrd_fd = initrd_fd };
         const struct eif_sink sink = { .take = take, .userdata = &l };
         struct eif_pass pass;
         int r;

@@ -121,8 +121,7 @@ static int write_modules(const struct ramdisk_bootstrap *b, struct cpio_writer *
                          struct error *reterr) {
         _cleanup_close_ int directory = open(b->modules_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         _cleanup_module_list_ struct module_list list = MODULE_LIST_NULL;
-        _cleanup_(loaded_done)
-        struct loaded loaded = { .names = NULL };
+        _cleanup_(loaded_done) struct loaded loaded = { .names = NULL };
         int r;
 
         if (directory < 0)
@@ -152,8 +151,7 @@ static int write_modules(const struct ramdisk_bootstrap *b, struct cpio_writer *
 
 int ramdisk_bootstrap_write(const struct ramdisk_bootstrap *b, const struct sink *sink, size_t *ret_modules,
                             struct error *reterr) {
-        _cleanup_(cpio_writer_freep)
-        struct cpio_writer *w = cpio_writer_new(sink, &CPIO_NUMBERING_DEFAULT);
+        _cleanup_(cpio_writer_freep) struct cpio_writer *w = cpio_writer_new(sink, &CPIO_NUMBERING_DEFAULT);
         size_t n = 0;
         int r;
 

@@ -92,8 +92,7 @@ static int write_program(struct cpio_writer *w, const char *name, const char *pa
 
 int ramdisk_nitro_boot_write(const char *init, const char *nsm, const struct sink *sink,
                              struct error *reterr) {
-        _cleanup_(cpio_writer_freep)
-        struct cpio_writer *w = writer_new(sink);
+        _cleanup_(cpio_writer_freep) struct cpio_writer *w = writer_new(sink);
         int r;
 
         if (!w)
@@ -108,8 +107,7 @@ int ramdisk_nitro_boot_write(const char *init, const char *nsm, const struct sin
 
 static int add_entry(struct source_tree *t, struct source_entry *directory, const char *name, uint32_t mode,
                      const char *target, struct source_entry **ret, struct error *reterr) {
-        _cleanup_(source_inode_discard)
-        struct source_inode *i = source_inode_new(mode, 0, 0, LINUXKIT_TIME);
+        _cleanup_(source_inode_discard) struct source_inode *i = source_inode_new(mode, 0, 0, LINUXKIT_TIME);
 
         if (!i || (target && source_inode_set_bytes(i, target, strlen(target)) < 0))
                 return no_memory(reterr);
@@ -211,8 +209,7 @@ static int remember_name(struct customer *c, struct source_inode *i, const char 
 
 static int write_data(struct customer *c, const struct source_entry *e, const char *path,
                       struct error *reterr) {
-        _cleanup_(source_handle_done)
-        struct source_handle h = SOURCE_HANDLE_NULL;
+        _cleanup_(source_handle_done) struct source_handle h = SOURCE_HANDLE_NULL;
         int r;
 
         if (e->inode->content == SOURCE_EMPTY)
@@ -319,8 +316,7 @@ static int write_customer(struct customer *c, const struct application *a, struc
 
 int ramdisk_nitro_application_write(struct source_tree *tree, const struct application *application,
                                     const struct sink *sink, struct error *reterr) {
-        _cleanup_(cpio_writer_freep)
-        struct cpio_writer *w = writer_new(sink);
+        _cleanup_(cpio_writer_freep) struct cpio_writer *w = writer_new(sink);
         struct customer c = { .tree = tree, .w = w };
         int r;
 

@@ -25,8 +25,7 @@ static void place_done(struct place *p) {
 
 static int write_data(const struct source_tree *t, const struct source_entry *e, const char *path,
                       struct place *place, struct cpio_writer *w, struct error *reterr) {
-        _cleanup_(source_handle_done)
-        struct source_handle h = SOURCE_HANDLE_NULL;
+        _cleanup_(source_handle_done) struct source_handle h = SOURCE_HANDLE_NULL;
         const struct source_inode *i = e->inode;
         int r;
 
@@ -93,8 +92,7 @@ static int write_entry(const struct source_tree *t, const struct source_entry *e
 
 int ramdisk_tree_write(struct source_tree *tree, const char *prefix, struct cpio_writer *w,
                        struct error *reterr) {
-        _cleanup_(place_done)
-        struct place place = { .fd = -1 };
+        _cleanup_(place_done) struct place place = { .fd = -1 };
         char path[PATH_MAX];
         size_t prefix_length = strlen(prefix);
         int r;
@@ -171,8 +169,7 @@ static int write_xattrs(struct source_tree *tree, int64_t mtime, struct cpio_wri
 
 int ramdisk_rootfs_write(const struct ramdisk_rootfs *ramdisk, const struct sink *sink,
                          struct error *reterr) {
-        _cleanup_(cpio_writer_freep)
-        struct cpio_writer *w = cpio_writer_new(sink, &CPIO_NUMBERING_DEFAULT);
+        _cleanup_(cpio_writer_freep) struct cpio_writer *w = cpio_writer_new(sink, &CPIO_NUMBERING_DEFAULT);
         struct cpio_entry config = {
                 .name = "app.config",
                 .mode = S_IFREG | 0600,

@@ -43,8 +43,7 @@ enum store_kind { STORE_OCI, STORE_OCI_ARCHIVE, STORE_DOCKER_ARCHIVE };
 
 static int read_store(enum store_kind kind, const char *text, const struct source_options *options,
                       struct source *s, struct error *reterr) {
-        _cleanup_(blob_store_freep)
-        struct blob_store *store = NULL;
+        _cleanup_(blob_store_freep) struct blob_store *store = NULL;
         _cleanup_free_ char *place = NULL, *tag = NULL;
         int r;
 
@@ -76,8 +75,7 @@ static int read_docker_archive(const char *place, const struct source_options *o
 
 static int read_registry(const char *place, const struct source_options *options, struct source *s,
                          struct error *reterr) {
-        _cleanup_(fetched_image_done)
-        struct fetched_image image = FETCHED_IMAGE_NULL;
+        _cleanup_(fetched_image_done) struct fetched_image image = FETCHED_IMAGE_NULL;
         _cleanup_free_ char *reference = NULL, *layout = NULL;
         int r;
 

@@ -38,8 +38,7 @@ static const char *environment_value(const struct application *a, const char *na
  */
 static int make_directory(struct source_tree *t, struct source_entry **at, const char *path, const char *name,
                           int64_t mtime, struct error *reterr) {
-        _cleanup_(source_inode_discard)
-        struct source_inode *i = NULL;
+        _cleanup_(source_inode_discard) struct source_inode *i = NULL;
         struct source_entry *found = source_tree_resolve(t, path);
         int r;
 
@@ -139,8 +138,7 @@ static const struct source_entry *find_executable(const struct source_tree *t, c
 /* Of what is no ELF file, a script for instance, the kernel is left to judge. */
 static int check_executable(const struct source_tree *t, const struct source_entry *e, const char *name,
                             enum eif_arch arch, struct error *reterr) {
-        _cleanup_(source_handle_done)
-        struct source_handle h = SOURCE_HANDLE_NULL;
+        _cleanup_(source_handle_done) struct source_handle h = SOURCE_HANDLE_NULL;
         _cleanup_elf_file_ struct elf_file elf = ELF_FILE_NULL;
         int r;
 

@@ -201,8 +201,7 @@ static int spool_file(struct closure *c, const char *path, struct source_inode *
 
 static int same_content(const struct source_tree *t, const struct source_entry *e,
                         const struct source_inode *with) {
-        _cleanup_(source_handle_done)
-        struct source_handle h = SOURCE_HANDLE_NULL;
+        _cleanup_(source_handle_done) struct source_handle h = SOURCE_HANDLE_NULL;
         char a[16384], b[16384];
 
         if (!S_ISREG(e->inode->mode) || e->inode->size != with->size || e->inode->content == SOURCE_MEMORY)
@@ -242,8 +241,8 @@ static int make_parents(struct closure *c, const char *path, struct source_entry
                 (void)snprintf(prefix, sizeof(prefix), "%.*s", (int)(p + n - path), path);
                 next = source_tree_resolve(c->tree, prefix);
                 if (!next && !source_tree_find(c->tree, at, p, n)) {
-                        _cleanup_(source_inode_discard)
-                        struct source_inode *i = source_inode_new(S_IFDIR | 0755, 0, 0, c->mtime);
+                        _cleanup_(source_inode_discard) struct source_inode *i =
+                                source_inode_new(S_IFDIR | 0755, 0, 0, c->mtime);
                         int r = i ? source_tree_add(c->tree, at, p, n, i, 0, &next, c->reterr) : no_memory(c);
 
                         if (r < 0)
@@ -289,8 +288,7 @@ static int place_file(struct closure *c, const char *path, struct source_inode *
 
 /* One file of the work list: what it needs goes behind it. */
 static int copy_file(struct closure *c, size_t index) {
-        _cleanup_(source_inode_discard)
-        struct source_inode *inode = NULL;
+        _cleanup_(source_inode_discard) struct source_inode *inode = NULL;
         _cleanup_elf_file_ struct elf_file elf = ELF_FILE_NULL;
         const char *path = c->files.items[index];
         int r;

@@ -54,8 +54,7 @@ static struct blob_store *store_new(const char *what) {
 }
 
 int blob_store_open_directory(struct blob_store **ret, const char *path, struct error *reterr) {
-        _cleanup_(blob_store_freep)
-        struct blob_store *s = store_new(path);
+        _cleanup_(blob_store_freep) struct blob_store *s = store_new(path);
 
         if (!s)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
@@ -150,8 +149,7 @@ static int64_t read_at(void *userdata, void *data, size_t n, struct error *reter
 static int read_index(struct blob_store *s, struct error *reterr) {
         struct position p = { .fd = s->fd };
         const struct byte_source source = { read_at, &p };
-        _cleanup_(tar_reader_freep)
-        struct tar_reader *tar = tar_reader_new(&source, s->what);
+        _cleanup_(tar_reader_freep) struct tar_reader *tar = tar_reader_new(&source, s->what);
         struct tar_member m;
         int r;
 
@@ -177,10 +175,8 @@ static int read_index(struct blob_store *s, struct error *reterr) {
  * in. */
 static int unpack(struct blob_store *s, uint64_t max_size, struct error *reterr) {
         struct blob packed = { .fd = s->fd, .size = INT64_MAX };
-        _cleanup_(layer_stream_freep)
-        struct layer_stream *stream = NULL;
-        _cleanup_(source_tree_freep)
-        struct source_tree *spool = source_tree_new();
+        _cleanup_(layer_stream_freep) struct layer_stream *stream = NULL;
+        _cleanup_(source_tree_freep) struct source_tree *spool = source_tree_new();
         char buffer[16384];
         struct byte_source source;
         int64_t n;
@@ -215,8 +211,7 @@ static int unpack(struct blob_store *s, uint64_t max_size, struct error *reterr)
 
 int blob_store_open_archive(struct blob_store **ret, const char *path, uint64_t max_size,
                             struct error *reterr) {
-        _cleanup_(blob_store_freep)
-        struct blob_store *s = store_new(path);
+        _cleanup_(blob_store_freep) struct blob_store *s = store_new(path);
         struct stat st;
         int r;
 
@@ -313,8 +308,7 @@ void blob_done(struct blob *b) {
 
 int blob_store_read(const struct blob_store *s, const char *name, size_t max, char **ret, size_t *ret_size,
                     struct error *reterr) {
-        _cleanup_(blob_done)
-        struct blob b = BLOB_NULL;
+        _cleanup_(blob_done) struct blob b = BLOB_NULL;
         char *text;
         int r;
 

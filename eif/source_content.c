@@ -153,8 +153,7 @@ void source_handle_done(struct source_handle *h) {
 }
 
 static int read_whole(const struct source_tree *t, const struct source_entry *e, char *data) {
-        _cleanup_(source_handle_done)
-        struct source_handle h = SOURCE_HANDLE_NULL;
+        _cleanup_(source_handle_done) struct source_handle h = SOURCE_HANDLE_NULL;
 
         if (e->inode->content == SOURCE_EMPTY)
                 return 0;

@@ -133,8 +133,7 @@ static int fill_inode(struct scan *s, const char *name, const struct stat *st, s
 }
 
 static int scan_entry(struct scan *s, struct source_entry *directory, const char *name) {
-        _cleanup_(source_inode_discard)
-        struct source_inode *inode = NULL;
+        _cleanup_(source_inode_discard) struct source_inode *inode = NULL;
         bool may_be_linked;
         struct stat st;
         int r;
@@ -164,8 +163,7 @@ static int scan_entry(struct scan *s, struct source_entry *directory, const char
 }
 
 static int scan_directory(struct scan *s, struct source_entry *directory) {
-        _cleanup_(closedirp)
-        DIR *stream = NULL;
+        _cleanup_(closedirp) DIR *stream = NULL;
         struct dirent *d;
         int r;
 

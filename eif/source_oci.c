@@ -128,8 +128,7 @@ static int find_manifest(const struct blob_store *store, const char *tag,
 
         r = blob_store_read(store, "index.json", OCI_DOCUMENT_MAX, &text, &size, reterr);
         for (unsigned depth = 0; r >= 0 && depth < NESTED_MAX; depth++) {
-                _cleanup_(oci_index_done)
-                struct oci_index index = { .n = 0 };
+                _cleanup_(oci_index_done) struct oci_index index = { .n = 0 };
                 const struct oci_descriptor *d = NULL;
 
                 r = oci_index_parse(text, size, &index, reterr);
@@ -186,8 +185,7 @@ static int apply_layer(struct unpacking *u, const struct blob *blob, const char 
                 .size_limit = u->options->max_size,
                 .what = what,
         };
-        _cleanup_(layer_stream_freep)
-        struct layer_stream *stream = NULL;
+        _cleanup_(layer_stream_freep) struct layer_stream *stream = NULL;
         struct byte_source source;
         int r;
 
@@ -222,8 +220,7 @@ static int apply_layers(const struct blob_store *store, const struct oci_manifes
 
         for (size_t i = 0; i < m->n_layers; i++) {
                 _cleanup_free_ char *name = blob_name(m->layers[i].digest);
-                _cleanup_(blob_done)
-                struct blob blob = BLOB_NULL;
+                _cleanup_(blob_done) struct blob blob = BLOB_NULL;
                 int r;
 
                 if (!name)
@@ -250,10 +247,8 @@ static int apply_layers(const struct blob_store *store, const struct oci_manifes
 
 int source_oci_read(const struct blob_store *store, const char *tag, const struct source_options *options,
                     struct source *s, struct error *reterr) {
-        _cleanup_(oci_manifest_done)
-        struct oci_manifest manifest = { .n_layers = 0 };
-        _cleanup_(oci_config_done)
-        struct oci_config config = { .os = NULL };
+        _cleanup_(oci_manifest_done) struct oci_manifest manifest = { .n_layers = 0 };
+        _cleanup_(oci_config_done) struct oci_config config = { .os = NULL };
         _cleanup_free_ char *text = NULL;
         size_t size;
         int r;
@@ -297,8 +292,7 @@ static int apply_docker_layers(const struct blob_store *store, const struct dock
         struct unpacking u = { .options = options, .tree = s->tree };
 
         for (size_t i = 0; i < image->layers.n; i++) {
-                _cleanup_(blob_done)
-                struct blob blob = BLOB_NULL;
+                _cleanup_(blob_done) struct blob blob = BLOB_NULL;
                 int r;
 
                 r = blob_store_open(store, image->layers.items[i], &blob, reterr);
@@ -312,10 +306,8 @@ static int apply_docker_layers(const struct blob_store *store, const struct dock
 
 int source_docker_read(const struct blob_store *store, const char *tag, const struct source_options *options,
                        struct source *s, struct error *reterr) {
-        _cleanup_(docker_images_done)
-        struct docker_images images = { .n = 0 };
-        _cleanup_(oci_config_done)
-        struct oci_config config = { .os = NULL };
+        _cleanup_(docker_images_done) struct docker_images images = { .n = 0 };
+        _cleanup_(oci_config_done) struct oci_config config = { .os = NULL };
         _cleanup_free_ char *list = NULL, *text = NULL;
         const struct docker_image *image = NULL;
         uint8_t digest[32];

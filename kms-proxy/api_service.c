@@ -101,8 +101,7 @@ static int make_endpoint(struct api_service *s, struct error *reterr) {
 
 static int service_new(struct config *config, const struct listener *listener, struct api_service **ret,
                        struct error *reterr) {
-        _cleanup_(api_service_unrefp)
-        struct api_service *s = calloc(1, sizeof(*s));
+        _cleanup_(api_service_unrefp) struct api_service *s = calloc(1, sizeof(*s));
         int r;
 
         if (!s)

@@ -72,8 +72,7 @@ static int open_file(struct audit *audit, const char *path, struct error *reterr
 }
 
 int audit_open(const char *path, struct audit **ret, struct error *reterr) {
-        _cleanup_(audit_closep)
-        struct audit *audit = calloc(1, sizeof(*audit));
+        _cleanup_(audit_closep) struct audit *audit = calloc(1, sizeof(*audit));
         int r;
 
         if (!audit)
@@ -159,9 +158,8 @@ static int add_field(json_t *object, const struct audit_field *f) {
 
 static int write_line(struct audit *audit, const struct audit_field *fields, size_t n) {
         _cleanup_bytes_ struct bytes line = BYTES_NULL;
-        _cleanup_(json_decrefp)
-        json_t *object = json_pack("{s:I, s:s}", "time_usec", (json_int_t)now_realtime_usec(), "previous",
-                                   audit->head);
+        _cleanup_(json_decrefp) json_t *object = json_pack(
+                "{s:I, s:s}", "time_usec", (json_int_t)now_realtime_usec(), "previous", audit->head);
         int r = object ? 0 : -ENOMEM;
         char head[HASH_TEXT];
 
@@ -202,8 +200,7 @@ static int broken(struct error *reterr, const char *path, uint64_t line, const c
 
 int audit_verify(const char *path, const char *head, uint64_t *ret_lines, char ret_head[static 65],
                  struct error *reterr) {
-        _cleanup_(fclosep)
-        FILE *file = fopen(path, "re");
+        _cleanup_(fclosep) FILE *file = fopen(path, "re");
         _cleanup_free_ char *line = NULL;
         size_t capacity = 0;
         uint64_t n = 0;
@@ -214,8 +211,7 @@ int audit_verify(const char *path, const char *head, uint64_t *ret_lines, char r
                                        path);
         first_hash(ret_head);
         while ((size = getline(&line, &capacity, file)) > 0) {
-                _cleanup_(json_decrefp)
-                json_t *object = NULL;
+                _cleanup_(json_decrefp) json_t *object = NULL;
                 const char *previous;
 
                 n++;

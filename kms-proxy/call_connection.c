@@ -138,8 +138,7 @@ static void worked(struct job *job) {
 }
 
 static void refuse_call(struct call_connection *c, const struct error *e) {
-        _cleanup_(json_decrefp)
-        json_t *answer = frame_error(e);
+        _cleanup_(json_decrefp) json_t *answer = frame_error(e);
 
         c->base.proxy->metrics.refused_total++;
         answer_with(c, answer);

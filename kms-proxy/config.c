@@ -377,8 +377,7 @@ static int check_all(struct parser *p) {
 
 int config_parse(const char *text, size_t size, const char *path, struct config **ret, struct error *reterr) {
         _cleanup_free_ char *copy = strndup(text, size);
-        _cleanup_(config_unrefp)
-        struct config *config = calloc(1, sizeof(*config));
+        _cleanup_(config_unrefp) struct config *config = calloc(1, sizeof(*config));
         struct parser p = { .path = path, .config = config, .reterr = reterr };
         char *rest = copy, *line;
         int r;

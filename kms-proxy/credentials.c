@@ -53,8 +53,7 @@ static int take_kind(struct credential_source *s, const char *spec) {
 
 int credential_source_new(const char *spec, const char *metadata, struct http_pool *http,
                           struct credential_source **ret, struct error *reterr) {
-        _cleanup_(credential_source_freep)
-        struct credential_source *s = calloc(1, sizeof(*s));
+        _cleanup_(credential_source_freep) struct credential_source *s = calloc(1, sizeof(*s));
         int r;
 
         if (!s)

@@ -47,8 +47,7 @@ static int verify(const struct options *o, struct error *reterr) {
 }
 
 static int check(const char *path, struct error *reterr) {
-        _cleanup_(config_unrefp)
-        struct config *config = NULL;
+        _cleanup_(config_unrefp) struct config *config = NULL;
         int r = config_load(path, &config, reterr);
 
         if (r < 0)
@@ -58,8 +57,7 @@ static int check(const char *path, struct error *reterr) {
 }
 
 static int serve(const char *path, struct error *reterr) {
-        _cleanup_(proxy_freep)
-        struct proxy *proxy = NULL;
+        _cleanup_(proxy_freep) struct proxy *proxy = NULL;
         int r = proxy_new(path, &proxy, reterr);
 
         return r < 0 ? r : proxy_run(proxy, reterr);

@@ -158,8 +158,7 @@ static bool same_text(const char *a, const char *b) {
 
 /* All or nothing: whatever is wrong with the new configuration, the old one goes on. */
 static int reload(struct proxy *p, struct error *reterr) {
-        _cleanup_(config_unrefp)
-        struct config *config = NULL;
+        _cleanup_(config_unrefp) struct config *config = NULL;
         int r = config_load(p->config_path, &config, reterr);
 
         if (r < 0)
@@ -232,8 +231,7 @@ static int watch_timer(struct proxy *p) {
 }
 
 int proxy_new(const char *config_path, struct proxy **ret, struct error *reterr) {
-        _cleanup_(proxy_freep)
-        struct proxy *p = calloc(1, sizeof(*p));
+        _cleanup_(proxy_freep) struct proxy *p = calloc(1, sizeof(*p));
         int r;
 
         if (!p)

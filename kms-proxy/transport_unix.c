@@ -177,8 +177,7 @@ static void watch_directory(struct unix_transport *t) {
 }
 
 static void reconcile(struct unix_transport *t) {
-        _cleanup_(closedirp)
-        DIR *directory = NULL;
+        _cleanup_(closedirp) DIR *directory = NULL;
         const struct dirent *entry;
 
         for (struct endpoint *e = t->endpoints; e; e = e->next)

@@ -98,8 +98,7 @@ static int start_threads(struct workers *w, unsigned n) {
 }
 
 int workers_new(struct loop *loop, unsigned n_threads, struct workers **ret) {
-        _cleanup_(workers_freep)
-        struct workers *w = calloc(1, sizeof(*w) + n_threads * sizeof(*w->threads));
+        _cleanup_(workers_freep) struct workers *w = calloc(1, sizeof(*w) + n_threads * sizeof(*w->threads));
         int r;
 
         if (!w)

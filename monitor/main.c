@@ -215,8 +215,7 @@ static int prepare(struct monitor *m, struct error *reterr) {
 }
 
 static int run(struct error *reterr) {
-        _cleanup_(monitor_done)
-        struct monitor m = { .image_fd = -1, .directory_fd = -1 };
+        _cleanup_(monitor_done) struct monitor m = { .image_fd = -1, .directory_fd = -1 };
         int r = check_descriptors(reterr);
 
         if (r < 0)

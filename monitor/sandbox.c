@@ -151,8 +151,7 @@ static int allow_calls(scmp_filter_ctx filter, bool native_vsock) {
 }
 
 int sandbox_enter(bool native_vsock, struct error *reterr) {
-        _cleanup_(filter_done)
-        scmp_filter_ctx filter = seccomp_init(ON_VIOLATION);
+        _cleanup_(filter_done) scmp_filter_ctx filter = seccomp_init(ON_VIOLATION);
         int r;
 
         if (!filter)

@@ -178,8 +178,7 @@ static bool within_quota(const struct server *s, uid_t uid) {
 }
 
 int server_add_connection(struct server *s, int fd) {
-        _cleanup_(connection_freep)
-        struct connection *c = calloc(1, sizeof(*c));
+        _cleanup_(connection_freep) struct connection *c = calloc(1, sizeof(*c));
         int r;
 
         if (!c) {

@@ -230,8 +230,7 @@ static inline void qtattest_device_closep(struct qtattest_device **device) {
 }
 
 static int run_command(const struct options *o, int output, struct error *reterr) {
-        _cleanup_(qtattest_device_closep)
-        struct qtattest_device *device = NULL;
+        _cleanup_(qtattest_device_closep) struct qtattest_device *device = NULL;
         const struct command *command = NULL;
         struct job job = { .options = o, .output = output };
         int r;

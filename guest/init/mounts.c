@@ -44,8 +44,7 @@ static const struct mount_row application_rows[] = {
 };
 
 static bool directory_is_empty(const char *path) {
-        _cleanup_(closedirp)
-        DIR *directory = opendir(path);
+        _cleanup_(closedirp) DIR *directory = opendir(path);
         struct dirent *entry;
 
         while (directory && (entry = readdir(directory)))

@@ -43,8 +43,7 @@ int document_get(const char *module, const struct document_request *q, struct by
                 .user_data = { q->user_data_size ? q->user_data : NULL, q->user_data_size },
                 .public_key = { q->public_key, q->public_key_size },
         };
-        _cleanup_(qtattest_device_closep)
-        struct qtattest_device *device = NULL;
+        _cleanup_(qtattest_device_closep) struct qtattest_device *device = NULL;
         _cleanup_free_ uint8_t *document = NULL;
         size_t size = 0;
         int r = open_module(module, &device, reterr);
@@ -59,8 +58,7 @@ int document_get(const char *module, const struct document_request *q, struct by
 }
 
 int document_random(const char *module, size_t n, struct bytes *ret, struct error *reterr) {
-        _cleanup_(qtattest_device_closep)
-        struct qtattest_device *device = NULL;
+        _cleanup_(qtattest_device_closep) struct qtattest_device *device = NULL;
         int r = open_module(module, &device, reterr);
 
         if (r < 0)

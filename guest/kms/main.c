@@ -187,8 +187,7 @@ static int call(const struct options *o, struct error *reterr) {
         struct kms_client_config config = { .cache_seconds = 0 };
         struct kms_parameters parameters = { .key_id = options_value(o, "key-id") };
         _cleanup_bytes_ struct bytes ciphertext = { .max = CIPHERTEXT_MAX + 1 }, secret = BYTES_NULL;
-        _cleanup_(kms_client_freep)
-        struct kms_client *client = NULL;
+        _cleanup_(kms_client_freep) struct kms_client *client = NULL;
         _cleanup_free_ char *wrapped = NULL;
         enum kms_operation operation = KMS_DECRYPT;
         uint64_t n;

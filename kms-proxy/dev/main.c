@@ -171,8 +171,7 @@ static int announce(const struct options *o, uint16_t port, struct error *reterr
 static int run_server(struct dev_kms *kms, const struct options *o, const char *directory, uint64_t port,
                       struct error *reterr) {
         _cleanup_free_ char *certificate = NULL, *key = NULL;
-        _cleanup_(server_stopp)
-        struct server *server = NULL;
+        _cleanup_(server_stopp) struct server *server = NULL;
         uint16_t bound;
         sigset_t signals;
         int r = read_home(directory, HOME_CERTIFICATE, &certificate, NULL, reterr), signal_number;

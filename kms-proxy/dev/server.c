@@ -100,8 +100,7 @@ int server_start(struct dev_kms *kms, uint16_t port, const char *certificate, co
         struct sockaddr_in address = { .sin_family = AF_INET,
                                        .sin_port = htons(port),
                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-        _cleanup_(server_stopp)
-        struct server *server = calloc(1, sizeof(*server));
+        _cleanup_(server_stopp) struct server *server = calloc(1, sizeof(*server));
         const union MHD_DaemonInfo *info;
 
         if (!server)

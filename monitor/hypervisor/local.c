@@ -347,8 +347,7 @@ static int launch(struct hypervisor_instance *i, const char *program, const stru
                 .kernel_fd = image->kernel_fd,
                 .initrd_fd = image->initrd_fd,
         };
-        _cleanup_(argv_freep)
-        char **argv = NULL;
+        _cleanup_(argv_freep) char **argv = NULL;
         int r;
 
         r = guest_cmdline(image->cmdline, &plan, i->kvm ? 0 : tsc_measure_khz(), &i->cmdline);
@@ -404,10 +403,8 @@ static struct hypervisor_instance *local_new(const struct hypervisor_request *re
 
 static int local_start(struct hypervisor_instance **ret, const struct hypervisor_request *request,
                        struct error *reterr) {
-        _cleanup_(local_freep)
-        struct hypervisor_instance *i = NULL;
-        _cleanup_(handed_close)
-        struct handed h = { -1, -1, -1, -1 };
+        _cleanup_(local_freep) struct hypervisor_instance *i = NULL;
+        _cleanup_(handed_close) struct handed h = { -1, -1, -1, -1 };
         _cleanup_free_ char *program = NULL;
         int r;
 

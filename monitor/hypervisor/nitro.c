@@ -158,8 +158,7 @@ static int watch(struct hypervisor_instance *i) {
 
 static int nitro_start(struct hypervisor_instance **ret, const struct hypervisor_request *request,
                        struct error *reterr) {
-        _cleanup_(nitro_freep)
-        struct hypervisor_instance *i = calloc(1, sizeof(*i));
+        _cleanup_(nitro_freep) struct hypervisor_instance *i = calloc(1, sizeof(*i));
         const struct monitor_config *config = request->config;
         int r;
 

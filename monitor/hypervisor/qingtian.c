@@ -360,8 +360,7 @@ DEFINE_CLEANUP(struct hypervisor_instance *, qingtian_free)
 static int qingtian_start(struct hypervisor_instance **ret, const struct hypervisor_request *request,
                           struct error *reterr) {
         const struct monitor_config *config = request->config;
-        _cleanup_(qingtian_freep)
-        struct hypervisor_instance *i = calloc(1, sizeof(*i));
+        _cleanup_(qingtian_freep) struct hypervisor_instance *i = calloc(1, sizeof(*i));
         struct qingtian_start start = { .program = config->tool,
                                         .cpus = config->cpus,
                                         .memory_mib = config->memory_mib,

@@ -95,10 +95,8 @@ static void write_qingtian_payload(struct cbor_writer *w, const struct facts *f)
 /* ECDSA over a hash, as r and s of 48 bytes each, both big- or both little-endian. */
 static bool sign_hash(EVP_PKEY *key, const uint8_t hash[P384_BYTES], bool little_endian,
                       uint8_t ret[COSE_SIGNATURE_BYTES]) {
-        _cleanup_(EVP_PKEY_CTX_freep)
-        EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(key, NULL);
-        _cleanup_(ECDSA_SIG_freep)
-        ECDSA_SIG *signature = NULL;
+        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(key, NULL);
+        _cleanup_(ECDSA_SIG_freep) ECDSA_SIG *signature = NULL;
         uint8_t der[MAX_DER_SIGNATURE];
         const uint8_t *p = der;
         size_t n = sizeof(der);

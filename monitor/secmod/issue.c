@@ -15,8 +15,7 @@ EVP_PKEY *issue_key(void) {
 }
 
 static bool set_serial(X509 *certificate) {
-        _cleanup_(BN_freep)
-        BIGNUM *number = BN_new();
+        _cleanup_(BN_freep) BIGNUM *number = BN_new();
 
         return number && BN_rand(number, 127, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1 &&
                BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate)) != NULL;
@@ -37,8 +36,8 @@ static bool set_subject(X509 *certificate, const char *common_name) {
 }
 
 static bool add_extension(X509 *certificate, X509V3_CTX *context, int nid, const char *text) {
-        _cleanup_(X509_EXTENSION_freep)
-        X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, context, nid, text);
+        _cleanup_(X509_EXTENSION_freep) X509_EXTENSION *extension =
+                X509V3_EXT_conf_nid(NULL, context, nid, text);
 
         return extension && X509_add_ext(certificate, extension, -1) == 1;
 }
@@ -70,8 +69,7 @@ static bool add_extensions(X509 *certificate, X509 *issuer, const struct issue_r
 
 int issue_certificate(const struct issue_request *request, EVP_PKEY *key, X509 *issuer, EVP_PKEY *issuer_key,
                       X509 **ret) {
-        _cleanup_(X509_freep)
-        X509 *certificate = X509_new();
+        _cleanup_(X509_freep) X509 *certificate = X509_new();
         time_t begin = (time_t)request->not_before, end = (time_t)request->not_after;
 
         if (!certificate || X509_set_version(certificate, X509_VERSION_3) != 1 || !set_serial(certificate) ||

@@ -91,8 +91,7 @@ static int holder_set(struct holder *h, EVP_PKEY *key, X509 *certificate, int64_
 
 /* The root's key is in memory only while it signs. */
 static int borrow_key(struct pki *pki, enum level level, EVP_PKEY **ret_owned, EVP_PKEY **ret) {
-        _cleanup_(X509_freep)
-        X509 *certificate = NULL;
+        _cleanup_(X509_freep) X509 *certificate = NULL;
         int r;
 
         if (level != LEVEL_ROOT) {
@@ -109,10 +108,8 @@ static int borrow_key(struct pki *pki, enum level level, EVP_PKEY **ret_owned, E
 static int renew(struct pki *pki, enum level level, int64_t now) {
         const struct level_rules *rule = &rules[pki->platform][level];
         struct holder *issuer = &pki->holders[level - 1], *h = &pki->holders[level];
-        _cleanup_(EVP_PKEY_freep)
-        EVP_PKEY *key = issue_key(), *owned = NULL;
-        _cleanup_(X509_freep)
-        X509 *certificate = NULL;
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = issue_key(), *owned = NULL;
+        _cleanup_(X509_freep) X509 *certificate = NULL;
         struct issue_request request = { .common_name = h->common_name,
                                          .not_before = now,
                                          .not_after = now + rule->lifetime,
@@ -223,12 +220,9 @@ static void name_holders(struct pki *pki, uint64_t enclave_id) {
 int pki_new(struct pki **ret, int directory_fd, enum secmod_platform platform, uint64_t enclave_id,
             struct error *reterr) {
         _cleanup_close_ int fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 3);
-        _cleanup_(pki_freep)
-        struct pki *pki = NULL;
-        _cleanup_(EVP_PKEY_freep)
-        EVP_PKEY *key = NULL;
-        _cleanup_(X509_freep)
-        X509 *certificate = NULL;
+        _cleanup_(pki_freep) struct pki *pki = NULL;
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+        _cleanup_(X509_freep) X509 *certificate = NULL;
         int r;
 
         if (fd < 0)

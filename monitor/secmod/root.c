@@ -37,10 +37,8 @@ static int create_file(int directory_fd, const char *name, BIO *content, mode_t 
 }
 
 static int make_key(int directory_fd) {
-        _cleanup_(EVP_PKEY_freep)
-        EVP_PKEY *key = issue_key();
-        _cleanup_(BIO_freep)
-        BIO *pem = BIO_new(BIO_s_mem());
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = issue_key();
+        _cleanup_(BIO_freep) BIO *pem = BIO_new(BIO_s_mem());
 
         if (!key || !pem || PEM_write_bio_PrivateKey(pem, key, NULL, NULL, 0, NULL, NULL) != 1)
                 return -EIO;
@@ -48,10 +46,8 @@ static int make_key(int directory_fd) {
 }
 
 static int make_certificate(int directory_fd, EVP_PKEY *key) {
-        _cleanup_(X509_freep)
-        X509 *certificate = NULL;
-        _cleanup_(BIO_freep)
-        BIO *pem = BIO_new(BIO_s_mem());
+        _cleanup_(X509_freep) X509 *certificate = NULL;
+        _cleanup_(BIO_freep) BIO *pem = BIO_new(BIO_s_mem());
         int64_t now = time(NULL);
         struct issue_request request = { .common_name = "development.enclaves",
                                          .not_before = now,
@@ -84,8 +80,7 @@ static int read_pem(int directory_fd, const char *name, char **ret_text, BIO **r
 
 static int read_key(int directory_fd, EVP_PKEY **ret) {
         _cleanup_free_ char *text = NULL;
-        _cleanup_(BIO_freep)
-        BIO *bio = NULL;
+        _cleanup_(BIO_freep) BIO *bio = NULL;
         int r;
 
         r = read_pem(directory_fd, ROOT_KEY, &text, &bio);
@@ -98,8 +93,7 @@ static int read_key(int directory_fd, EVP_PKEY **ret) {
 
 static int read_certificate(int directory_fd, X509 **ret) {
         _cleanup_free_ char *text = NULL;
-        _cleanup_(BIO_freep)
-        BIO *bio = NULL;
+        _cleanup_(BIO_freep) BIO *bio = NULL;
         int r;
 
         r = read_pem(directory_fd, ROOT_CERTIFICATE, &text, &bio);
@@ -124,10 +118,8 @@ static int check_key_mode(int directory_fd, struct error *reterr) {
 }
 
 int root_open(int directory_fd, EVP_PKEY **ret_key, X509 **ret_certificate, struct error *reterr) {
-        _cleanup_(EVP_PKEY_freep)
-        EVP_PKEY *key = NULL;
-        _cleanup_(X509_freep)
-        X509 *certificate = NULL;
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+        _cleanup_(X509_freep) X509 *certificate = NULL;
         int r;
 
         r = read_key(directory_fd, &key);

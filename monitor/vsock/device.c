@@ -356,8 +356,7 @@ static int device_open(struct vsock_device *device) {
 int vsock_device_new(struct vsock_device **ret, int vhost_user_fd, uint32_t guest_cid,
                      const struct vsock_device_ops *ops, void *userdata) {
         static const struct vhost_user_ops vhost_ops = { kick_changes, driver_resets };
-        _cleanup_(vsock_device_freep)
-        struct vsock_device *device = NULL;
+        _cleanup_(vsock_device_freep) struct vsock_device *device = NULL;
         int r;
 
         device = malloc(sizeof(*device));

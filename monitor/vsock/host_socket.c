@@ -264,8 +264,7 @@ static int host_socket_open(struct host_socket *socket) {
 }
 
 int host_socket_new(struct host_socket **ret, int listen_fd, struct vsock_device *device) {
-        _cleanup_(host_socket_freep)
-        struct host_socket *socket = NULL;
+        _cleanup_(host_socket_freep) struct host_socket *socket = NULL;
         int r;
 
         socket = malloc(sizeof(*socket));

@@ -14,10 +14,8 @@ DEFINE_CLEANUP(struct qtattest_context *, qtattest_context_free)
 DEFINE_CLEANUP(struct qtattest_result *, qtattest_result_free)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        _cleanup_(qtattest_context_freep)
-        struct qtattest_context *context = NULL;
-        _cleanup_(qtattest_result_freep)
-        struct qtattest_result *read = NULL, *verified = NULL;
+        _cleanup_(qtattest_context_freep) struct qtattest_context *context = NULL;
+        _cleanup_(qtattest_result_freep) struct qtattest_result *read = NULL, *verified = NULL;
         struct qtattest_request request = { .struct_size = sizeof(request), .time = QTATTEST_TIME_DOCUMENT };
 
         for (unsigned profiles = QTATTEST_NITRO; profiles <= QTATTEST_ANY; profiles++) {

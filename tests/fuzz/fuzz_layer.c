@@ -51,8 +51,7 @@ static void check(const struct source_tree *t) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         size_t split = size / 3 / TAR_BLOCK * TAR_BLOCK;
         struct bytes parts[] = { { data, split }, { data + split, size - split } };
-        _cleanup_(source_tree_freep)
-        struct source_tree *t = source_tree_new();
+        _cleanup_(source_tree_freep) struct source_tree *t = source_tree_new();
         const struct sink sink = { drop, NULL };
         struct ramdisk_rootfs ramdisk = { .tree = t, .app_config = "", .mtime = 0 };
 

@@ -15,14 +15,10 @@ static void check_descriptor(const struct oci_descriptor *d) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        _cleanup_(oci_index_done)
-        struct oci_index index = { .n = 0 };
-        _cleanup_(oci_manifest_done)
-        struct oci_manifest manifest = { .n_layers = 0 };
-        _cleanup_(oci_config_done)
-        struct oci_config config = { .os = NULL };
-        _cleanup_(docker_images_done)
-        struct docker_images images = { .n = 0 };
+        _cleanup_(oci_index_done) struct oci_index index = { .n = 0 };
+        _cleanup_(oci_manifest_done) struct oci_manifest manifest = { .n_layers = 0 };
+        _cleanup_(oci_config_done) struct oci_config config = { .os = NULL };
+        _cleanup_(docker_images_done) struct docker_images images = { .n = 0 };
         _cleanup_error_ struct error e = ERROR_NULL;
         const char *text = (const char *)data + 1;
         int r;

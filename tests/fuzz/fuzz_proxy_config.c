@@ -7,8 +7,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        _cleanup_(config_unrefp)
-        struct config *config = NULL;
+        _cleanup_(config_unrefp) struct config *config = NULL;
         _cleanup_error_ struct error e = ERROR_NULL;
         int r = config_parse((const char *)data, size, "fuzz", &config, &e);
 

@@ -32,8 +32,7 @@ static const struct server_method methods[] = {
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        _cleanup_(sd_event_unrefp)
-        sd_event *event = NULL;
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         _cleanup_server_ struct server *server = NULL;
         _cleanup_close_ int fd = -1;
         unsigned turn = 0;

@@ -32,8 +32,7 @@ static int send_one(struct driver *d, struct reader *r, int event_fd) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_close_ int event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        _cleanup_(driver_freep)
-        struct driver *d = NULL;
+        _cleanup_(driver_freep) struct driver *d = NULL;
         struct reader r = reader_over(data, size);
         bool good = reader_le(&r, 1) & START_GOOD;
 

@@ -155,8 +155,7 @@ static void run(struct driver *d, struct reader *r) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        _cleanup_(driver_freep)
-        struct driver *d = NULL;
+        _cleanup_(driver_freep) struct driver *d = NULL;
         struct reader r = reader_over(data, size);
         uint64_t features = reader_le(&r, 1) & 1 ? 0x130000000 : 0;
 

@@ -13,8 +13,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int main(int argc, char **argv) {
-        _cleanup_(closedirp)
-        DIR *directory = NULL;
+        _cleanup_(closedirp) DIR *directory = NULL;
         struct dirent *entry;
         unsigned n = 0;
 

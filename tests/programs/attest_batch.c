@@ -44,8 +44,7 @@ static int add_root(struct qtattest_context *context, const char *path) {
 }
 
 int main(int argc, char **argv) {
-        _cleanup_(qtattest_context_freep)
-        struct qtattest_context *context = NULL;
+        _cleanup_(qtattest_context_freep) struct qtattest_context *context = NULL;
         uint8_t header[16];
 
         if (qtattest_context_new(64, QTATTEST_CACHE_AUTHORITIES, &context) < 0)

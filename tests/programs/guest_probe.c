@@ -43,8 +43,7 @@ static void say_number(const char *name, long long value) {
 }
 
 static void say_file(const char *name, const char *path) {
-        _cleanup_(fclosep)
-        FILE *f = fopen(path, "re");
+        _cleanup_(fclosep) FILE *f = fopen(path, "re");
         char line[512];
 
         while (f && fgets(line, sizeof(line), f)) {
@@ -169,8 +168,7 @@ static int orphans(void) {
                 (void)waitpid(child, NULL, 0);
         }
         for (int tries = 0; left > 0 && tries < 500; tries++) {
-                _cleanup_(closedirp)
-                DIR *proc = opendir("/proc");
+                _cleanup_(closedirp) DIR *proc = opendir("/proc");
                 struct dirent *entry;
 
                 left = 0;

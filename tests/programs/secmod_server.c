@@ -40,8 +40,7 @@ static int listen_at(const char *path) {
 }
 
 int main(int argc, char **argv) {
-        _cleanup_(sd_event_unrefp)
-        sd_event *event = NULL;
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         _cleanup_error_ struct error e = ERROR_NULL;
         _cleanup_close_ int directory = -1, listening = -1;
         struct secmod_config config = { .enclave_id = 1 };

@@ -43,10 +43,8 @@ static int serve(struct vsock_device *device, struct host_socket *host) {
 
 int main(int argc, char **argv) {
         static const struct vsock_device_ops ops = { .dial = dial };
-        _cleanup_(host_socket_freep)
-        struct host_socket *host = NULL;
-        _cleanup_(vsock_device_freep)
-        struct vsock_device *device = NULL;
+        _cleanup_(host_socket_freep) struct host_socket *host = NULL;
+        _cleanup_(vsock_device_freep) struct vsock_device *device = NULL;
         _cleanup_close_ int directory = -1;
         uint32_t fd, cid;
         int listener, r;

@@ -27,8 +27,7 @@ static int remove_file(void **state _unused_) {
 }
 
 static void add_records(unsigned n) {
-        _cleanup_(audit_closep)
-        struct audit *audit = NULL;
+        _cleanup_(audit_closep) struct audit *audit = NULL;
 
         assert_int_equal(audit_open(path, &audit, NULL), 0);
         for (unsigned i = 0; i < n; i++) {

@@ -10,8 +10,7 @@
 #include <sys/stat.h>
 
 static unsigned count_entries(const char *path) {
-        _cleanup_(closedirp)
-        DIR *d = opendir(path);
+        _cleanup_(closedirp) DIR *d = opendir(path);
         unsigned n = 0;
 
         assert_non_null(d);

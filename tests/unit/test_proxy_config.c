@@ -25,8 +25,7 @@ static void whole(void **state _unused_) {
                 "[pipe plain]\nport = 9\ntls = no\nallow = ntp.example.com:123\nprivate-addresses = yes\n" API
                 "key = k1\nkey = k2\nbind-request = no\n"
                 "[creds c]\nport = 7\nenclave = worker\ncredentials = file:/etc/c.json\n";
-        _cleanup_(config_unrefp)
-        struct config *c = NULL;
+        _cleanup_(config_unrefp) struct config *c = NULL;
         _cleanup_error_ struct error e = ERROR_NULL;
 
         assert_int_equal(parse(text, &c, &e), 0);
@@ -91,8 +90,7 @@ static void refused(void **state _unused_) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                _cleanup_(config_unrefp)
-                struct config *c = NULL;
+                _cleanup_(config_unrefp) struct config *c = NULL;
                 _cleanup_error_ struct error e = ERROR_NULL;
                 char where[32];
 

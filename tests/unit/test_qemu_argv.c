@@ -47,8 +47,7 @@ static void guest_memory_is_always_shared(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(pages); i++)
                 for (int node = -1; node < 2; node++) {
                         struct qemu_plan p = plan();
-                        _cleanup_(argv_freep)
-                        char **argv = NULL;
+                        _cleanup_(argv_freep) char **argv = NULL;
 
                         p.huge_page_mib = pages[i];
                         p.node = node;
@@ -62,8 +61,7 @@ static void guest_memory_is_always_shared(void **state) {
 
 static void huge_pages_of_one_node(void **state) {
         struct qemu_plan p = plan();
-        _cleanup_(argv_freep)
-        char **argv = NULL;
+        _cleanup_(argv_freep) char **argv = NULL;
 
         (void)state;
         p.huge_page_mib = 2;
@@ -77,8 +75,7 @@ static void huge_pages_of_one_node(void **state) {
 
 static void no_debug_means_no_serial_port(void **state) {
         struct qemu_plan p = plan();
-        _cleanup_(argv_freep)
-        char **argv = qemu_argv(&p);
+        _cleanup_(argv_freep) char **argv = qemu_argv(&p);
 
         (void)state;
         assert_non_null(argv);
@@ -90,8 +87,7 @@ static void no_debug_means_no_serial_port(void **state) {
 
 static void debug_has_a_console(void **state) {
         struct qemu_plan p = plan();
-        _cleanup_(argv_freep)
-        char **argv = NULL;
+        _cleanup_(argv_freep) char **argv = NULL;
 
         (void)state;
         p.console_fd = 14;
@@ -103,8 +99,7 @@ static void debug_has_a_console(void **state) {
 
 static void always_confined(void **state) {
         struct qemu_plan p = plan();
-        _cleanup_(argv_freep)
-        char **argv = qemu_argv(&p);
+        _cleanup_(argv_freep) char **argv = qemu_argv(&p);
 
         (void)state;
         assert_non_null(argv);
@@ -121,8 +116,7 @@ static void always_confined(void **state) {
 
 static void a_cmdline_is_one_argument(void **state) {
         struct qemu_plan p = plan();
-        _cleanup_(argv_freep)
-        char **argv = NULL;
+        _cleanup_(argv_freep) char **argv = NULL;
 
         (void)state;
         p.cmdline = "a=1 -sandbox off,, -device x";

@@ -88,8 +88,7 @@ static void writes_the_format(void **state _unused_) {
                                        "TRAILER!!!";
         struct bytes b = { .n = 0 };
         struct sink sink = { take, &b };
-        _cleanup_(cpio_writer_freep)
-        struct cpio_writer *w = cpio_writer_new(&sink, &CPIO_NUMBERING_DEFAULT);
+        _cleanup_(cpio_writer_freep) struct cpio_writer *w = cpio_writer_new(&sink, &CPIO_NUMBERING_DEFAULT);
         _cleanup_error_ struct error e = ERROR_NULL;
 
         assert_non_null(w);
@@ -129,8 +128,7 @@ static void refuses_what_the_format_cannot_hold(void **state _unused_) {
         _cleanup_free_ char *name = malloc(CPIO_NAME_MAX + 2);
         struct bytes b = { .n = 0 };
         struct sink sink = { take, &b };
-        _cleanup_(cpio_writer_freep)
-        struct cpio_writer *w = cpio_writer_new(&sink, &CPIO_NUMBERING_DEFAULT);
+        _cleanup_(cpio_writer_freep) struct cpio_writer *w = cpio_writer_new(&sink, &CPIO_NUMBERING_DEFAULT);
         struct cpio_entry entry = { .name = "big", .mode = S_IFREG | 0644, .size = 1ULL << 32 };
         _cleanup_error_ struct error e = ERROR_NULL;
 
@@ -148,8 +146,7 @@ static void refuses_what_the_format_cannot_hold(void **state _unused_) {
 static void passes_on_failures(void **state _unused_) {
         struct bytes b = { .limit = 100 };
         struct sink sink = { take, &b };
-        _cleanup_(cpio_writer_freep)
-        struct cpio_writer *w = cpio_writer_new(&sink, &CPIO_NUMBERING_DEFAULT);
+        _cleanup_(cpio_writer_freep) struct cpio_writer *w = cpio_writer_new(&sink, &CPIO_NUMBERING_DEFAULT);
         struct cpio_entry entry = { .name = "f", .mode = S_IFREG | 0644, .links = 1, .size = 100 };
         _cleanup_error_ struct error e = ERROR_NULL;
         char path[] = "/tmp/test-cpio-XXXXXX";

@@ -328,8 +328,7 @@ static void connections_are_counted(void **state) {
 }
 
 static unsigned open_descriptors(void) {
-        _cleanup_(closedirp)
-        DIR *d = opendir("/proc/self/fd");
+        _cleanup_(closedirp) DIR *d = opendir("/proc/self/fd");
         unsigned n = 0;
 
         while (d && readdir(d))

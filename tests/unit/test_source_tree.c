@@ -22,8 +22,7 @@ static struct source_entry *add(struct source_tree *t, struct source_entry *dire
 
 static void walks_in_order(void **state _unused_) {
         static const char *const sorted[] = { "", "B", "a", "a/b", "a/b/c", "a-b", "z" };
-        _cleanup_(source_tree_freep)
-        struct source_tree *t = source_tree_new();
+        _cleanup_(source_tree_freep) struct source_tree *t = source_tree_new();
         struct source_entry *a, *e = NULL;
         char path[SOURCE_PATH_MAX + 1];
 
@@ -61,8 +60,7 @@ static void resolves_within(void **state _unused_) {
                 { "usr/lib/f/x", NULL },
                 { "loop", NULL },
         };
-        _cleanup_(source_tree_freep)
-        struct source_tree *t = source_tree_new();
+        _cleanup_(source_tree_freep) struct source_tree *t = source_tree_new();
         struct source_entry *lib;
         char path[SOURCE_PATH_MAX + 1];
 
@@ -85,8 +83,7 @@ static void resolves_within(void **state _unused_) {
 }
 
 static void keeps_shared_inodes(void **state _unused_) {
-        _cleanup_(source_tree_freep)
-        struct source_tree *t = source_tree_new();
+        _cleanup_(source_tree_freep) struct source_tree *t = source_tree_new();
         struct source_entry *a = add(t, t->root, "a", S_IFREG, "text", 1), *b;
 
         assert_int_equal(source_tree_add(t, t->root, "b", 1, a->inode, 1, &b, NULL), 0);
@@ -99,8 +96,7 @@ static void keeps_shared_inodes(void **state _unused_) {
 }
 
 static void removes_other_layers(void **state _unused_) {
-        _cleanup_(source_tree_freep)
-        struct source_tree *t = source_tree_new();
+        _cleanup_(source_tree_freep) struct source_tree *t = source_tree_new();
         struct source_entry *d = add(t, t->root, "d", S_IFDIR, NULL, 1);
         struct source_entry *old = add(t, d, "old", S_IFDIR, NULL, 1),
                             *kept = add(t, d, "kept", S_IFDIR, NULL, 1);
@@ -116,8 +112,7 @@ static void removes_other_layers(void **state _unused_) {
 }
 
 static void bounds_paths(void **state _unused_) {
-        _cleanup_(source_tree_freep)
-        struct source_tree *t = source_tree_new();
+        _cleanup_(source_tree_freep) struct source_tree *t = source_tree_new();
         struct source_entry *e = t->root;
         struct source_inode *i = source_inode_new(S_IFREG, 0, 0, 0);
         _cleanup_error_ struct error error = ERROR_NULL;
@@ -153,8 +148,7 @@ static void records_xattrs(void **state _unused_) {
 
 static void scans_a_directory(void **state _unused_) {
         char top[] = "/tmp/test-tree-XXXXXX";
-        _cleanup_(source_tree_freep)
-        struct source_tree *t = source_tree_new();
+        _cleanup_(source_tree_freep) struct source_tree *t = source_tree_new();
         struct source_directory_options options = { .mtime = 42 };
         _cleanup_close_ int fd = -1, file = -1;
         struct source_entry *e;

@@ -8,8 +8,7 @@
 #include <sys/socket.h>
 
 static void half_closes(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
         int end = connect_from_guest(d, 3, 1000);
         struct packet_header shut = { .source_cid = DRIVER_CID,
                                       .destination_cid = 3,
@@ -43,8 +42,7 @@ static void half_closes(void **state _unused_) {
 }
 
 static void half_closes_from_the_parent(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
         int end = connect_from_guest(d, 3, 1000);
         char data[16];
 
@@ -60,8 +58,7 @@ static void half_closes_from_the_parent(void **state _unused_) {
 
 /* All that was sent before the end arrives, then the end. */
 static void closes(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
         int end = connect_from_guest(d, 3, 1000);
 
         assert_int_equal(send(end, "bye", 3, 0), 3);
@@ -76,8 +73,7 @@ static void closes(void **state _unused_) {
 
 /* The guest closes while the parent is slow: its bytes still arrive. */
 static void drains(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
         int end = connect_from_guest(d, 3, 1000);
         uint32_t credit = packet.header.buffer_size;
         static uint8_t data[32768];
@@ -113,8 +109,7 @@ static void connected(void *userdata _unused_, int result, uint32_t host_port _u
 
 /* No state of waiting is for ever. */
 static void gives_up_asking(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
         _cleanup_close_ int end = -1;
         int pair[2];
 
@@ -137,8 +132,7 @@ static void gives_up_asking(void **state _unused_) {
 }
 
 static void gives_up_closing(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
         int end = connect_from_guest(d, 3, 1000);
 
         d->dialled[0] = close_fd(end);
@@ -151,8 +145,7 @@ static void gives_up_closing(void **state _unused_) {
 
 /* A parent that never reads what is left of a closed connection. */
 static void gives_up_draining(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
         int end = connect_from_guest(d, 3, 1000);
         static uint8_t data[32768];
         ssize_t n, received = 0;

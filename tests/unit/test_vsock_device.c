@@ -11,8 +11,7 @@
 #include <sys/socket.h>
 
 static void tells_the_cid(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = NULL;
+        _cleanup_(driver_freep) struct driver *d = NULL;
         uint8_t request[12 + 8] = { [4] = 8 };
         struct vhost_user_message answer;
 
@@ -28,8 +27,7 @@ static void tells_the_cid(void **state _unused_) {
 }
 
 static void answers_each_address(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
 
         (void)connect_from_guest(d, 3, 1000);
         (void)connect_from_guest(d, 2, 1000);
@@ -38,8 +36,7 @@ static void answers_each_address(void **state _unused_) {
 }
 
 static void refuses(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
 
         driver_send_op(d, 3, DRIVER_PORT_REFUSED, 5, PACKET_OP_REQUEST, NULL, 0);
         expect(d, PACKET_OP_RST, DRIVER_PORT_REFUSED, 5);
@@ -54,8 +51,7 @@ static void refuses(void **state _unused_) {
 }
 
 static void ignores_a_forged_source(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
         int end = connect_from_guest(d, 3, 1000);
         struct packet_header forged = { .source_cid = DRIVER_CID + 1,
                                         .destination_cid = 3,
@@ -73,8 +69,7 @@ static void ignores_a_forged_source(void **state _unused_) {
 }
 
 static void asks_a_full_backlog_again(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
         struct pollfd p = { .fd = vsock_device_fd(d->device), .events = POLLIN };
 
         driver_send_op(d, 3, DRIVER_PORT_BUSY, 5, PACKET_OP_REQUEST, NULL, 0);
@@ -93,8 +88,7 @@ static uint8_t pattern(size_t i) {
 
 /* Every way to lay out a packet, across the border of two regions, in both directions. */
 static void moves_data(uint64_t features) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(features);
+        _cleanup_(driver_freep) struct driver *d = start(features);
         int end = connect_from_guest(d, 3, 1000);
         static uint8_t data[DRIVER_PAYLOAD_MAX], back[DRIVER_PAYLOAD_MAX];
         struct packet_header header = { .source_cid = DRIVER_CID,
@@ -141,8 +135,7 @@ static void moves_data_modern(void **state _unused_) {
 
 /* The parent does not read: the guest may fill the buffer that was advertised, not a byte more. */
 static void bounds_the_guest(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
         int end = connect_from_guest(d, 3, 1000);
         uint32_t credit = packet.header.buffer_size, sent = 0, forwarded = 0;
         static uint8_t data[32768];
@@ -180,8 +173,7 @@ static void bounds_the_guest(void **state _unused_) {
 
 /* The guest has room for ten bytes: it gets ten, and the rest when it says so. */
 static void respects_the_guest(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
         struct packet_header header = { .source_cid = DRIVER_CID,
                                         .destination_cid = 3,
                                         .source_port = 1000,
@@ -212,8 +204,7 @@ static void respects_the_guest(void **state _unused_) {
 
 /* Linux has no more in flight than its own buffer either: a guest with a small one hears of room in time. */
 static void feeds_a_small_window(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
         struct packet_header header = { .source_cid = DRIVER_CID,
                                         .destination_cid = 3,
                                         .source_port = 1000,
@@ -246,8 +237,7 @@ static void connected(void *userdata, int result, uint32_t host_port, int fd) {
 
 static void connects_to_the_guest(void **state _unused_) {
         static char greeting[] = "OK\n";
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
         _cleanup_close_ int end = -1;
         char data[16];
         int pair[2];
@@ -274,8 +264,7 @@ static void connects_to_the_guest(void **state _unused_) {
 }
 
 static void hears_a_refusal(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
         _cleanup_close_ int end = -1;
         char c;
         int pair[2];
@@ -308,8 +297,7 @@ static unsigned how_many(void) {
 }
 
 static void serves_thousands(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(MODERN);
+        _cleanup_(driver_freep) struct driver *d = start(MODERN);
         unsigned n = how_many(), got = 0;
         unsigned *order = calloc(n, sizeof(*order));
         char c;
@@ -343,8 +331,7 @@ static void serves_thousands(void **state _unused_) {
 
 /* One stream with much to say, one with a byte: the byte does not wait for the end of the stream. */
 static void takes_turns(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
         int loud = connect_from_guest(d, 3, 1000), quiet = connect_from_guest(d, 3, 1001);
         static uint8_t data[16384];
         unsigned before = 0, after = 0;
@@ -366,8 +353,7 @@ static void takes_turns(void **state _unused_) {
 
 /* No receive buffers: nothing is lost, and the device does not spin. */
 static void waits_for_buffers(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = NULL;
+        _cleanup_(driver_freep) struct driver *d = NULL;
 
         uint32_t sent = 0;
 
@@ -391,8 +377,7 @@ static void waits_for_buffers(void **state _unused_) {
 }
 
 static void survives_a_reset(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
         int end = connect_from_guest(d, 3, 1000);
         char c;
 
@@ -407,8 +392,7 @@ static void survives_a_reset(void **state _unused_) {
 }
 
 static void notices_the_end_of_the_vmm(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start(0);
+        _cleanup_(driver_freep) struct driver *d = start(0);
 
         (void)connect_from_guest(d, 3, 1000);
         d->fd = close_fd(d->fd);

@@ -74,8 +74,7 @@ static const struct bad_chain {
 
 static void hands_bad_chains_back(void **state _unused_) {
         for (size_t i = 0; i < ELEMENTSOF(bad_chains); i++) {
-                _cleanup_(driver_freep)
-                struct driver *d = start();
+                _cleanup_(driver_freep) struct driver *d = start();
                 struct driver_queue *q = &d->queues[VSOCK_QUEUE_FROM_GUEST];
 
                 memcpy(q->descriptors, bad_chains[i].ring, sizeof(bad_chains[i].ring));
@@ -93,8 +92,7 @@ static void hands_bad_chains_back(void **state _unused_) {
 /* The same chains where the device is to write: none is written to. */
 static void writes_to_no_bad_buffer(void **state _unused_) {
         for (size_t i = 0; i < ELEMENTSOF(bad_chains); i++) {
-                _cleanup_(driver_freep)
-                struct driver *d = NULL;
+                _cleanup_(driver_freep) struct driver *d = NULL;
                 struct vring_desc ring[3];
 
                 assert_int_equal(driver_new(&d), 0);
@@ -127,8 +125,7 @@ static void stops_a_broken_ring(void **state _unused_) {
         } rows[] = { { 129, 0 }, { 40000, 0 }, { 65535, 0 }, { 1, 128 }, { 1, 65535 } };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                _cleanup_(driver_freep)
-                struct driver *d = start();
+                _cleanup_(driver_freep) struct driver *d = start();
                 struct driver_queue *q = &d->queues[VSOCK_QUEUE_FROM_GUEST];
 
                 q->available->ring[0] = rows[i].head;
@@ -145,8 +142,7 @@ static void stops_a_broken_ring(void **state _unused_) {
 
 /* Buffers of every silly size for the device's packets. */
 static void copes_with_small_buffers(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = NULL;
+        _cleanup_(driver_freep) struct driver *d = NULL;
         struct driver_queue *q;
         uint16_t head = 0;
 
@@ -198,8 +194,7 @@ static void leaves_a_bad_vmm(void **state _unused_) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                _cleanup_(driver_freep)
-                struct driver *d = NULL;
+                _cleanup_(driver_freep) struct driver *d = NULL;
                 uint8_t payload[40] = { 0 };
                 int r;
 
@@ -215,8 +210,7 @@ static void leaves_a_bad_vmm(void **state _unused_) {
 /* Memory that goes away under a running device: it stops using the rings, and finds them when they are back.
  */
 static void follows_the_memory(void **state _unused_) {
-        _cleanup_(driver_freep)
-        struct driver *d = start();
+        _cleanup_(driver_freep) struct driver *d = start();
         const uint64_t no_regions = 0;
 
         expect_alive(d, 1000);

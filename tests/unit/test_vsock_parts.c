@@ -203,8 +203,7 @@ static void maps_huge_pages(void **state _unused_) {
 
 /* Random appends and drops against a plain array. */
 static void byte_ring_keeps_order(void **state _unused_) {
-        _cleanup_(byte_ring_done)
-        struct byte_ring ring = { 0 };
+        _cleanup_(byte_ring_done) struct byte_ring ring = { 0 };
         uint8_t in = 0, out = 0, chunk[3000];
         unsigned seed = 12345;
 
@@ -264,8 +263,7 @@ static void table_finds_each(void **state _unused_) {
 
 static void new_keys_are_free(void **state _unused_) {
         _cleanup_free_ struct connection_table *table = malloc(sizeof(*table));
-        _cleanup_(connection_freep)
-        struct connection *c = NULL;
+        _cleanup_(connection_freep) struct connection *c = NULL;
         struct connection_key first, second;
 
         connection_table_init(table);

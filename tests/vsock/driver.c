@@ -53,8 +53,7 @@ static uint64_t read_clock(void *userdata) {
 
 int driver_new(struct driver **ret) {
         static const struct vsock_device_ops ops = { .dial = dial, .clock = read_clock };
-        _cleanup_(driver_freep)
-        struct driver *d = calloc(1, sizeof(*d));
+        _cleanup_(driver_freep) struct driver *d = calloc(1, sizeof(*d));
         int pair[2], r;
 
         if (!d)

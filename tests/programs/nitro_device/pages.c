@@ -21,8 +21,7 @@ static int find_mapping(pid_t pid, uint64_t address, uint64_t *ret_page, uint64_
         char path[64], line[512];
         uint64_t start, end, kib;
         bool inside = false;
-        _cleanup_(fclosep)
-        FILE *f = NULL;
+        _cleanup_(fclosep) FILE *f = NULL;
 
         (void)snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
         f = fopen(path, "re");

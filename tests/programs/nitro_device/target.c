@@ -150,8 +150,7 @@ int target_read_text(pid_t pid, uint64_t address, char *ret, size_t size) {
 /* The number behind "Name:" of /proc/PID/status. */
 static uint64_t status_number(pid_t pid, const char *name, int base) {
         char path[64], line[256];
-        _cleanup_(fclosep)
-        FILE *f = NULL;
+        _cleanup_(fclosep) FILE *f = NULL;
 
         (void)snprintf(path, sizeof(path), "/proc/%d/status", pid);
         f = fopen(path, "re");
