@@ -22,11 +22,11 @@ static const char hosts[] = "127.0.0.1       localhost\n"
                             "ff02::2 ip6-allrouters\n";
 
 /* What Docker puts into the root of every container that it creates (daemon/initlayer). */
-static const struct stub {
+static const struct container_entry {
         const char *path;
         uint32_t mode;
         const char *target;
-} stubs[] = {
+} container_entries[] = {
         { "dev/pts", S_IFDIR | 0755, NULL },
         { "dev/shm", S_IFDIR | 0755, NULL },
         { "proc", S_IFDIR | 0755, NULL },
@@ -115,11 +115,12 @@ static int add_entry(struct source_tree *t, struct source_entry *directory, cons
 }
 
 /* Files and links on the way are removed, as Docker does; directories stay as they are. */
-static int put_stub(struct source_tree *t, const struct stub *stub, struct error *reterr) {
+static int put_container_entry(struct source_tree *t, const struct container_entry *entry,
+                               struct error *reterr) {
         struct source_entry *at = t->root, *found;
         char part[64];
 
-        for (const char *p = stub->path; *p;) {
+        for (const char *p = entry->path; *p;) {
                 size_t n = strcspn(p, "/");
                 bool last = p[n] == '\0';
                 int r = 0;
@@ -132,8 +133,8 @@ static int put_stub(struct source_tree *t, const struct stub *stub, struct error
                         found = NULL;
                 }
                 if (!found)
-                        r = add_entry(t, at, part, last ? stub->mode : S_IFDIR | 0755,
-                                      last ? stub->target : NULL, &found, reterr);
+                        r = add_entry(t, at, part, last ? entry->mode : S_IFDIR | 0755,
+                                      last ? entry->target : NULL, &found, reterr);
                 if (r < 0)
                         return r;
                 at = found;
@@ -144,8 +145,8 @@ static int put_stub(struct source_tree *t, const struct stub *stub, struct error
 }
 
 static int prepare(struct source_tree *t, struct error *reterr) {
-        for (size_t i = 0; i < ELEMENTSOF(stubs); i++) {
-                int r = put_stub(t, &stubs[i], reterr);
+        for (size_t i = 0; i < ELEMENTSOF(container_entries); i++) {
+                int r = put_container_entry(t, &container_entries[i], reterr);
 
                 if (r < 0)
                         return r;
