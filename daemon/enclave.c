@@ -203,11 +203,18 @@ static int on_exit_patience(sd_event_source *source _unused_, uint64_t usec _unu
         return 0;
 }
 
+void enclave_name_cpus(struct enclave *e) {
+        struct cpu_list cpus = facts_cpus(e->facts);
+
+        pool_name_cpus(&e->manager->pool, &e->share, &cpus);
+}
+
 void enclave_take_facts(struct enclave *e, json_t *facts) {
         enum enclave_state state = facts_state(facts);
 
         json_decref(e->facts);
         e->facts = facts;
+        enclave_name_cpus(e);
         if (state == ENCLAVE_STATE_INVALID)
                 return;
         if (enclave_state_is_end(state)) {

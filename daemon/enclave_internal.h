@@ -13,6 +13,9 @@ void enclave_save(struct enclave *e);
 /* The monitor said something; facts are taken over. */
 void enclave_take_facts(struct enclave *e, json_t *facts);
 
+/* What the facts say of its CPUs, into its share of the pool. */
+void enclave_name_cpus(struct enclave *e);
+
 /* The monitor is gone: find out why, and end. Legal more than once. */
 void enclave_gone(struct enclave *e);
 

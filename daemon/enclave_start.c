@@ -266,5 +266,6 @@ void enclave_recover(struct enclave *e) {
                 return;
         }
         pool_adopt(&e->manager->pool, e->plan.cpus, e->plan.memory_mib, &hint.ids, hint.node, &e->share);
+        enclave_name_cpus(e); /* as they were when the last daemon saved them */
         log_record(LOG_INFO, e->plan.name, "found again, %s", enclave_state_name(e->state));
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define TIMELINE_MAX 16
+#define CPU_IDS_MAX 64 /* vCPUs that a monitor can be told */
 
 static const char *const reasons[] = { "exited",          "killed",      "kernel-panic",    "out-of-memory",
                                        "boot-timeout",    "stopped",     "hypervisor-died", "monitor-lost",
@@ -32,6 +33,7 @@ static const struct {
         { "PCR8", JSON_STRING, 96 },
         { "Ready", JSON_TRUE, 0 },
         { "Timeline", JSON_OBJECT, 0 },
+        { "CPUIDs", JSON_ARRAY, 0 },
         { "ReasonKind", JSON_STRING, 32 },
         { "ExitCode", JSON_INTEGER, 0 },
         { "Signal", JSON_INTEGER, 0 },
@@ -57,6 +59,24 @@ static json_t *accept_timeline(json_t *raw) {
         return timeline;
 }
 
+/* All of them are numbers of CPUs, or none is believed. */
+static json_t *accept_cpu_ids(const json_t *raw) {
+        json_t *ids = json_array();
+
+        for (size_t i = 0; i < json_array_size(raw); i++) {
+                json_t *id = json_array_get(raw, i);
+
+                if (i < CPU_IDS_MAX && json_is_integer(id) && json_integer_value(id) >= 0 &&
+                    json_integer_value(id) < CPU_NUMBER_MAX)
+                        (void)json_array_append(ids, id);
+                else {
+                        (void)json_array_clear(ids);
+                        break;
+                }
+        }
+        return ids;
+}
+
 json_t *facts_accept(const json_t *raw) {
         json_t *facts;
 
@@ -75,6 +95,8 @@ json_t *facts_accept(const json_t *raw) {
                         continue;
                 if (members[i].type == JSON_OBJECT)
                         (void)json_object_set_new(facts, members[i].name, accept_timeline(value));
+                else if (members[i].type == JSON_ARRAY)
+                        (void)json_object_set_new(facts, members[i].name, accept_cpu_ids(value));
                 else
                         (void)json_object_set(facts, members[i].name, value);
         }
@@ -83,6 +105,15 @@ json_t *facts_accept(const json_t *raw) {
 
 enum enclave_state facts_state(const json_t *facts) {
         return enclave_state_from_name(json_string_value(json_object_get(facts, "State")));
+}
+
+struct cpu_list facts_cpus(const json_t *facts) {
+        const json_t *ids = json_object_get(facts, "CPUIDs");
+        struct cpu_list cpus = { { 0 } };
+
+        for (size_t i = 0; i < json_array_size(ids); i++)
+                cpu_list_add(&cpus, (unsigned)json_integer_value(json_array_get(ids, i)));
+        return cpus;
 }
 
 json_t *reason_new(const char *kind, const char *text) {

@@ -8,6 +8,7 @@
  * know; that is left out. Pure.
  */
 
+#include "daemon/cpu_list.h"
 #include "daemon/enclave_state.h"
 
 #include <jansson.h>
@@ -17,6 +18,9 @@ json_t *facts_accept(const json_t *raw);
 
 /* The state, or ENCLAVE_STATE_INVALID when there is none. */
 enum enclave_state facts_state(const json_t *facts);
+
+/* The machine's CPUs that the enclave has for its own; empty when the monitor names none. */
+struct cpu_list facts_cpus(const json_t *facts);
 
 /* A new object in the shape of io.qtenclave.Manager.Reason, or NULL when the facts give none. */
 json_t *facts_reason(const json_t *facts);

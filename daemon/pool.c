@@ -48,6 +48,13 @@ unsigned pool_node_free_cpus(const struct pool *p, unsigned node) {
         return n;
 }
 
+static bool overlap(const struct cpu_list *a, const struct cpu_list *b) {
+        for (size_t w = 0; w < ELEMENTSOF(a->bits); w++)
+                if (a->bits[w] & b->bits[w])
+                        return true;
+        return false;
+}
+
 static void count_share(struct pool *p, const struct share *s) {
         p->reserved_mib += s->memory_mib;
         p->reserved_cpus += s->cpus;
@@ -184,6 +191,15 @@ void pool_adopt(struct pool *p, unsigned cpus, uint64_t memory_mib, const struct
                                 ret->cores.bits[w]; /* they are taken, whatever the pool was meant to be */
         }
         count_share(p, ret);
+}
+
+void pool_name_cpus(struct pool *p, struct share *s, const struct cpu_list *ids) {
+        if (!s->held || s->node != NODE_UNKNOWN || cpu_list_count(&s->ids) > 0 ||
+            cpu_list_count(ids) != s->cpus || overlap(ids, &p->used))
+                return;
+        s->ids = s->cores = *ids;
+        for (size_t w = 0; w < ELEMENTSOF(ids->bits); w++)
+                p->used.bits[w] |= ids->bits[w];
 }
 
 /* --- what would fit --- */

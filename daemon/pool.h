@@ -47,7 +47,7 @@ struct share {
         uint64_t memory_mib;
         /* dedicated */
         unsigned node;         /* index of the topology, NODE_UNKNOWN in mode shared */
-        struct cpu_list cores; /* all CPUs of its cores */
+        struct cpu_list cores; /* all CPUs of its cores; in mode shared those that a driver picked */
         struct cpu_list ids;   /* of these, the ones for vCPUs */
         uint64_t pages;
 };
@@ -61,6 +61,10 @@ int pool_reserve(struct pool *p, unsigned cpus, uint64_t memory_mib, struct shar
  * are those of its record; without CPUs of its own it was started in mode shared. */
 void pool_adopt(struct pool *p, unsigned cpus, uint64_t memory_mib, const struct cpu_list *ids, unsigned node,
                 struct share *ret);
+
+/* Mode shared: which CPUs the hypervisor's driver picked for the share, as its monitor says. Believed when
+ * they are as many as the share has and nobody else's; told again they are the same. */
+void pool_name_cpus(struct pool *p, struct share *s, const struct cpu_list *ids);
 
 /* Legal on a share that is not held. */
 void pool_release(struct pool *p, struct share *s);

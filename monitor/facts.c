@@ -30,6 +30,17 @@ static int set_steps(const struct vm *vm, json_t *facts) {
         return r | set(facts, "Timeline", timeline);
 }
 
+static int set_cpu_ids(const struct hypervisor_facts *h, json_t *facts) {
+        json_t *ids = h->n_cpu_ids > 0 ? json_array() : NULL;
+        int r = 0;
+
+        if (h->n_cpu_ids == 0)
+                return 0;
+        for (size_t i = 0; i < h->n_cpu_ids; i++)
+                r |= json_array_append_new(ids, json_integer(h->cpu_ids[i]));
+        return r | set(facts, "CPUIDs", ids);
+}
+
 static int set_end(const struct vm *vm, json_t *facts) {
         const struct reason *reason = &vm->reason;
         int r = 0;
@@ -64,6 +75,7 @@ json_t *facts_of(const struct vm *vm) {
         r |= set_text(facts, "Accelerator", h.accelerator);
         r |= set_text(facts, "AcceleratorReason", h.accelerator_reason);
         r |= set_text(facts, "KernelCommandLine", h.cmdline);
+        r |= set_cpu_ids(&h, facts);
         r |= set_text(facts, "ImageName", vm->image.name);
         r |= set_text(facts, "ImageVersion", vm->image.version);
         r |= set_text(facts, "PCR0", vm->image.pcr0);

@@ -58,6 +58,8 @@ struct hypervisor_facts {
         const char *accelerator;
         const char *accelerator_reason; /* why not a faster one; or NULL */
         const char *cmdline;            /* as the kernel got it */
+        const unsigned *cpu_ids;        /* the machine's CPUs that the enclave has for its own; or NULL */
+        size_t n_cpu_ids;
 };
 
 /* result 0 or a negative errno. fd -1: the stream is the socket that was given to connect(); else this one is

@@ -24,6 +24,7 @@ struct hypervisor_instance {
         struct hypervisor_request request;
         int enclave_fd;
         struct nitro_memory memory;
+        unsigned cpu_ids[CONFIG_MAX_CPUS]; /* as many as were asked for; the driver may have picked them */
         bool ended;
         sd_event_source *begin, *hang_up, *end;
         struct native_console *console;
@@ -132,7 +133,7 @@ static int make_enclave(struct hypervisor_instance *i, struct error *reterr) {
                 r = nitro_enclave_add_memory(i->enclave_fd, &i->memory, reterr);
         if (r >= 0)
                 r = nitro_enclave_add_cpus(i->enclave_fd, config->n_cpu_ids > 0 ? config->cpu_ids : NULL,
-                                           (size_t)config->cpus, reterr);
+                                           (size_t)config->cpus, i->cpu_ids, reterr);
         return r;
 }
 
@@ -188,7 +189,9 @@ static int nitro_connect(struct hypervisor_instance *i, uint32_t port, int fd, h
 }
 
 static void nitro_describe(const struct hypervisor_instance *i, struct hypervisor_facts *ret) {
-        *ret = (struct hypervisor_facts){ .cmdline = i->request.image->cmdline };
+        *ret = (struct hypervisor_facts){ .cmdline = i->request.image->cmdline,
+                                          .cpu_ids = i->cpu_ids,
+                                          .n_cpu_ids = (size_t)i->request.config->cpus };
 }
 
 const struct hypervisor hypervisor_nitro = {

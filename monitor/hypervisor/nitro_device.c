@@ -85,13 +85,15 @@ int nitro_enclave_add_memory(int fd, const struct nitro_memory *memory, struct e
         return nitro_error_set(reterr, -errno, "giving the enclave its memory,", value);
 }
 
-int nitro_enclave_add_cpus(int fd, const unsigned *ids, size_t n, struct error *reterr) {
+int nitro_enclave_add_cpus(int fd, const unsigned *ids, size_t n, unsigned *ret_ids, struct error *reterr) {
         for (size_t i = 0; i < n; i++) {
                 uint32_t id = ids ? ids[i] : 0; /* 0: the driver picks, and tells */
                 char value[64];
 
-                if (ioctl(fd, NE_ADD_VCPU, &id) >= 0)
+                if (ioctl(fd, NE_ADD_VCPU, &id) >= 0) {
+                        ret_ids[i] = id;
                         continue;
+                }
                 if (ids)
                         (void)snprintf(value, sizeof(value), "CPU %u", ids[i]);
                 else

@@ -28,7 +28,8 @@ int nitro_enclave_image_offset(int fd, uint64_t *ret, struct error *reterr);
 
 int nitro_enclave_add_memory(int fd, const struct nitro_memory *memory, struct error *reterr);
 
-/* ids: these CPUs of the pool; NULL: whichever the driver picks. */
-int nitro_enclave_add_cpus(int fd, const unsigned *ids, size_t n, struct error *reterr);
+/* ids: these CPUs of the pool; NULL: whichever the driver picks. ret_ids[n] says which the enclave has got.
+ */
+int nitro_enclave_add_cpus(int fd, const unsigned *ids, size_t n, unsigned *ret_ids, struct error *reterr);
 
 int nitro_enclave_start(int fd, bool debug, uint64_t cid, struct error *reterr);

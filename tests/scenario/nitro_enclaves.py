@@ -4,6 +4,8 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
+import struct
 import tempfile
 
 import eif_bytes
@@ -30,6 +32,14 @@ def parts(script):
     return [PARTS[0], (eif_bytes.CMDLINE, script.encode()), *PARTS[1:]]
 
 
+# Begins the daemon anew when it was killed, as a service manager does: the device lives above both.
+KEEPER = """trap 'over=1; kill $p' TERM
+while [ ! "$over" ]; do
+    "$@" & p=$!
+    while wait $p; kill -0 $p 2>/dev/null; do :; done
+done"""
+
+
 class Nitro(Daemon):
     """A daemon below the emulated device. Images are written by script."""
 
@@ -41,8 +51,21 @@ class Nitro(Daemon):
         if self.command[0] != NITRO_DEVICE:
             self.faults = self.top / "faults"
             self.faults.write_text("")
-            self.command = [NITRO_DEVICE, "--faults", str(self.faults), *self.device_options, "--", *self.command]
+            self.command = [NITRO_DEVICE, "--faults", str(self.faults), *self.device_options, "--",
+                            "sh", "-c", KEEPER, "keeper", *self.command]
         super().start()
+
+    def daemon_pid(self):
+        with socket.socket(socket.AF_UNIX) as s:
+            if s.connect_ex(self.socket) != 0:
+                return None
+            return struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+
+    def replace_daemon(self):
+        """Kill it and wait for the next one."""
+        before = self.daemon_pid()
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: self.daemon_pid() not in (None, before), "the next daemon")
 
     def eif(self, script="", name="app.eif"):
         path = self.home / name
@@ -66,6 +89,11 @@ def first(d, pages):
     check({k: e["Measurements"][k] for k in expected} == expected, "its PCRs are those of the bytes that were loaded", e)
     check(e["AttestedPCRs"] == "zero" and pages.free() == before - 32, "of 32 huge pages", e, pages.free())
     wait_for(lambda: d.describe("one")["Ready"], "ready")
+    check(e["CPUIDs"] == [2, 10] and d.cli("pool", "show", "-o", "json").json()["Shares"][0]["CPUIDs"] == [2, 10],
+          "the CPUs that the driver picked are known, and in the pool's books", e)
+    d.replace_daemon()
+    check(d.describe("one")["CPUIDs"] == [2, 10] and d.cli("pool", "show", "-o", "json").json()["Shares"][0]["CPUIDs"] == [2, 10],
+          "and a later daemon knows them too")
     check(set(d.describe("one")["Timeline"]) >= {"loaded", "launched", "heartbeat", "started", "ready"}, "steps of its start")
     r = d.cli("connect", "one", "7", stdin="through vsock\n")
     check(r.out == "through vsock\n", "connect leads to a port of the guest", r)

@@ -104,6 +104,11 @@ static void facts_are_taken_member_by_member(void **state _unused_) {
                 { "{\"Timeline\": {\"loaded\": 1, \"kernel\": \"x\", \"a name that is too long\": 2}}",
                   "{\"Timeline\": {\"loaded\": 1}}" },
                 { "{\"PCR0\": \"00\", \"Ready\": false}", "{\"PCR0\": \"00\", \"Ready\": false}" },
+                { "{\"CPUIDs\": [2, 10]}", "{\"CPUIDs\": [2, 10]}" },
+                { "{\"CPUIDs\": [2, -1]}", "{\"CPUIDs\": []}" },
+                { "{\"CPUIDs\": [2, 4096]}", "{\"CPUIDs\": []}" },
+                { "{\"CPUIDs\": [2, \"3\"]}", "{\"CPUIDs\": []}" },
+                { "{\"CPUIDs\": {\"2\": 3}}", "{}" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {

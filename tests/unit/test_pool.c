@@ -91,6 +91,33 @@ static void a_share_is_found_again(void **state _unused_) {
         pool_done(&p);
 }
 
+static void cpus_that_a_driver_picked_are_accounted(void **state _unused_) {
+        struct pool p = { .mode = POOL_SHARED, .memory_mib = 1024 };
+        struct cpu_list ids, others;
+        struct share s, t;
+
+        assert_int_equal(cpu_list_parse("1,5", &ids), 0);
+        assert_int_equal(cpu_list_parse("2,6", &others), 0);
+        assert_int_equal(pool_reserve(&p, 2, 64, &s, NULL), 0);
+        assert_int_equal(pool_reserve(&p, 4, 64, &t, NULL), 0);
+        pool_name_cpus(&p, &s, &ids);
+        assert_true(cpu_list_has(&s.ids, 1) && cpu_list_has(&s.ids, 5) && cpu_list_count(&p.used) == 2);
+        pool_name_cpus(&p, &s, &others); /* they do not change while it lives */
+        assert_true(cpu_list_has(&s.ids, 1) && cpu_list_count(&p.used) == 2);
+        pool_name_cpus(&p, &t, &others); /* not as many as it has */
+        assert_int_equal(cpu_list_count(&t.ids), 0);
+        assert_int_equal(cpu_list_parse("2,3,5,6", &others), 0);
+        pool_name_cpus(&p, &t, &others); /* one is another enclave's */
+        assert_int_equal(cpu_list_count(&t.ids), 0);
+        pool_release(&p, &s);
+        assert_int_equal(cpu_list_count(&p.used), 0);
+        pool_name_cpus(&p, &t, &others);
+        assert_int_equal(cpu_list_count(&p.used), 4);
+        pool_release(&p, &t);
+        pool_name_cpus(&p, &t, &others); /* after the end */
+        assert_int_equal(cpu_list_count(&p.used), 0);
+}
+
 static void the_parent_keeps_its_part(void **state _unused_) {
         static const struct {
                 const struct machine *machine;
@@ -199,6 +226,7 @@ int main(void) {
                 cmocka_unit_test(shares_are_whole_cores_of_one_node),
                 cmocka_unit_test(half_a_core_is_nobodys),
                 cmocka_unit_test(a_share_is_found_again),
+                cmocka_unit_test(cpus_that_a_driver_picked_are_accounted),
                 cmocka_unit_test(the_parent_keeps_its_part),
                 cmocka_unit_test(used_cpus_stay),
                 cmocka_unit_test(the_largest_is_explained),
