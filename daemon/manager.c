@@ -29,7 +29,7 @@ struct manager *manager_free(struct manager *m) {
         (void)server_free(m->server);
         waiters_free(m);
         relays_free(m);
-        sd_event_source_disable_unref(m->queued_retry);
+        driver_pool_done(&m->driver_pool);
         (void)guest_listeners_free(m->guest_listeners);
         while (m->enclaves)
                 (void)enclave_free(m->enclaves);

@@ -8,6 +8,7 @@
 
 #include "daemon/access.h"
 #include "daemon/config.h"
+#include "daemon/driver_pool.h"
 #include "daemon/enclave.h"
 #include "daemon/limits.h"
 #include "daemon/metrics.h"
@@ -25,9 +26,7 @@ struct manager {
         struct pool pool;
         struct metrics metrics;
         struct pool_change *pool_change; /* one under way, or NULL */
-        struct cpu_list queued_cpus;     /* what the driver's pool gets when it may change */
-        bool has_queued_cpus;
-        sd_event_source *queued_retry;
+        struct driver_pool driver_pool;
         struct server *server;
         struct enclave *enclaves;
         struct waiter *waiters;                  /* calls that are answered when an enclave gets somewhere */

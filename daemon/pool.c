@@ -264,6 +264,18 @@ static unsigned most_for_pool(const struct pool *p) {
         return online > keep ? online - keep : 0;
 }
 
+static int check_one_node(const struct pool *p, const struct cpu_list *cpus, struct error *reterr) {
+        unsigned first = cpu_list_next(cpus, 0);
+
+        for (unsigned i = first; p->one_node && i < p->topology.n_cpus; i = cpu_list_next(cpus, i + 1))
+                if (p->topology.cpus[i].node != p->topology.cpus[first].node)
+                        return error_set(reterr, ERROR_NO_CPUS,
+                                         "CPU %u cannot be in the pool beside CPU %u: they are on different "
+                                         "NUMA nodes, and the driver nitro_enclaves takes CPUs of one",
+                                         i, first);
+        return 0;
+}
+
 int pool_check_cpus(const struct pool *p, const struct cpu_list *cpus, struct error *reterr) {
         char text[64];
 
@@ -298,16 +310,17 @@ int pool_check_cpus(const struct pool *p, const struct cpu_list *cpus, struct er
                 return error_set(reterr, ERROR_NO_CPUS,
                                  "%u CPUs for the pool; the parent keeps at least %u: at most %u",
                                  cpu_list_count(cpus), p->limits->parent_cpus_min, most_for_pool(p));
-        return 0;
+        return check_one_node(p, cpus, reterr);
 }
 
-/* Cores already in use first, then from the last one down: firmware and interrupts like the first. */
-int pool_choose_cpus(const struct pool *p, unsigned count, struct cpu_list *ret, struct error *reterr) {
+/* Cores already in use first, then from the last one down: firmware and interrupts like the first. Of one
+ * node, or of all (NODE_UNKNOWN). */
+static struct cpu_list choose_on(const struct pool *p, unsigned count, unsigned node) {
         struct cpu_list cpus = p->used, core;
 
         for (unsigned i = p->topology.n_cpus; i-- > 0 && cpu_list_count(&cpus) < count;) {
                 if (!cpu_list_has(&p->topology.online, i) || p->topology.cpus[i].core != i ||
-                    cpu_list_has(&cpus, i))
+                    cpu_list_has(&cpus, i) || (node != NODE_UNKNOWN && p->topology.cpus[i].node != node))
                         continue;
                 topology_core(&p->topology, i, &core);
                 if (cpu_list_has(&core, 0) || cpu_list_count(&cpus) + cpu_list_count(&core) > count)
@@ -315,6 +328,34 @@ int pool_choose_cpus(const struct pool *p, unsigned count, struct cpu_list *ret,
                 for (size_t w = 0; w < ELEMENTSOF(core.bits); w++)
                         cpus.bits[w] |= core.bits[w];
         }
+        return cpus;
+}
+
+/* The node that has the pool's huge pages, of those with cores enough; else the one that comes nearest. */
+static struct cpu_list choose_on_one_node(const struct pool *p, unsigned count) {
+        unsigned used = cpu_list_next(&p->used, 0), best_count = 0;
+        struct cpu_list best = p->used;
+        uint64_t best_pages = 0;
+
+        for (unsigned node = p->topology.n_nodes; node-- > 0;) {
+                struct cpu_list cpus = choose_on(p, count, node);
+                unsigned n = cpu_list_count(&cpus);
+                uint64_t pages = p->topology.nodes[node].pages[p->page].total;
+
+                if (used < p->topology.n_cpus && p->topology.cpus[used].node != node)
+                        continue;
+                if (n < best_count || (n == best_count && pages <= best_pages && best_count > 0))
+                        continue;
+                best = cpus;
+                best_count = n;
+                best_pages = pages;
+        }
+        return best;
+}
+
+int pool_choose_cpus(const struct pool *p, unsigned count, struct cpu_list *ret, struct error *reterr) {
+        struct cpu_list cpus = p->one_node ? choose_on_one_node(p, count) : choose_on(p, count, NODE_UNKNOWN);
+
         if (cpu_list_count(&cpus) != count)
                 return error_set(reterr, ERROR_NO_CPUS,
                                  "%u CPUs for the pool asked for; whole cores without CPU 0's make %u (the "

@@ -34,6 +34,7 @@ struct pool {
 
         /* dedicated */
         enum page_size page;
+        bool one_node;              /* the hypervisor's driver takes CPUs of one node only */
         struct cpu_list cpus, used; /* of the pool, and of them those in shares */
         struct node_pages {
                 uint64_t ours,

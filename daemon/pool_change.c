@@ -37,6 +37,18 @@ struct report {
 
 /* --- what is ours, on disk --- */
 
+/* What cannot be read from the machine again while the driver has these CPUs, and what is still to come. */
+static void save_driver_pool(const struct manager *m, json_t *record) {
+        const struct driver_pool *d = &m->driver_pool;
+        char queued[512];
+
+        (void)json_object_set_new(record, "Cores", driver_pool_cores(&m->pool.topology, &d->cpus));
+        if (!d->has_queued)
+                return;
+        cpu_list_format(&d->queued, queued, sizeof(queued));
+        (void)json_object_set_new(record, "QueuedCPUs", json_string(queued));
+}
+
 /* With pending, the numbers before a change that is about to happen: whoever finds them there must look how
  * far it came. */
 static void save(const struct manager *m, const struct pool_change *pending) {
@@ -62,11 +74,26 @@ static void save(const struct manager *m, const struct pool_change *pending) {
                         }
                 (void)json_array_append_new(json_object_get(record, "Nodes"), object);
         }
+        if (record && driver_pool_is_used(m))
+                save_driver_pool(m, record);
         text = record ? json_dumps(record, JSON_INDENT(1)) : NULL;
         if (text)
                 r = replace_file(m->lock_fd, RECORD, text, strlen(text), 0600);
         if (r < 0)
                 log_warning("cannot remember which huge pages are ours: %s", strerror(-r));
+}
+
+void pool_remember(const struct manager *m) {
+        save(m, NULL);
+}
+
+static void load_driver_pool(struct manager *m, const json_t *record) {
+        const char *queued = json_string_value(json_object_get(record, "QueuedCPUs"));
+        struct cpu_list cpus;
+
+        driver_pool_recall(&m->pool.topology, json_object_get(record, "Cores"), &m->driver_pool.cpus);
+        if (queued && cpu_list_parse(queued, &cpus) >= 0)
+                driver_pool_queue(m, &cpus);
 }
 
 static void load(struct manager *m) {
@@ -81,6 +108,8 @@ static void load(struct manager *m) {
         cpus = json_string_value(json_object_get(record, "CPUs"));
         if (cpus)
                 (void)cpu_list_parse(cpus, &p->cpus); /* checked with the rest when it is used */
+        if (driver_pool_is_used(m))
+                load_driver_pool(m, record);
         if (json_integer_value(json_object_get(record, "PageMiB")) != page_mib(p->page))
                 return;
         for (unsigned node = 0; node < p->topology.n_nodes; node++) {
@@ -231,10 +260,23 @@ static int read_machine(struct manager *m, struct error *reterr) {
                 return error_set(reterr, ERROR_INTERNAL, "the number of nodes changed; restart the daemon");
         }
         if (driver_pool_is_used(m))
-                driver_pool_restore(&fresh, &m->pool.topology, &m->pool.cpus);
+                driver_pool_restore(&fresh, &m->pool.topology, &m->driver_pool.cpus);
         topology_done(&m->pool.topology);
         m->pool.topology = fresh;
         return 0;
+}
+
+/* Not now, or not at all any more. */
+static void plan_driver_pool(struct pool_change *c, const struct pool_wish *wish) {
+        struct manager *m = c->manager;
+        bool same = memcmp(&c->cpus, &m->pool.cpus, sizeof(c->cpus)) == 0;
+
+        if (same && (wish->cpu_list || wish->cpu_count != UINT64_MAX))
+                m->driver_pool.has_queued = false;
+        if (same || m->pool.n_shares == 0)
+                return;
+        driver_pool_queue(m, &c->cpus);
+        c->cpus = m->pool.cpus;
 }
 
 static int plan(struct pool_change *c, const struct pool_wish *wish, struct error *reterr) {
@@ -243,11 +285,8 @@ static int plan(struct pool_change *c, const struct pool_wish *wish, struct erro
         r = read_machine(c->manager, reterr);
         if (r >= 0)
                 r = plan_cpus(c, wish, reterr);
-        if (r >= 0 && driver_pool_is_used(c->manager) && c->manager->pool.n_shares > 0 &&
-            memcmp(&c->cpus, &c->manager->pool.cpus, sizeof(c->cpus)) != 0) {
-                driver_pool_queue(c->manager, &c->cpus);
-                c->cpus = c->manager->pool.cpus;
-        }
+        if (r >= 0 && driver_pool_is_used(c->manager))
+                plan_driver_pool(c, wish);
         if (r >= 0 && wish->memory_mib != UINT64_MAX)
                 r = plan_memory(c, wish->memory_mib, wish->node, reterr);
         return r;
@@ -265,17 +304,20 @@ static void hold_back(struct pool_change *c) {
 
 /* The CPUs of the pool are these from now on, if the driver has a say and agrees. */
 static int set_cpus(struct manager *m, const struct cpu_list *cpus) {
+        struct driver_pool *d = &m->driver_pool;
         int r = 0;
 
-        if (driver_pool_is_used(m) && memcmp(cpus, &m->pool.cpus, sizeof(*cpus)) != 0)
-                r = driver_pool_write(m, cpus);
-        if (r == -EPERM && m->uid == 0) {
-                driver_pool_queue(m, cpus); /* an enclave that is not ours */
+        if (!driver_pool_is_used(m)) {
+                m->pool.cpus = *cpus;
                 return 0;
         }
-        if (r >= 0)
-                m->pool.cpus = *cpus;
-        return r;
+        if (memcmp(cpus, &d->cpus, sizeof(*cpus)) != 0)
+                r = driver_pool_write(m, cpus);
+        m->pool.cpus = d->cpus;
+        if (r != -EPERM)
+                return r;
+        driver_pool_queue(m, cpus); /* an enclave that is not ours, or that we do not know yet */
+        return 0;
 }
 
 static int finish(struct pool_change *c, int r, const struct page_change *done, struct error *reterr) {
@@ -315,9 +357,7 @@ static int finish(struct pool_change *c, int r, const struct page_change *done, 
                                        r == -EACCES || r == -EPERM ? ERROR_PERMISSION_DENIED : ERROR_INTERNAL,
                                        r, "cannot change the number of huge pages");
         if (driver < 0)
-                return error_set_errno(reterr, ERROR_HYPERVISOR_FAILED, driver,
-                                       "the driver nitro_enclaves does not take these CPUs (its parameter "
-                                       "ne_cpus): whole cores of one node, not CPU 0's");
+                return driver_pool_error(driver, &c->cpus, reterr);
         log_notice("the pool has %" PRIu64 " MiB in pages of %u MiB, %u CPUs",
                    ours_in_all(p) * page_mib(p->page), page_mib(p->page), cpu_list_count(&p->cpus));
         return 0;
@@ -460,14 +500,9 @@ int pool_open(struct manager *m, struct error *reterr) {
         m->pool.mode = strcmp(m->config.mode, "dedicated") == 0 ? POOL_DEDICATED : POOL_SHARED;
         m->pool.limits = m->limits;
         m->pool.page = m->config.hugepage_size == 2 ? PAGE_2M : PAGE_1G;
-        /* Only an empty pool shows the whole machine: which core and node its CPUs belong to. */
-        if (driver_pool_is_used(m)) {
-                struct cpu_list none = { { 0 } };
-
-                r = driver_pool_write(m, &none);
-                if (r < 0 && r != -EPERM)
-                        log_error("the driver's CPU pool cannot be set: %s", strerror(-r));
-        }
+        m->pool.one_node = driver_pool_is_used(m);
+        if (driver_pool_is_used(m))
+                driver_pool_open(m);
         r = read_machine(m, reterr);
         if (r < 0)
                 return r;

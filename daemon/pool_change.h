@@ -26,5 +26,8 @@ int pool_change_start(struct manager *m, const struct pool_wish *wish, struct se
                       struct error *reterr);
 void pool_change_free(struct pool_change *c);
 
+/* What the pool has, for the next daemon. */
+void pool_remember(const struct manager *m);
+
 /* In the shape of io.qtenclave.Manager.Pool. */
 json_t *pool_to_json(const struct manager *m);

@@ -102,5 +102,5 @@ json_t *pool_to_json(const struct manager *m) {
                 "MemoryMiB", (json_int_t)total, "FreeMiB", (json_int_t)pool_free_mib(p), "EnclavesMax",
                 (int)(m->config.enclaves_max ? m->config.enclaves_max : m->limits->enclaves_max), "Enclaves",
                 (int)p->n_shares, "ParentCPUs", numbers(&parent), "Nodes", nodes, "Shares", shares_json(m),
-                "QueuedCPUs", m->has_queued_cpus ? numbers(&m->queued_cpus) : NULL);
+                "QueuedCPUs", m->driver_pool.has_queued ? numbers(&m->driver_pool.queued) : NULL);
 }

@@ -107,8 +107,15 @@ def as_a_program():
     second, _ = create(device)
     check(second > 0, "and then the slot is free")
     os.close(second)
-    pathlib.Path(POOL).write_text("\n")
-    check(pathlib.Path(POOL).read_text() == "\n" and create(device)[0] == -272, "an emptied pool makes no enclaves")
+    for text in ("\n", "2\n"):
+        pathlib.Path(POOL).write_text("2,10\n")
+        check(pathlib.Path(POOL).read_text() == "2,10\n\n", "ne_cpus is what was written")
+        try:
+            pathlib.Path(POOL).write_text(text)
+            check(False, "no pool without whole cores", text)
+        except OSError as e:
+            check(e.errno == errno.EINVAL and pathlib.Path(POOL).read_text() == "\n" and create(device)[0] == -272,
+                  f"{text!r} is refused, and leaves no pool", e)
     done()
 
 

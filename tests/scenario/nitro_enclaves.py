@@ -193,11 +193,18 @@ def dedicated(pages):
     top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
     invent(top, nodes=1, cores=8, pages=64)
     conf = "mode:dedicated\nplatform:nitro\nhypervisor:nitro\nhugepage_size:2\nmemory_mib:128\ncpu_list:2-3,10-11\n"
-    with Nitro("--pool", "", config=conf, options=["--sysfs", str(top)]) as d:
+    (top / "module/nitro_enclaves/parameters").mkdir(parents=True)
+
+    def online():
+        return (top / "devices/system/cpu/online").read_text()
+
+    with Nitro("--pool", "", "--machine", str(top), config=conf, options=["--sysfs", str(top)]) as d:
         r = d.run("", name="own")
         e = r.json() if r.status == 0 else {}
         check(r.status == 0 and e["CPUIDs"] in ([2, 10], [3, 11]) and e["Node"] == 0 and e["PageMiB"] == 2,
               "ne_cpus is written, and an enclave gets a core of it", r, d.log_text())
+        check(online() == "0,1,4,5,6,7,8,9,12,13,14,15\n" and "cannot be set" not in d.log_text(), "its CPUs are offline", online())
+        restarts(d)
         r = d.ok("pool", "set", "--cpu-list", "2-5,10-13", "-o", "json").json()
         check(r.get("QueuedCPUs") == [2, 3, 4, 5, 10, 11, 12, 13] and r["Nodes"][0]["PoolCPUs"] == [2, 3, 10, 11],
               "a change while an enclave is alive is queued, and the answer says so", r)
@@ -209,6 +216,44 @@ def dedicated(pages):
         r = d.cli("run", "--eif", d.eif("", "four.eif"), "--memory", "64", "--cpus", "8", "-o", "json")
         check(r.status == 0, "the driver agrees", r)
         d.ok("terminate", "four", "--force")
+        d.replace_daemon()
+        r = d.run("", name="again")
+        check(r.status == 0, "a later daemon fills the driver's pool again", r, d.log_text())
+        d.ok("terminate", "again", "--force")
+        wait_for(lambda: d.cli("pool", "set", "--cpu-list", "", "-o", "json").status == 0, "an empty pool")
+        check(online() == "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n", "an empty pool gives the parent all its CPUs back", online())
+    shutil.rmtree(top)
+
+
+def restarts(d):
+    """A daemon that begins while an enclave lives cannot see the driver's CPUs, and still knows their cores."""
+    before = d.cli("pool", "show", "-o", "json").json()["Nodes"][0]
+    d.replace_daemon()
+    after = d.cli("pool", "show", "-o", "json").json()["Nodes"][0]
+    check(before == after and after["PoolCPUs"] == [2, 3, 10, 11], "the pool is the same for the next daemon", before, after)
+    r = d.run("", name="beside")
+    e = r.json() if r.status == 0 else {}
+    check(r.status == 0 and e["CPUIDs"] != d.describe("own")["CPUIDs"], "which gives the other core to the next enclave", r, d.log_text())
+    d.ok("terminate", "beside", "--force")
+    d.cli("forget")
+
+
+def refused_pools():
+    """The driver empties its pool before it looks at the new list: what it refuses must leave the old pool."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
+    invent(top, nodes=2, cores=4, pages=64)
+    conf = "mode:dedicated\nplatform:nitro\nhypervisor:nitro\nhugepage_size:2\nmemory_mib:128\ncpu_list:2-3,10-11\n"
+    with Nitro("--pool", "", "--nodes", "2", "--machine", str(top), config=conf, options=["--sysfs", str(top)]) as d:
+        d.refused("CPUs of two nodes", 7, "NoCpus", "pool", "set", "--cpu-list", "3,4,11,12", contains=["NUMA"])
+        (top / "devices/system/cpu/cpu5/topology/thread_siblings_list").write_text("5\n")  # a machine that shows more than the driver takes
+        (top / "devices/system/cpu/cpu13/topology/thread_siblings_list").write_text("13\n")
+        r = d.cli("pool", "set", "--cpu-list", "5")
+        check(r.status == 11 and "HypervisorFailed" in r.err and "ne_cpus" in r.err and "CPUs 5" in r.err, "the driver refuses", r)
+        p = d.cli("pool", "show", "-o", "json").json()
+        check(p["Nodes"][0]["PoolCPUs"] == [2, 3, 10, 11], "and the old pool is put back", p)
+        r = d.run("", name="still")
+        check(r.status == 0, "in truth", r, d.log_text())
+        d.ok("terminate", "still", "--force")
     shutil.rmtree(top)
 
 
@@ -234,6 +279,7 @@ def main():
             r = d.run("", name="none")
             check(r.status == 7 and "NoMemory" in r.err and "1 GiB pages" in r.err, "too many regions", r)
         dedicated(pages)
+        refused_pools()
     with Daemon(config=CONFIG) as d:
         r = d.cli("run", "--eif", d.image())
         check(r.status == 9 and "HypervisorMissing" in r.err and "nitro_enclaves" in r.err, "without the device: what to load", r)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <linux/nitro_enclaves.h>
+#include <string.h>
 
 #define MIB (UINT64_C(1) << 20)
 #define AT (UINT64_C(1) << 40)
@@ -50,7 +51,8 @@ static void the_pool_has_whole_cores_of_one_node(void **state) {
         } rows[] = {
                 { "1,9", true, 0 },
                 { "1-3,9-11\n", true, 0 },
-                { "", true, 0 },
+                { "1,,9", true, 0 },
+                { "", true, -EINVAL }, /* and yet it empties the pool */
                 { "1,9", false, -EPERM },
                 { "0,8", true, -EINVAL }, /* the core that boots the parent */
                 { "8", true, -EINVAL },
@@ -58,7 +60,7 @@ static void the_pool_has_whole_cores_of_one_node(void **state) {
                 { "1,9,4,12", true, -EINVAL }, /* two nodes */
                 { "16", true, -EINVAL },
                 { "3-1", true, -EINVAL },
-                { "1,,9", true, -EINVAL },
+                { "-3", true, -EINVAL },
                 { "one", true, -EINVAL },
         };
         struct ne_device d;
@@ -71,7 +73,31 @@ static void the_pool_has_whole_cores_of_one_node(void **state) {
         make_device(&d);
         (void)make_enclave(&d, 0, 0);
         assert_int_equal(ne_set_pool(&d, "1,9", true), -EPERM);
+        assert_string_equal(d.parameter, "1-3,9-11");
         ne_device_done(&d);
+}
+
+static void a_refused_pool_is_no_pool(void **state) {
+        static const char *const lists[] = { "", "1", "0,8", "1,9,4,12" };
+        char too_long[600] = "1,9", text[600];
+        struct ne_enclave *e;
+        struct ne_device d;
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTSOF(lists); i++) {
+                make_device(&d);
+                assert_int_equal(ne_set_pool(&d, lists[i], true), -EINVAL);
+                assert_int_equal(ne_create(&d, &e), -NE_ERR_NO_CPUS_AVAIL_IN_POOL);
+                ne_get_pool(&d, text, sizeof(text));
+                assert_string_equal(text, "\n");
+        }
+        make_device(&d);
+        memset(too_long + 3, ',', 520);
+        assert_int_equal(ne_set_pool(&d, too_long, true), -ENOSPC);
+        assert_int_equal(ne_create(&d, &e), -NE_ERR_NO_CPUS_AVAIL_IN_POOL);
+        assert_int_equal(ne_set_pool(&d, "1-2,9-10\n", true), 0);
+        ne_get_pool(&d, text, sizeof(text));
+        assert_string_equal(text, "1-2,9-10\n\n"); /* as it was written, and a new line */
 }
 
 static void memory_has_rules(void **state) {
@@ -83,7 +109,8 @@ static void memory_has_rules(void **state) {
                 { true, 0, AT, 64 * MIB, 0 },
                 { true, 1, AT, 64 * MIB, -NE_ERR_INVALID_FLAG_VALUE },
                 { false, 0, AT, 64 * MIB, -EIO },
-                { true, 0, AT, 0, -NE_ERR_INVALID_MEM_REGION_SIZE },
+                { true, 0, AT, 0, -ENOMEM },
+                { true, 0, AT, 1, -NE_ERR_INVALID_MEM_REGION_SIZE },
                 { true, 0, AT, 3 * MIB, -NE_ERR_INVALID_MEM_REGION_SIZE },
                 { true, 0, AT + 4096, 64 * MIB, -NE_ERR_UNALIGNED_MEM_REGION_ADDR },
                 { true, 0, 0, 64 * MIB, -NE_ERR_INVALID_MEM_REGION_ADDR },
@@ -152,13 +179,19 @@ static void vcpus_have_rules(void **state) {
         assert_int_equal(ne_add_vcpu(&d, e, true, &(uint32_t){ 4 }), -NE_ERR_VCPU_NOT_IN_CPU_POOL);
         assert_int_equal(ne_add_vcpu(&d, e, true, &(uint32_t){ 2 }), 0);
         assert_int_equal(ne_add_vcpu(&d, e, true, &(uint32_t){ 2 }), -NE_ERR_VCPU_ALREADY_USED);
-        assert_int_equal(ne_add_vcpu(&d, other, true, &(uint32_t){ 2 }), -NE_ERR_VCPU_INVALID_CPU_CORE);
-        id = 0;
-        assert_int_equal(ne_add_vcpu(&d, e, true, &id), 0);
-        assert_int_equal(id, 10); /* the sibling first */
-        for (int i = 0; i < 4; i++)
+        assert_int_equal(ne_add_vcpu(&d, other, true, &(uint32_t){ 2 }), -NE_ERR_VCPU_NOT_IN_CPU_POOL);
+        assert_int_equal(ne_add_vcpu(&d, other, true, &(uint32_t){ 10 }), -NE_ERR_VCPU_NOT_IN_CPU_POOL);
+        /* What it has begun first: core 1 is its own although nobody got its CPU. */
+        for (size_t i = 0; i < 3; i++) {
+                static const uint32_t picked[] = { 1, 9, 10 };
+
+                id = 0;
+                assert_int_equal(ne_add_vcpu(&d, e, true, &id), 0);
+                assert_int_equal(id, picked[i]);
+        }
+        for (int i = 0; i < 2; i++)
                 assert_int_equal(ne_add_vcpu(&d, other, true, &(uint32_t){ 0 }), 0);
-        assert_int_equal(ne_add_vcpu(&d, e, true, &(uint32_t){ 0 }), -NE_ERR_NO_CPUS_AVAIL_IN_POOL);
+        assert_int_equal(ne_add_vcpu(&d, other, true, &(uint32_t){ 0 }), -NE_ERR_NO_CPUS_AVAIL_IN_POOL);
         assert_int_equal(ne_create(&d, &e), -NE_ERR_NO_CPUS_AVAIL_IN_POOL);
         ne_device_done(&d);
 }
@@ -226,6 +259,7 @@ static void a_slot_is_free_once_it_is_released(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(the_pool_has_whole_cores_of_one_node),
+                cmocka_unit_test(a_refused_pool_is_no_pool),
                 cmocka_unit_test(memory_has_rules),
                 cmocka_unit_test(pages_have_rules),
                 cmocka_unit_test(vcpus_have_rules),

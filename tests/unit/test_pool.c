@@ -91,6 +91,32 @@ static void a_share_is_found_again(void **state _unused_) {
         pool_done(&p);
 }
 
+static void a_driver_takes_cpus_of_one_node(void **state _unused_) {
+        static const struct machine two = { .nodes = 2, .cores = 4, .threads = 2 };
+        _cleanup_error_ struct error e = ERROR_NULL, f = ERROR_NULL;
+        struct cpu_list cpus;
+        struct pool p;
+        char text[64];
+
+        invent_pool(&p, &two, "", PAGE_2M, 0);
+        p.one_node = true;
+        p.topology.nodes[0].pages[PAGE_2M].total = 100;
+        assert_int_equal(pool_choose_cpus(&p, 6, &cpus, &e), 0); /* beside the pages */
+        cpu_list_format(&cpus, text, sizeof(text));
+        assert_string_equal(text, "1-3,9-11");
+        assert_int_equal(pool_choose_cpus(&p, 8, &cpus, &e), 0); /* node 0 has CPU 0's core to keep */
+        cpu_list_format(&cpus, text, sizeof(text));
+        assert_string_equal(text, "4-7,12-15");
+        assert_int_equal(pool_choose_cpus(&p, 10, &cpus, &e), ERROR_DESCRIBED);
+        assert_non_null(strstr(e.message, "make 8"));
+        assert_int_equal(cpu_list_parse("3,4,11,12", &cpus), 0);
+        assert_int_equal(pool_check_cpus(&p, &cpus, &f), ERROR_DESCRIBED);
+        assert_non_null(strstr(f.message, "CPU 4 cannot be in the pool beside CPU 3"));
+        p.one_node = false;
+        assert_int_equal(pool_check_cpus(&p, &cpus, NULL), 0);
+        pool_done(&p);
+}
+
 static void cpus_that_a_driver_picked_are_accounted(void **state _unused_) {
         struct pool p = { .mode = POOL_SHARED, .memory_mib = 1024 };
         struct cpu_list ids, others;
@@ -227,6 +253,7 @@ int main(void) {
                 cmocka_unit_test(half_a_core_is_nobodys),
                 cmocka_unit_test(a_share_is_found_again),
                 cmocka_unit_test(cpus_that_a_driver_picked_are_accounted),
+                cmocka_unit_test(a_driver_takes_cpus_of_one_node),
                 cmocka_unit_test(the_parent_keeps_its_part),
                 cmocka_unit_test(used_cpus_stay),
                 cmocka_unit_test(the_largest_is_explained),

@@ -17,7 +17,7 @@ static unsigned core_of(const struct ne_device *d, unsigned cpu) {
         return cpu % cores(d);
 }
 
-static int node_of(const struct ne_device *d, unsigned cpu) {
+int ne_node_of(const struct ne_device *d, unsigned cpu) {
         return (int)(core_of(d, cpu) * d->machine.nodes / cores(d));
 }
 
@@ -49,6 +49,8 @@ static int parse_item(const struct ne_device *d, const char *item, bool *set) {
                 return -EINVAL;
         memcpy(first_text, item, n);
         first_text[n] = '\0';
+        if (n == 0) /* the kernel's lists may have empty places */
+                return dash ? -EINVAL : 0;
         if (parse_u32(first_text, 0, d->machine.cpus - 1, &first) < 0)
                 return -EINVAL;
         last = first;
@@ -66,21 +68,42 @@ static int check_pool(const struct ne_device *d, const bool *set, int *ret_node)
         for (unsigned cpu = 0; cpu < d->machine.cpus; cpu++) {
                 if (!set[cpu])
                         continue;
-                if (core_of(d, cpu) == 0 || (node >= 0 && node_of(d, cpu) != node))
+                if (core_of(d, cpu) == 0 || (node >= 0 && ne_node_of(d, cpu) != node))
                         return -EINVAL;
-                node = node_of(d, cpu);
+                node = ne_node_of(d, cpu);
                 for (unsigned sibling = core_of(d, cpu); sibling < d->machine.cpus; sibling += cores(d))
                         if (!set[sibling])
                                 return -EINVAL;
         }
         *ret_node = node;
-        return 0;
+        return node < 0 ? -EINVAL : 0; /* an empty list is none: it empties the pool, and is an error */
+}
+
+static int parse_pool(const struct ne_device *d, const char *list, bool *set, int *ret_node) {
+        _cleanup_free_ char *copy = strndup(list, strcspn(list, "\n"));
+        char *rest = copy;
+
+        if (!copy)
+                return -ENOMEM;
+        while (rest) {
+                int r = parse_item(d, strsep(&rest, ","), set);
+
+                if (r < 0)
+                        return r;
+        }
+        return check_pool(d, set, ret_node);
+}
+
+/* All its CPUs are the parent's again. */
+static void empty_pool(struct ne_device *d) {
+        memset(d->pool, 0, sizeof(d->pool));
+        memset(d->taken, 0, sizeof(d->taken));
+        d->pool_node = -1;
+        d->parameter[0] = '\0';
 }
 
 int ne_set_pool(struct ne_device *d, const char *list, bool may_administer) {
         bool set[NE_CPUS_MAX] = { false };
-        _cleanup_free_ char *copy = NULL;
-        char *rest;
         int node, r;
 
         if (!may_administer)
@@ -88,34 +111,20 @@ int ne_set_pool(struct ne_device *d, const char *list, bool may_administer) {
         for (size_t i = 0; i < NE_SLOTS_MAX; i++)
                 if (d->slots[i].used)
                         return -EPERM;
-        if (strlen(list) >= 512)
-                return -EINVAL;
-        rest = copy = strndup(list, strcspn(list, "\n"));
-        if (!copy)
-                return -ENOMEM;
-        while (rest && *rest) {
-                r = parse_item(d, strsep(&rest, ","), set);
-                if (r < 0)
-                        return r;
-        }
-        r = check_pool(d, set, &node);
+        empty_pool(d); /* first of all, and for good when the new one is refused */
+        r = parse_pool(d, list, set, &node);
+        if (r >= 0 && strlen(list) >= sizeof(d->parameter))
+                r = -ENOSPC;
         if (r < 0)
                 return r;
         memcpy(d->pool, set, sizeof(set));
-        memset(d->taken, 0, sizeof(d->taken));
         d->pool_node = node;
+        (void)snprintf(d->parameter, sizeof(d->parameter), "%s", list);
         return 0;
 }
 
 void ne_get_pool(const struct ne_device *d, char *ret, size_t size) {
-        size_t n = 0;
-
-        ret[0] = '\0';
-        for (unsigned cpu = 0; cpu < d->machine.cpus && n < size; cpu++)
-                if (d->pool[cpu])
-                        n += (size_t)snprintf(ret + n, size - n, "%s%u", n > 0 ? "," : "", cpu);
-        if (n < size)
-                (void)snprintf(ret + n, size - n, "\n");
+        (void)snprintf(ret, size, "%s\n", d->parameter); /* as it was written, with its own new line */
 }
 
 /* --- enclaves --- */
@@ -163,7 +172,7 @@ int ne_check_memory(const struct ne_enclave *e, bool same_memory, uint64_t flags
                 return -NE_ERR_NOT_IN_INIT_STATE;
         if (!same_memory)
                 return -EIO;
-        if (size == 0 || size % NE_REGION_ALIGNMENT != 0)
+        if (size % NE_REGION_ALIGNMENT != 0)
                 return -NE_ERR_INVALID_MEM_REGION_SIZE;
         if (address % NE_REGION_ALIGNMENT != 0)
                 return -NE_ERR_UNALIGNED_MEM_REGION_ADDR;
@@ -173,7 +182,7 @@ int ne_check_memory(const struct ne_enclave *e, bool same_memory, uint64_t flags
                 if (address < e->regions[i].address + e->regions[i].size &&
                     e->regions[i].address < address + size)
                         return -NE_ERR_MEM_REGION_ALREADY_USED;
-        return 0;
+        return size == 0 ? -ENOMEM : 0; /* the first page does not fit into none */
 }
 
 static int check_pages(const struct ne_device *d, const struct ne_page *pages, size_t n_pages) {
@@ -220,32 +229,37 @@ int ne_add_memory(struct ne_device *d, struct ne_enclave *e, bool same_memory, u
         return 0;
 }
 
-/* Whole cores first: the next CPU of a core that the enclave has begun, else of a fresh one. */
-static int choose_cpu(const struct ne_device *d, const struct ne_enclave *e, uint32_t *ret) {
-        for (int pass = 0; pass < 2; pass++)
-                for (unsigned cpu = 0; cpu < d->machine.cpus; cpu++) {
-                        bool begun = false;
+/* With its first CPU the whole core leaves the pool and is the enclave's. */
+static void take_core(struct ne_device *d, struct ne_enclave *e, unsigned cpu) {
+        for (unsigned s = core_of(d, cpu); s < d->machine.cpus; s += cores(d))
+                e->cores[s] = d->taken[s] = true;
+}
 
-                        if (!d->pool[cpu] || d->taken[cpu])
-                                continue;
-                        for (unsigned s = core_of(d, cpu); s < d->machine.cpus; s += cores(d))
-                                begun |= e->vcpus[s];
-                        if (!begun && pass == 0)
-                                continue;
-                        *ret = cpu;
-                        return 0;
-                }
+/* The next CPU of a core that the enclave has begun, else the first of the next core. */
+static int choose_cpu(struct ne_device *d, struct ne_enclave *e, uint32_t *ret) {
+        for (int pass = 0; pass < 2; pass++)
+                for (unsigned core = 0; core < cores(d); core++)
+                        for (unsigned cpu = core; cpu < d->machine.cpus; cpu += cores(d)) {
+                                if (pass == 0 ? !e->cores[cpu] || e->vcpus[cpu]
+                                              : !d->pool[cpu] || d->taken[cpu])
+                                        continue;
+                                take_core(d, e, cpu);
+                                *ret = cpu;
+                                return 0;
+                        }
         return -NE_ERR_NO_CPUS_AVAIL_IN_POOL;
 }
 
-static int check_cpu(const struct ne_device *d, const struct ne_enclave *e, uint32_t cpu) {
+/* What the driver's own core number would have to be wrong for, NE_ERR_VCPU_INVALID_CPU_CORE, cannot happen.
+ */
+static int check_cpu(struct ne_device *d, struct ne_enclave *e, uint32_t cpu) {
         if (e->vcpus[cpu])
                 return -NE_ERR_VCPU_ALREADY_USED;
-        if (!d->pool[cpu])
+        if (e->cores[cpu])
+                return 0;
+        if (!d->pool[cpu] || d->taken[cpu]) /* another enclave's core is out of the pool, too */
                 return -NE_ERR_VCPU_NOT_IN_CPU_POOL;
-        /* Its core is another enclave's. */
-        if (d->taken[cpu])
-                return -NE_ERR_VCPU_INVALID_CPU_CORE;
+        take_core(d, e, cpu);
         return 0;
 }
 
@@ -262,7 +276,7 @@ int ne_add_vcpu(struct ne_device *d, struct ne_enclave *e, bool same_memory, uin
                 return r;
         if (!same_memory)
                 return -EIO;
-        e->vcpus[cpu] = d->taken[cpu] = true;
+        e->vcpus[cpu] = true;
         e->n_vcpus++;
         *id = cpu;
         return 0;
@@ -270,10 +284,8 @@ int ne_add_vcpu(struct ne_device *d, struct ne_enclave *e, bool same_memory, uin
 
 static bool has_full_cores(const struct ne_device *d, const struct ne_enclave *e) {
         for (unsigned cpu = 0; cpu < d->machine.cpus; cpu++)
-                if (e->vcpus[cpu])
-                        for (unsigned s = core_of(d, cpu); s < d->machine.cpus; s += cores(d))
-                                if (!e->vcpus[s])
-                                        return false;
+                if (e->cores[cpu] && !e->vcpus[cpu])
+                        return false;
         return true;
 }
 
@@ -321,7 +333,7 @@ void ne_stop(struct ne_enclave *e) {
 
 void ne_release(struct ne_device *d, struct ne_enclave *e) {
         for (unsigned cpu = 0; cpu < d->machine.cpus; cpu++)
-                if (e->vcpus[cpu])
+                if (e->cores[cpu])
                         d->taken[cpu] = false;
         if (e->state != NE_INIT)
                 d->races_to_come = d->race_length;

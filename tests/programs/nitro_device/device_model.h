@@ -52,15 +52,17 @@ struct ne_enclave {
         size_t n_regions;
         unsigned n_contiguous; /* what counts against max_regions */
         uint64_t memory;
-        bool vcpus[NE_CPUS_MAX];
+        bool cores[NE_CPUS_MAX]; /* CPUs of the cores that it has begun */
+        bool vcpus[NE_CPUS_MAX]; /* of these, the ones that were added */
         unsigned n_vcpus;
 };
 
 struct ne_device {
         struct ne_machine machine;
-        bool pool[NE_CPUS_MAX]; /* taken from the parent */
-        bool taken[NE_CPUS_MAX];
-        int pool_node; /* -1: no pool */
+        char parameter[512];     /* as it was written */
+        bool pool[NE_CPUS_MAX];  /* taken from the parent */
+        bool taken[NE_CPUS_MAX]; /* of these, the ones of enclaves */
+        int pool_node;           /* -1: no pool */
         struct ne_enclave slots[NE_SLOTS_MAX];
         uint64_t next_uid;
         unsigned race_length;   /* how many creations fail after each end */
@@ -71,7 +73,10 @@ struct ne_device {
 void ne_device_init(struct ne_device *d, const struct ne_machine *machine);
 void ne_device_done(struct ne_device *d);
 
-/* The module parameter ne_cpus: a list as "2,3,10-11", or empty. */
+int ne_node_of(const struct ne_device *d, unsigned cpu);
+
+/* The module parameter ne_cpus: a list as "2,3,10-11". Whatever is written, the old pool is gone; a list that
+ * is refused leaves none, and so does an empty one, with -EINVAL. */
 int ne_set_pool(struct ne_device *d, const char *list, bool may_administer);
 void ne_get_pool(const struct ne_device *d, char *ret, size_t size);
 

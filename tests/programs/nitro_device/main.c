@@ -28,6 +28,7 @@ static const struct option_spec specs[] = {
         { "faults", 0, "FILE",
           "\"create|load_info|add_memory|add_vcpu|start ERRNO\": the next one fails so" },
         { "sysfs", 0, "DIR", "what programs find as /sys/devices/system" },
+        { "machine", 0, "DIR", "a tree like /sys in which the pool's CPUs go offline" },
         { "help", 'h', NULL, "show this help" },
         { NULL, 0, NULL, NULL },
 };
@@ -83,6 +84,7 @@ static int run(const struct options *o) {
                 .pool = options_value(o, "pool") ? options_value(o, "pool") : "2-5,10-13",
                 .faults_path = options_value(o, "faults"),
                 .sysfs_path = options_value(o, "sysfs"),
+                .machine_path = options_value(o, "machine"),
                 .race_length = number(o, "race", 0),
         };
         _cleanup_free_ char **argv = NULL;

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "tests/programs/nitro_device/pages.h"
+#include "tests/programs/nitro_device/parent_cpus.h"
 #include "tests/programs/nitro_device/supervisor_private.h"
 #include "tests/programs/nitro_device/target.h"
 
@@ -37,7 +38,7 @@ static void open_device(struct supervisor *s, const struct seccomp_notif *call, 
 
 static void open_pool(struct supervisor *s, const struct seccomp_notif *call, int flags) {
         _cleanup_close_ int fd = memfd_create("ne_cpus", MFD_CLOEXEC);
-        char list[4 * NE_CPUS_MAX + 2];
+        char list[sizeof(s->device.parameter) + 1];
 
         ne_get_pool(&s->device, list, sizeof(list));
         if (fd < 0 || write_all(fd, list, strlen(list)) < 0 || lseek(fd, 0, SEEK_SET) < 0)
@@ -94,6 +95,8 @@ static void handle_pool_write(struct supervisor *s, const struct seccomp_notif *
                 return target_answer(s->notify_fd, call->id, -EINVAL);
         list[n] = '\0';
         r = ne_set_pool(&s->device, list, target_may_administer((pid_t)call->pid));
+        if (parent_cpus_show(&s->device, s->options.machine_path) < 0)
+                r = -EIO;
         target_answer(s->notify_fd, call->id, r < 0 ? r : (int64_t)n);
 }
 
@@ -427,7 +430,9 @@ int supervisor_new(struct supervisor **ret, const struct supervisor_options *opt
                 s->running[i].peer = s->running[i].closing = -1;
         ne_device_init(&s->device, &options->machine);
         s->device.race_length = options->race_length;
-        r = ne_set_pool(&s->device, options->pool, true);
+        r = *options->pool ? ne_set_pool(&s->device, options->pool, true) : 0;
+        if (r >= 0)
+                r = parent_cpus_show(&s->device, options->machine_path);
         if (r >= 0 && pipe2(pair, O_CLOEXEC) < 0)
                 r = -errno;
         if (r < 0) {

@@ -14,8 +14,9 @@ struct supervisor_options {
         const char *pool; /* the initial ne_cpus */
         const char
                 *faults_path; /* or NULL: lines "create 12", the errno with which the next such call fails */
-        const char *sysfs_path; /* or NULL: what programs find as /sys/devices/system */
-        unsigned race_length;   /* how many NE_CREATE_VM fail after the end of an enclave */
+        const char *sysfs_path;   /* or NULL: what programs find as /sys/devices/system */
+        const char *machine_path; /* or NULL: a tree like /sys that shows the parent's CPUs */
+        unsigned race_length;     /* how many NE_CREATE_VM fail after the end of an enclave */
 };
 
 int supervisor_new(struct supervisor **ret, const struct supervisor_options *options, int notify_fd);
