@@ -107,9 +107,8 @@ json_t *eif_certificate_json(X509 *certificate) {
                          name, "NotBefore", from, "NotAfter", to, "Signature", colons(signature));
 }
 
-/* nitro-cli puts the members of BuildMetadata and CustomMetadata on one level. */
-static void set_metadata(json_t *document, const struct eif_facts *f) {
-        json_auto_t *root = f->metadata ? json_loadb(f->metadata, f->metadata_size, 0, NULL) : NULL;
+void eif_set_metadata(json_t *document, const char *text, size_t size) {
+        json_auto_t *root = text ? json_loadb(text, size, 0, NULL) : NULL;
         json_t *value;
         json_t *flat;
 
@@ -140,7 +139,7 @@ json_t *eif_description_json(const struct eif *e, const struct eif_facts *f) {
         (void)json_object_set_new(document, "CheckCRC", json_boolean(f->crc_is_right));
         if (f->measurements.is_signed)
                 (void)json_object_set_new(document, "SignatureCheck", json_boolean(f->signature_is_right));
-        set_metadata(document, f);
+        eif_set_metadata(document, f->metadata, f->metadata_size);
         return document;
 }
 

@@ -24,6 +24,10 @@ json_t *eif_certificate_json(X509 *certificate);
 /* What nitro-cli's describe-eif prints, member for member; a new reference, NULL when memory ran out. */
 json_t *eif_description_json(const struct eif *e, const struct eif_facts *f);
 
+/* ImageName, ImageVersion and Metadata of a metadata section, which may be anything, into a document; in
+ * Metadata, nitro-cli puts the members of BuildMetadata and CustomMetadata on one level. */
+void eif_set_metadata(json_t *document, const char *text, size_t size);
+
 /* Print one JSON document and a newline; takes the reference. NULL is an INTERNAL error (no memory). */
 int eif_print_json(json_t *document, struct error *reterr);
 

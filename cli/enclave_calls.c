@@ -2,7 +2,10 @@
 
 #include "cli/enclave_calls.h"
 
+#include "base/io.h"
 #include "cli/client.h"
+#include "cli/eif_output.h"
+#include "eif/format.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,6 +63,33 @@ int enclave_console(const struct options *o, const char *name, int *ret_fd, stru
         int r = daemon_call(o, "Console", json_pack("{s:s}", "Name", name), &reply, reterr);
 
         return r < 0 ? r : reply_take_fd(&reply, "Stream", ret_fd, reterr);
+}
+
+int enclave_metadata(const struct options *o, const char *name, json_t *document, struct error *reterr) {
+        _cleanup_reply_ struct reply reply = REPLY_NULL;
+        _cleanup_error_ struct error e = ERROR_NULL;
+        _cleanup_free_ char *text = NULL;
+        _cleanup_close_ int fd = -1;
+        ssize_t n;
+        int r;
+
+        r = daemon_call(o, "Metadata", json_pack("{s:s}", "Name", name), &reply, &e);
+        if (r >= 0)
+                r = reply_take_fd(&reply, "Stream", &fd, &e);
+        /* It has none, has just ended, or its monitor is older than this question. */
+        if (r < 0 && (e.kind == ERROR_WRONG_STATE || e.kind == ERROR_NO_SUCH_ENCLAVE ||
+                      e.kind == ERROR_METHOD_NOT_FOUND))
+                return 0;
+        if (r < 0)
+                return error_set(reterr, e.kind ? e.kind : ERROR_INTERNAL, "%s",
+                                 e.message ? e.message : "out of memory");
+        text = malloc(EIF_METADATA_MAX);
+        n = text ? read_up_to(fd, text, EIF_METADATA_MAX) : -ENOMEM;
+        if (n < 0)
+                return error_set_errno(reterr, ERROR_PROTOCOL, (int)n, "the metadata of %s cannot be read",
+                                       name);
+        eif_set_metadata(document, text, (size_t)n);
+        return 0;
 }
 
 json_t *enclave_pick(const json_t *enclave, const char *const *members) {

@@ -18,6 +18,10 @@ int enclave_stop(const struct options *o, const char *name, struct error *reterr
 /* The console of a debug-mode enclave, for stream_print_for(). */
 int enclave_console(const struct options *o, const char *name, int *ret_fd, struct error *reterr);
 
+/* ImageName, ImageVersion and Metadata of a living enclave's image into document, as eif_set_metadata() has
+ * them; nothing of one that has none, or none yet. */
+int enclave_metadata(const struct options *o, const char *name, json_t *document, struct error *reterr);
+
 /* {member: value} with these members of the enclave, in this order; NULL ends the names. A member that the
  * daemon did not send is left out. */
 json_t *enclave_pick(const json_t *enclave, const char *const *members);

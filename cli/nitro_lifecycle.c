@@ -139,6 +139,24 @@ static int check_config_members(const json_t *file, unsigned *code, struct error
         return 0;
 }
 
+static int check_cpu_ids(const json_t *ids, unsigned *code, struct error *reterr) {
+        bool seen[CPU_IDS_MAX] = { false };
+
+        for (size_t i = 0; i < json_array_size(ids); i++) {
+                const json_t *value = json_array_get(ids, i);
+                json_int_t id = json_integer_value(value);
+
+                if (!json_is_integer(value) || id < 0 || id >= CPU_IDS_MAX)
+                        return nitro_refuse(NITRO_JSON, code, reterr,
+                                            "--config: cpu_ids[%zu] is no number of a CPU", i);
+                if (seen[id])
+                        return nitro_refuse(NITRO_CPU_TWICE, code, reterr, "cpu_ids names CPU %lld twice",
+                                            (long long)id);
+                seen[id] = true;
+        }
+        return 0;
+}
+
 static int read_config_cpus(struct request *q, unsigned *code, struct error *reterr) {
         const json_t *ids = json_object_get(q->file, "cpu_ids"),
                      *count = json_object_get(q->file, "cpu_count");
@@ -151,13 +169,7 @@ static int read_config_cpus(struct request *q, unsigned *code, struct error *ret
         if (has_count && json_integer_value(count) < 1)
                 return nitro_refuse(NITRO_INVALID, code, reterr, "cpu_count: must be at least 1");
         q->cpus = has_count ? (uint64_t)json_integer_value(count) : json_array_size(ids);
-        for (size_t i = 0; has_ids && i < json_array_size(ids); i++)
-                for (size_t j = 0; j < i; j++)
-                        if (json_equal(json_array_get(ids, i), json_array_get(ids, j)))
-                                return nitro_refuse(NITRO_CPU_TWICE, code, reterr,
-                                                    "cpu_ids names CPU %lld twice",
-                                                    (long long)json_integer_value(json_array_get(ids, i)));
-        return 0;
+        return has_ids ? check_cpu_ids(ids, code, reterr) : 0;
 }
 
 static int read_config(const struct options *o, struct request *q, unsigned *code, struct error *reterr) {
@@ -329,19 +341,18 @@ static const char *state_name(const char *ours) {
 
 int nitro_describe_enclaves(const struct options *o, unsigned *code _unused_, struct error *reterr) {
         static const char *const tail[] = { "Flags", "Measurements", NULL };
-        static const char *const metadata[] = { "ImageName", "ImageVersion", NULL };
         json_auto_t *all = NULL, *result = json_array();
         int r = daemon_describe(o, NULL, false, &all, reterr);
 
         for (size_t i = 0; r >= 0 && i < json_array_size(all); i++) {
                 const json_t *e = json_array_get(all, i);
                 json_t *row = nitro_enclave_json(e);
-                json_auto_t *rest = enclave_pick(e, tail), *image = enclave_pick(e, metadata);
+                json_auto_t *rest = enclave_pick(e, tail);
 
                 (void)json_object_set_new(row, "State", json_string(state_name(member_text(e, "State"))));
                 (void)json_object_update(row, rest);
                 if (options_flag(o, "metadata"))
-                        (void)json_object_update(row, image);
+                        r = enclave_metadata(o, member_text(e, "EnclaveName"), row, reterr);
                 (void)json_array_append_new(result, row);
         }
         return r < 0 ? r : print_json(result, reterr);

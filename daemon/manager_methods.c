@@ -212,6 +212,16 @@ static int handle_console(struct server_call *call, void *userdata, struct error
         return relay_stream(userdata, e, call, "Console", NULL, reterr);
 }
 
+static int handle_metadata(struct server_call *call, void *userdata, struct error *reterr) {
+        struct enclave *e;
+        int r;
+
+        r = find_enclave(userdata, call, ACCESS_OBSERVE, &e, reterr);
+        if (r >= 0)
+                r = need_alive(e, reterr);
+        return r < 0 ? r : relay_stream(userdata, e, call, "Metadata", NULL, reterr);
+}
+
 static int handle_connect(struct server_call *call, void *userdata, struct error *reterr) {
         struct enclave *e;
         uint64_t port;
@@ -422,6 +432,7 @@ const struct server_method manager_methods[] = {
         { "Describe", ACCESS_OBSERVE, handle_describe },
         { "Wait", ACCESS_OBSERVE, handle_wait },
         { "Events", ACCESS_OBSERVE, handle_events },
+        { "Metadata", ACCESS_OBSERVE, handle_metadata },
         { "Console", ACCESS_OPERATE, handle_console },
         { "Connect", ACCESS_OPERATE, handle_connect },
         { "Terminate", ACCESS_OPERATE, handle_terminate },

@@ -53,14 +53,12 @@ static uint64_t memory_needed(const json_t *metadata) {
 }
 
 static void read_metadata(const struct eif *e, struct image *image) {
-        _cleanup_free_ char *text = NULL;
         _cleanup_json_ json_t *metadata = NULL;
-        size_t size;
 
         image->acpi = true;
-        if (eif_read_metadata(e, &text, &size) < 0)
+        if (eif_read_metadata(e, &image->metadata, &image->metadata_size) < 0)
                 return; /* an old version of the format has none */
-        metadata = json_loadb(text, size, 0, NULL);
+        metadata = json_loadb(image->metadata, image->metadata_size, 0, NULL);
         image->name = metadata_text(metadata, "ImageName");
         image->version = metadata_text(metadata, "ImageVersion");
         image->acpi = kernel_wants_acpi(metadata);
@@ -139,6 +137,7 @@ void image_release_files(struct image *image) {
 void image_done(struct image *image) {
         image_release_files(image);
         free(image->cmdline);
+        free(image->metadata);
         free(image->name);
         free(image->version);
         *image = IMAGE_NULL;

@@ -16,6 +16,8 @@
 struct image {
         int kernel_fd, initrd_fd; /* sealed */
         char *cmdline;
+        char *metadata; /* as they are in the image: its builder's words; or NULL */
+        size_t metadata_size;
         char *name, *version;                        /* from the metadata; or NULL */
         char pcr0[97], pcr1[97], pcr2[97], pcr8[97]; /* hexadecimal; pcr8 empty for an unsigned image */
         uint64_t memory_mib; /* that its builder found it to need to boot; 0: not told */

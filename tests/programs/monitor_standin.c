@@ -224,6 +224,20 @@ static int handle_console(struct server_call *call, void *userdata, struct error
         return 0;
 }
 
+static int handle_metadata(struct server_call *call, void *userdata _unused_, struct error *reterr _unused_) {
+        static const char text[] = "{\"ImageName\":\"stand-in\",\"ImageVersion\":\"1\",\"BuildMetadata\":{"
+                                   "\"BuildTime\":\"2026-11-23T00:00:00Z\",\"BuildTool\":\"by hand\","
+                                   "\"BuildToolVersion\":\"2\",\"OperatingSystem\":\"Linux\","
+                                   "\"KernelVersion\":\"6.1\"},\"DockerInfo\":{\"Os\":\"linux\"},"
+                                   "\"CustomMetadata\":{\"commit\":\"d9d04cf\",\"BuildTool\":\"a lie\"}}";
+        _cleanup_close_ int fd = memory_file("metadata");
+
+        if (fd < 0 || write_all(fd, text, strlen(text)) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+                return -EIO;
+        call_reply(call, json_pack("{s:i}", "Stream", 0), &fd, 1);
+        return 0;
+}
+
 /* Bytes come back as they are, until the other side has said all. */
 static int on_echo(sd_event_source *source, int fd, uint32_t events _unused_, void *userdata _unused_) {
         char bytes[4096];
@@ -260,13 +274,10 @@ static int handle_adopt(struct server_call *call _unused_, void *userdata _unuse
 }
 
 static const struct server_method methods[] = {
-        { "Describe", 0, handle_describe },
-        { "Watch", 0, handle_watch },
-        { "Stop", 0, handle_stop },
-        { "Console", 0, handle_console },
-        { "Connect", 0, handle_connect },
-        { "Adopt", 0, handle_adopt },
-        { NULL, 0, NULL },
+        { "Describe", 0, handle_describe }, { "Watch", 0, handle_watch },
+        { "Stop", 0, handle_stop },         { "Metadata", 0, handle_metadata },
+        { "Console", 0, handle_console },   { "Connect", 0, handle_connect },
+        { "Adopt", 0, handle_adopt },       { NULL, 0, NULL },
 };
 
 static int authorize(struct server_call *call, const struct server_method *method _unused_, void *userdata,

@@ -6,16 +6,18 @@ import shutil
 import signal
 import socket
 import struct
+import subprocess
 import tempfile
 
 import eif_bytes
-from harness import BUILD, PATIENCE, Daemon, check, done, skip, wait_for
+from harness import BUILD, CLI, PATIENCE, Daemon, Result, check, done, skip, wait_for
 from huge_pages import HugePages
 from invented_machine import invent
 
 NITRO_DEVICE = str(BUILD / "tests/programs/nitro_device")
 CONFIG = "mode: shared\nplatform: nitro\nhypervisor: nitro\nhugepage_size: 2\nboot_timeout: 60\n"
-PARTS = [(eif_bytes.KERNEL, b"a kernel"), (eif_bytes.METADATA, b'{"ImageName":"emulated"}'),
+PARTS = [(eif_bytes.KERNEL, b"a kernel"), (eif_bytes.METADATA, b'{"ImageName":"emulated","ImageVersion":"7","BuildMetadata":{"BuildTool":"by hand"},'
+                               b'"DockerInfo":null,"CustomMetadata":{"commit":"d9d04cf"}}'),
          (eif_bytes.RAMDISK, b"first"), (eif_bytes.RAMDISK, b"second")]
 MEANING = {  # a word of each sentence of the driver's errnos, and the error's name
     256: ("once", "NoCpus"), 257: ("pool", "NoCpus"), 258: ("core", "NoCpus"), 259: ("multiple of 2 MiB", "LimitExceeded"),
@@ -80,6 +82,11 @@ class Nitro(Daemon):
         return self.cli("console", name).out
 
 
+def nitro_cli(d, *arguments):
+    return Result(subprocess.run([CLI, "--as", "nitro-cli", *arguments], capture_output=True, text=True, timeout=PATIENCE,
+                                 env={**d.environment, "QT_ENCLAVE_SOCKET": d.socket}))
+
+
 def first(d, pages):
     before = pages.free()
     r = d.run("boot=50 say=hello", name="one")
@@ -87,6 +94,10 @@ def first(d, pages):
     check(r.status == 0 and e["State"] == "running" and e["Hypervisor"] == "nitro" and e["ImageName"] == "emulated", "it runs", r)
     expected = eif_bytes.measure(parts("boot=50 say=hello"))
     check({k: e["Measurements"][k] for k in expected} == expected, "its PCRs are those of the bytes that were loaded", e)
+    r = nitro_cli(d, "describe-enclaves", "--metadata")
+    check(r.status == 0 and r.json()[0]["ImageName"] == "emulated" and r.json()[0]["ImageVersion"] == "7"
+          and r.json()[0]["Metadata"] == {"BuildTool": "by hand", "DockerInfo": None, "commit": "d9d04cf"}
+          and r.json()[0]["CPUIDs"] == [2, 10], "nitro-cli describe-enclaves --metadata shows what was loaded", r)
     check(e["AttestedPCRs"] == "zero" and pages.free() == before - 32, "of 32 huge pages", e, pages.free())
     wait_for(lambda: d.describe("one")["Ready"], "ready")
     check(e["CPUIDs"] == [2, 10] and d.cli("pool", "show", "-o", "json").json()["Shares"][0]["CPUIDs"] == [2, 10],

@@ -139,6 +139,8 @@ def nitro(d):
     (s.folder / "run.json").write_text(json.dumps({"enclave_name": "conf", "cpu_count": 2, "memory_mib": 256, "eif_path": "app.eif",
                                                    "debug_mode": True}))
     (s.folder / "both.json").write_text('{"cpu_count": 2, "cpu_ids": [2, 3], "memory_mib": 256, "eif_path": "app.eif"}')
+    (s.folder / "twice.json").write_text('{"cpu_ids": [2, 3, 2], "memory_mib": 256, "eif_path": "app.eif"}')
+    (s.folder / "words.json").write_text('{"cpu_ids": [2, "3"], "memory_mib": 256, "eif_path": "app.eif"}')
     (s.folder / "neither.json").write_text('{"memory_mib": 256, "eif_path": "app.eif"}')
     (s.folder / "unknown.json").write_text('{"cpus": 2}')
     with open(s.folder / "big.eif", "wb") as f:
@@ -155,6 +157,7 @@ def nitro(d):
                  f"nitro-cli run-enclave --cpu-count 2 {base} --enclave-name app --enclave-cid 4", "nitro-cli run-enclave --config run.json",
                  f"nitro-cli run-enclave --cpu-count 2 {base} --enclave-name conf",
                  "nitro-cli run-enclave --config run.json --cpu-count 2", "nitro-cli run-enclave --config both.json",
+                 "nitro-cli run-enclave --config twice.json", "nitro-cli run-enclave --config words.json",
                  "nitro-cli run-enclave --config neither.json", "nitro-cli run-enclave --config unknown.json",
                  "nitro-cli run-enclave --config none.json",
                  "nitro-cli run-enclave --cpu-count 2 --memory 256 --eif-path dies.eif",
