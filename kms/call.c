@@ -164,19 +164,22 @@ int kms_answer_parse(struct kms_answer *a, const struct provider *p, long http_s
         _cleanup_json_ json_t *answer = size <= KMS_ANSWER_MAX ? json_parse(data, size) : NULL;
         _cleanup_kms_answer_ struct kms_answer found = KMS_ANSWER_NULL;
         const json_t *envelope;
+        const char *member;
+        json_t *value;
 
         if (http_status != 200)
                 return answer_failed(p, http_status, answer, reterr);
         if (!answer)
                 return error_set(reterr, ERROR_ANSWER_REFUSED,
                                  "the KMS's answer is no JSON object of at most %zu bytes", KMS_ANSWER_MAX);
-        for (size_t i = 0; p->plaintext[i]; i++)
-                if (has_value(json_object_get(answer, p->plaintext[i])))
+        json_object_foreach(answer, member, value) {
+                if (provider_names_plaintext(member) && has_value(value))
                         return error_set(
                                 reterr, ERROR_ANSWER_REFUSED,
-                                "the KMS's answer carries plaintext (%s); the key's policy must demand an "
+                                "the KMS's answer carries plaintext (%.64s); the key's policy must demand an "
                                 "attestation document",
-                                p->plaintext[i]);
+                                member);
+        }
         envelope = json_object_get(answer, p->envelope);
         if (!json_is_string(envelope) ||
             base64_decode(json_string_value(envelope), json_string_length(envelope), &found.envelope) < 0 ||

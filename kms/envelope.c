@@ -148,8 +148,10 @@ int envelope_oaep(EVP_PKEY_CTX *context) {
                        : -EIO;
 }
 
-/* A random key stands in when the RSA part fails, so that the failure shows where every other one does. */
-static int unwrap_key(EVP_PKEY *key, struct ber_span wrapped, uint8_t ret[static CONTENT_KEY_SIZE]) {
+/* A random key stands in when the RSA part fails, so that the failure takes the time that every other one
+ * takes. It is remembered all the same: of 256 random keys one leaves a valid padding. */
+static int unwrap_key(EVP_PKEY *key, struct ber_span wrapped, uint8_t ret[static CONTENT_KEY_SIZE],
+                      bool *ret_unwrapped) {
         uint8_t unwrapped[RSA_SIZE_MAX];
         size_t n = sizeof(unwrapped);
         EVP_PKEY_CTX *context;
@@ -157,8 +159,10 @@ static int unwrap_key(EVP_PKEY *key, struct ber_span wrapped, uint8_t ret[static
         if (EVP_PKEY_get_size(key) > RSA_SIZE_MAX || RAND_bytes(ret, CONTENT_KEY_SIZE) != 1)
                 return -EIO;
         context = EVP_PKEY_CTX_new(key, NULL);
-        if (context && EVP_PKEY_decrypt_init(context) > 0 && envelope_oaep(context) == 0 &&
-            EVP_PKEY_decrypt(context, unwrapped, &n, wrapped.data, wrapped.size) > 0 && n == CONTENT_KEY_SIZE)
+        *ret_unwrapped = context && EVP_PKEY_decrypt_init(context) > 0 && envelope_oaep(context) == 0 &&
+                         EVP_PKEY_decrypt(context, unwrapped, &n, wrapped.data, wrapped.size) > 0 &&
+                         n == CONTENT_KEY_SIZE;
+        if (*ret_unwrapped)
                 memcpy(ret, unwrapped, CONTENT_KEY_SIZE);
         EVP_PKEY_CTX_free(context);
         explicit_bzero(unwrapped, sizeof(unwrapped));
@@ -188,6 +192,7 @@ int envelope_open(const void *data, size_t size, EVP_PKEY *key, struct bytes *re
         uint8_t key_id[ENVELOPE_KEY_ID_SIZE], content_key[CONTENT_KEY_SIZE];
         EVP_CIPHER_CTX *context;
         struct envelope e;
+        bool unwrapped;
         size_t n;
         int r;
 
@@ -202,7 +207,7 @@ int envelope_open(const void *data, size_t size, EVP_PKEY *key, struct bytes *re
         r = bytes_reserve(ret, e.content_size + 16);
         if (r < 0)
                 return r;
-        r = unwrap_key(key, e.encrypted_key, content_key);
+        r = unwrap_key(key, e.encrypted_key, content_key, &unwrapped);
         if (r < 0)
                 return r;
         context = EVP_CIPHER_CTX_new();
@@ -210,6 +215,8 @@ int envelope_open(const void *data, size_t size, EVP_PKEY *key, struct bytes *re
                 r = -ENOMEM;
         else
                 r = decrypt_chunks(&e, context, ret->data + ret->size, &n);
+        if (r >= 0 && !unwrapped)
+                r = -EBADMSG;
         if (r >= 0)
                 ret->size += n;
         ret->data[ret->size] = '\0';

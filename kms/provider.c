@@ -2,6 +2,7 @@
 
 #include "kms/provider.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -12,6 +13,28 @@ const struct provider *provider_find(const char *name) {
                 if (strcmp(providers[i]->name, name) == 0)
                         return providers[i];
         return NULL;
+}
+
+/* "plain_text", "Plaintext" and "PLAIN-TEXT" are one name. */
+static bool same_word(const char *a, const char *b) {
+        for (;;) {
+                a += strspn(a, "_-");
+                b += strspn(b, "_-");
+                if (tolower((unsigned char)*a) != tolower((unsigned char)*b))
+                        return false;
+                if (!*a)
+                        return true;
+                a++;
+                b++;
+        }
+}
+
+bool provider_names_plaintext(const char *member) {
+        for (size_t i = 0; i < ELEMENTSOF(providers); i++)
+                for (size_t k = 0; providers[i]->plaintext[k]; k++)
+                        if (same_word(providers[i]->plaintext[k], member))
+                                return true;
+        return false;
 }
 
 int provider_operation(const struct provider *p, const char *name, enum kms_operation *ret) {

@@ -12,6 +12,7 @@
 #include "kms/signing.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 
 enum kms_operation {
         KMS_DECRYPT,         /* a ciphertext that the KMS made */
@@ -26,6 +27,8 @@ struct kms_parameters {
         const char *key_id;     /* or NULL */
         const char *ciphertext; /* base64, or hexadecimal for Huawei's data keys */
         uint32_t n_bytes;       /* of a data key or of random */
+        const char
+                *context; /* what a ciphertext is bound to, or NULL: text for Huawei, NAME=VALUE,… for AWS */
 };
 
 struct provider {
@@ -53,6 +56,8 @@ extern const struct provider provider_huawei, provider_aws;
 #define KMS_KEY_ENCRYPTION_ALGORITHM "RSAES_OAEP_SHA_256"
 
 const struct provider *provider_find(const char *name); /* NULL when unknown */
+/* Whether a member of an answer is one that would carry plaintext: either cloud's, in whatever spelling. */
+bool provider_names_plaintext(const char *member);
 int provider_operation(const struct provider *p, const char *name, enum kms_operation *ret); /* -ENOENT */
 
 /* Temporary credentials carry a token; expires_usec is 0 when they do not end. */

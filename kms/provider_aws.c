@@ -20,12 +20,47 @@ static int aws_path(const char *project _unused_, enum kms_operation operation, 
         return provider_aws.operations[operation] ? bytes_text(ret, "/") : -EINVAL;
 }
 
+/* "NAME=VALUE,NAME=VALUE" to an object; NULL when it is not of that form. */
+static json_t *parse_context(const char *text) {
+        _cleanup_free_ char *copy = strdup(text);
+        json_t *object = json_object();
+        char *rest = copy, *pair;
+        bool valid = copy && object;
+
+        while (valid && (pair = strsep(&rest, ","))) {
+                char *value = strchr(pair, '=');
+
+                valid = value && value > pair;
+                if (valid) {
+                        *value = '\0';
+                        valid = !json_object_get(object, pair) &&
+                                json_object_set_new(object, pair, json_string(value + 1)) == 0;
+                }
+        }
+        if (!valid) {
+                json_decref(object);
+                return NULL;
+        }
+        return object;
+}
+
+static json_t *with_context(json_t *body, const char *text) {
+        if (!text || json_object_set_new(body, "EncryptionContext", parse_context(text)) == 0)
+                return body;
+        json_decref(body);
+        return NULL;
+}
+
 static json_t *aws_body(enum kms_operation operation, const struct kms_parameters *p) {
         switch (operation) {
         case KMS_DECRYPT:
-                return json_pack("{s:s, s:s*}", "CiphertextBlob", p->ciphertext, "KeyId", p->key_id);
+                return with_context(
+                        json_pack("{s:s, s:s*}", "CiphertextBlob", p->ciphertext, "KeyId", p->key_id),
+                        p->context);
         case KMS_DATAKEY:
-                return json_pack("{s:s*, s:i}", "KeyId", p->key_id, "NumberOfBytes", (int)p->n_bytes);
+                return with_context(
+                        json_pack("{s:s*, s:i}", "KeyId", p->key_id, "NumberOfBytes", (int)p->n_bytes),
+                        p->context);
         case KMS_RANDOM:
                 return json_pack("{s:i}", "NumberOfBytes", (int)p->n_bytes);
         default:

@@ -28,18 +28,21 @@ static int huawei_path(const char *project, enum kms_operation operation, struct
 }
 
 static json_t *huawei_body(enum kms_operation operation, const struct kms_parameters *p) {
+        static const char bound[] = "additional_authenticated_data";
         char number[16];
 
         switch (operation) {
         case KMS_DECRYPT:
-                return json_pack("{s:s, s:s*}", "cipher_text", p->ciphertext, "key_id", p->key_id);
+                return json_pack("{s:s, s:s*, s:s*}", "cipher_text", p->ciphertext, "key_id", p->key_id,
+                                 bound, p->context);
         case KMS_DATAKEY: /* the length is in bits */
                 (void)snprintf(number, sizeof(number), "%u", p->n_bytes * 8);
-                return json_pack("{s:s*, s:s}", "key_id", p->key_id, "datakey_length", number);
+                return json_pack("{s:s*, s:s, s:s*}", "key_id", p->key_id, "datakey_length", number, bound,
+                                 p->context);
         case KMS_DATAKEY_DECRYPT: /* the length is in bytes */
                 (void)snprintf(number, sizeof(number), "%u", p->n_bytes);
-                return json_pack("{s:s*, s:s, s:s}", "key_id", p->key_id, "cipher_text", p->ciphertext,
-                                 "datakey_cipher_length", number);
+                return json_pack("{s:s*, s:s, s:s, s:s*}", "key_id", p->key_id, "cipher_text", p->ciphertext,
+                                 "datakey_cipher_length", number, bound, p->context);
         case KMS_RANDOM:
                 (void)snprintf(number, sizeof(number), "%u", p->n_bytes * 8);
                 return json_pack("{s:s}", "random_data_length", number);

@@ -29,6 +29,8 @@ static const struct option_spec specs[] = {
         { "ca-file", 0, "FILE", "the CAs that may vouch for the KMS, part of the image; pipe mode" },
         { "credentials", 0, "SOURCE", "environment, or the address of a creds listener; pipe mode" },
         { "key-id", 0, "ID", "the key" },
+        { "context", 0, "TEXT",
+          "what the ciphertext is bound to; with aws NAME=VALUE,... of its encryption context" },
         { "bytes", 0, "NUMBER", "how many, of a data key or of random (default: 32)" },
         { "wrapped-file", 0, "FILE", "datakey: where its wrapped form goes" },
         { "expect-sha256", 0, "HASH", "decrypt: what the secret must hash to; refuse it otherwise" },
@@ -150,7 +152,10 @@ static int write_outputs(const struct options *o, const struct bytes *secret, co
 
         if (r < 0)
                 return r;
-        if (path && wrapped) {
+        if (path && !wrapped)
+                return error_set(reterr, ERROR_ANSWER_REFUSED,
+                                 "the KMS sent no wrapped form; without it this key would be lost");
+        if (path) {
                 r = replace_file(AT_FDCWD, path, wrapped, strlen(wrapped), 0600);
                 if (r < 0)
                         return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", path);
@@ -185,7 +190,8 @@ static int choose_operation(const struct options *o, const struct kms_client_con
 
 static int call(const struct options *o, struct error *reterr) {
         struct kms_client_config config = { .cache_seconds = 0 };
-        struct kms_parameters parameters = { .key_id = options_value(o, "key-id") };
+        struct kms_parameters parameters = { .key_id = options_value(o, "key-id"),
+                                             .context = options_value(o, "context") };
         _cleanup_bytes_ struct bytes ciphertext = { .max = CIPHERTEXT_MAX + 1 }, secret = BYTES_NULL;
         _cleanup_(kms_client_freep) struct kms_client *client = NULL;
         _cleanup_free_ char *wrapped = NULL;

@@ -29,6 +29,7 @@ static const struct option_spec specs[] = {
         { "reuse", 0, "DURATION", "serve: a document is good that long after its first use (default: once)" },
         { "allow-debug", 0, NULL, "serve: accept documents of debug enclaves" },
         { "key-id", 0, "ID", "encrypt: under which key (default: " HOME_KEY_ID ")" },
+        { "context", 0, "TEXT", "encrypt: bind the ciphertext to that; qt-kms must say the same" },
         { "version", 0, NULL, "print the version" },
         { "help", 'h', NULL, "show this help" },
         { NULL, 0, NULL, NULL },
@@ -76,7 +77,8 @@ static int encrypt(const struct options *o, const char *directory, struct error 
         if (n <= 0)
                 return error_set(reterr, ERROR_FILE_UNREADABLE, "no plaintext on standard input");
         plaintext.size = (size_t)n;
-        r = store_seal(&store, key_id ? key_id : HOME_KEY_ID, plaintext.data, plaintext.size, &sealed);
+        r = store_seal(&store, key_id ? key_id : HOME_KEY_ID, options_value(o, "context"), plaintext.data,
+                       plaintext.size, &sealed);
         if (r < 0)
                 return error_set_errno(reterr, ERROR_USAGE, r, "cannot encrypt under key %s",
                                        key_id ? key_id : HOME_KEY_ID);

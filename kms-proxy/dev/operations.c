@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define BYTES_MAX 1024
+#define CONTEXT_PAIRS_MAX 64
 
 /* Names in policies: Huawei's, AWS's. */
 static const struct {
@@ -133,16 +134,52 @@ static int answer_with(struct dev_call *call, const char *key_id, const char *wr
         return 0;
 }
 
+/* The name that follows last in the order of names. */
+static const char *next_name(const json_t *pairs, const char *last) {
+        const char *name, *next = NULL;
+        json_t *value;
+
+        json_object_foreach((json_t *)pairs, name, value) {
+                if ((!last || strcmp(name, last) > 0) && (!next || strcmp(name, next) < 0))
+                        next = name;
+        }
+        return next;
+}
+
+/* What the ciphertext is bound to, as one text: Huawei's as it is, AWS's pairs as NAME=VALUE sorted by name.
+ */
+static int take_context(struct dev_call *call, struct bytes *ret) {
+        const json_t *pairs = json_object_get(call->body, "EncryptionContext");
+        const char *text = json_string_value(json_object_get(call->body, "additional_authenticated_data"));
+        int r = 0;
+
+        if (call->provider == &provider_huawei)
+                r = text ? bytes_text(ret, text) : 0;
+        else if (json_object_size(pairs) > CONTEXT_PAIRS_MAX)
+                r = -E2BIG;
+        else
+                for (const char *name = next_name(pairs, NULL); name && r >= 0;
+                     name = next_name(pairs, name)) {
+                        const char *value = json_string_value(json_object_get(pairs, name));
+
+                        r = value ? bytes_printf(ret, "%s%s=%s", ret->size ? "," : "", name, value) : -EINVAL;
+                }
+        return r < 0 ? dev_refuse(call, 400, "the encryption context is malformed") : 0;
+}
+
 static int operation_decrypt(struct dev_kms *kms, struct dev_call *call) {
         const char *wanted = member(call, "key_id", "KeyId");
-        _cleanup_bytes_ struct bytes ciphertext = BYTES_NULL, plaintext = BYTES_NULL;
+        _cleanup_bytes_ struct bytes ciphertext = BYTES_NULL, plaintext = BYTES_NULL, context = BYTES_NULL;
         _cleanup_free_ char *key_id = NULL;
         int r = decode(call, member(call, "cipher_text", "CiphertextBlob"), &ciphertext);
 
+        if (r >= 0)
+                r = take_context(call, &context);
         if (r < 0)
                 return r;
-        if (store_open(&kms->store, ciphertext.data, ciphertext.size, &plaintext, &key_id) < 0)
-                return dev_refuse(call, 400, "not a ciphertext of this KMS");
+        if (store_open(&kms->store, (const char *)context.data, ciphertext.data, ciphertext.size, &plaintext,
+                       &key_id) < 0)
+                return dev_refuse(call, 400, "not a ciphertext of this KMS, or bound to another context");
         if (wanted && strcmp(wanted, key_id) != 0)
                 return dev_refuse(call, 400, "the ciphertext belongs to another key");
         r = check_policy(kms, call, key_id);
@@ -168,14 +205,18 @@ static int wanted_bytes(struct dev_call *call, struct bytes *ret) {
 
 static int operation_datakey(struct dev_kms *kms, struct dev_call *call) {
         const char *key_id = member(call, "key_id", "KeyId");
-        _cleanup_bytes_ struct bytes plaintext = BYTES_NULL, wrapped = BYTES_NULL, text = BYTES_NULL;
+        _cleanup_bytes_ struct bytes plaintext = BYTES_NULL, wrapped = BYTES_NULL, text = BYTES_NULL,
+                                     context = BYTES_NULL;
         int r = check_policy(kms, call, key_id);
 
         if (r >= 0)
                 r = wanted_bytes(call, &plaintext);
+        if (r >= 0)
+                r = take_context(call, &context);
         if (r < 0)
                 return r;
-        if (!key_id || store_seal(&kms->store, key_id, plaintext.data, plaintext.size, &wrapped) < 0)
+        if (!key_id || store_seal(&kms->store, key_id, (const char *)context.data, plaintext.data,
+                                  plaintext.size, &wrapped) < 0)
                 return dev_refuse(call, 400, "no such key");
         r = encode(call, &wrapped, &text);
         return r < 0 ? dev_refuse(call, 500, "out of memory")
@@ -193,9 +234,12 @@ static int operation_random(struct dev_kms *kms, struct dev_call *call) {
 
 static int operation_encrypt(struct dev_kms *kms, struct dev_call *call) {
         const char *key_id = member(call, "key_id", "KeyId"), *text = member(call, "plain_text", "Plaintext");
-        _cleanup_bytes_ struct bytes plaintext = BYTES_NULL, sealed = BYTES_NULL, encoded = BYTES_NULL;
+        _cleanup_bytes_ struct bytes plaintext = BYTES_NULL, sealed = BYTES_NULL, encoded = BYTES_NULL,
+                                     context = BYTES_NULL;
         int r = check_policy(kms, call, key_id);
 
+        if (r >= 0)
+                r = take_context(call, &context);
         if (r < 0)
                 return r;
         if (!text || !key_id)
@@ -203,7 +247,8 @@ static int operation_encrypt(struct dev_kms *kms, struct dev_call *call) {
         r = call->provider == &provider_aws ? base64_decode(text, strlen(text), &plaintext)
                                             : bytes_text(&plaintext, text);
         if (r >= 0)
-                r = store_seal(&kms->store, key_id, plaintext.data, plaintext.size, &sealed);
+                r = store_seal(&kms->store, key_id, (const char *)context.data, plaintext.data,
+                               plaintext.size, &sealed);
         if (r >= 0)
                 r = encode(call, &sealed, &encoded);
         if (r < 0)

@@ -83,17 +83,28 @@ int kms_policy_load(const char *path, json_t **ret, struct error *reterr) {
         return 0;
 }
 
-/* A text, or a list of which one must match. */
-static bool any_matches(const json_t *value, const char *text) {
+static bool equals(const json_t *value, const char *text) {
         const char *single = json_string_value(value);
+
+        return single && text && strcasecmp(single, text) == 0;
+}
+
+static bool equals_or_star(const json_t *value, const char *text) {
+        const char *single = json_string_value(value);
+
+        return (single && strcmp(single, "*") == 0) || equals(value, text);
+}
+
+/* A text, or a list of which one must match. */
+static bool any_matches(const json_t *value, const char *text,
+                        bool (*matches)(const json_t *value, const char *text)) {
         json_t *item;
         size_t i;
 
-        if (single)
-                return strcmp(single, "*") == 0 || (text && strcasecmp(single, text) == 0);
+        if (!json_is_array(value))
+                return matches(value, text);
         json_array_foreach(value, i, item) {
-                single = json_string_value(item);
-                if (single && (strcmp(single, "*") == 0 || (text && strcasecmp(single, text) == 0)))
+                if (matches(item, text))
                         return true;
         }
         return false;
@@ -105,7 +116,7 @@ static bool pcr_matches(const json_t *value, const uint8_t *pcr) {
         if (!pcr)
                 return false;
         format_hex(pcr, PCR_SIZE, text);
-        return any_matches(value, text);
+        return any_matches(value, text, equals); /* of a measurement '*' is none: the operator is "equals" */
 }
 
 static bool conditions_match(const json_t *condition, const struct kms_policy_call *call) {
@@ -124,8 +135,9 @@ static bool conditions_match(const json_t *condition, const struct kms_policy_ca
 static bool statement_matches(const json_t *s, const struct kms_policy_call *call) {
         const json_t *action = json_object_get(s, "Action"), *resource = json_object_get(s, "Resource");
 
-        return (any_matches(action, call->action[0]) || any_matches(action, call->action[1])) &&
-               (!resource || any_matches(resource, call->key_id)) &&
+        return (any_matches(action, call->action[0], equals_or_star) ||
+                any_matches(action, call->action[1], equals_or_star)) &&
+               (!resource || any_matches(resource, call->key_id, equals_or_star)) &&
                conditions_match(json_object_get(s, "Condition"), call);
 }
 

@@ -78,14 +78,14 @@ static int append_header(struct bytes *b, const char *id, const uint8_t *iv) {
         return r < 0 ? r : bytes_append(b, iv, IV_SIZE);
 }
 
-static int encrypt(const uint8_t *key, const uint8_t *iv, const struct bytes *header, const void *plaintext,
+static int encrypt(const uint8_t *key, const uint8_t *iv, const struct bytes *bound, const void *plaintext,
                    size_t size, struct bytes *ret) {
         EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
         uint8_t tag[TAG_SIZE], last[TAG_SIZE];
         int n = 0, r = bytes_reserve(ret, size + TAG_SIZE);
 
         if (r >= 0 && (!context || EVP_EncryptInit_ex(context, EVP_aes_256_gcm(), NULL, key, iv) != 1 ||
-                       EVP_EncryptUpdate(context, NULL, &n, header->data, (int)header->size) != 1 ||
+                       EVP_EncryptUpdate(context, NULL, &n, bound->data, (int)bound->size) != 1 ||
                        EVP_EncryptUpdate(context, ret->data + ret->size, &n, plaintext, (int)size) != 1 ||
                        EVP_EncryptFinal_ex(context, last, &n) != 1 ||
                        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_GET_TAG, TAG_SIZE, tag) != 1))
@@ -97,8 +97,13 @@ static int encrypt(const uint8_t *key, const uint8_t *iv, const struct bytes *he
         return bytes_append(ret, tag, TAG_SIZE);
 }
 
-int store_seal(const struct store *s, const char *key_id, const void *plaintext, size_t size,
-               struct bytes *ret) {
+/* The context is under the seal but not in the ciphertext: whoever asks has to know it. */
+static int append_context(struct bytes *header, const char *context) {
+        return context ? bytes_text(header, context) : 0;
+}
+
+int store_seal(const struct store *s, const char *key_id, const char *context, const void *plaintext,
+               size_t size, struct bytes *ret) {
         _cleanup_bytes_ struct bytes header = BYTES_NULL;
         uint8_t key[KEY_SIZE], iv[IV_SIZE];
         int r = find_key(s, key_id, key);
@@ -111,12 +116,14 @@ int store_seal(const struct store *s, const char *key_id, const void *plaintext,
         if (r >= 0)
                 r = bytes_append(ret, header.data, header.size);
         if (r >= 0)
+                r = append_context(&header, context);
+        if (r >= 0)
                 r = encrypt(key, iv, &header, plaintext, size, ret);
         explicit_bzero(key, sizeof(key));
         return r;
 }
 
-static int decrypt(const uint8_t *key, const uint8_t *iv, const void *header, size_t header_size,
+static int decrypt(const uint8_t *key, const uint8_t *iv, const struct bytes *bound,
                    const uint8_t *ciphertext, size_t size, struct bytes *ret) {
         EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
         size_t n_text = size - TAG_SIZE;
@@ -124,7 +131,7 @@ static int decrypt(const uint8_t *key, const uint8_t *iv, const void *header, si
         int n = 0, r = bytes_reserve(ret, n_text);
 
         if (r >= 0 && (!context || EVP_DecryptInit_ex(context, EVP_aes_256_gcm(), NULL, key, iv) != 1 ||
-                       EVP_DecryptUpdate(context, NULL, &n, header, (int)header_size) != 1 ||
+                       EVP_DecryptUpdate(context, NULL, &n, bound->data, (int)bound->size) != 1 ||
                        EVP_DecryptUpdate(context, ret->data + ret->size, &n, ciphertext, (int)n_text) != 1 ||
                        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_SET_TAG, TAG_SIZE,
                                            (void *)(ciphertext + n_text)) != 1 ||
@@ -137,12 +144,13 @@ static int decrypt(const uint8_t *key, const uint8_t *iv, const void *header, si
         return 0;
 }
 
-int store_open(const struct store *s, const void *ciphertext, size_t size, struct bytes *ret,
-               char **ret_key_id) {
+int store_open(const struct store *s, const char *context, const void *ciphertext, size_t size,
+               struct bytes *ret, char **ret_key_id) {
         struct reader reader = reader_over(ciphertext, size);
         const uint8_t *start = reader_take(&reader, sizeof(magic));
         size_t id_size = (size_t)reader_be(&reader, 1);
         const uint8_t *id = reader_take(&reader, id_size), *iv = reader_take(&reader, IV_SIZE);
+        _cleanup_bytes_ struct bytes bound = BYTES_NULL;
         _cleanup_free_ char *key_id = NULL;
         uint8_t key[KEY_SIZE];
         int r;
@@ -155,8 +163,11 @@ int store_open(const struct store *s, const void *ciphertext, size_t size, struc
                 return -ENOMEM;
         r = find_key(s, key_id, key);
         if (r >= 0)
-                r = decrypt(key, iv, ciphertext, reader.position, start + reader.position,
-                            reader_left(&reader), ret);
+                r = bytes_append(&bound, ciphertext, reader.position);
+        if (r >= 0)
+                r = append_context(&bound, context);
+        if (r >= 0)
+                r = decrypt(key, iv, &bound, start + reader.position, reader_left(&reader), ret);
         explicit_bzero(key, sizeof(key));
         if (r >= 0)
                 *ret_key_id = TAKE(key_id);

@@ -33,6 +33,24 @@ private-addresses = yes
 """
 
 
+def bound(rig, what, options, datakey_options, more):
+    """A ciphertext opens in its own context only: whoever serves another one, or this one elsewhere, is found out."""
+    live, test = rig.encrypt(SECRET, "--context", "app=wallet,stage=live"), rig.encrypt(b"other", "--context", "stage=test")
+    out = rig.qt_kms("decrypt", *options, "--context", "app=wallet,stage=live", stdin=live, **more)
+    check(out.status == 0 and out.out == SECRET, what + "a ciphertext opens in its context", out)
+    for why, context, given in (("another context", ["--context", "app=wallet,stage=test"], live), ("no context", [], live),
+                                ("a substituted ciphertext", ["--context", "app=wallet,stage=live"], test),
+                                ("one without context", ["--context", "stage=test"], rig.encrypt(b"other"))):
+        out = rig.qt_kms("decrypt", *options, *context, stdin=given, **more)
+        check(out.status == 1 and not out.out and "another context" in out.err, what + "and not with " + why, out)
+    wrapped = rig.top / "bound"
+    made = rig.qt_kms("datakey", *datakey_options, "--key-id", "dev-key", "--context", "a=b", "--wrapped-file", wrapped, **more)
+    again = rig.qt_kms("datakey", *options, "--key-id", "dev-key", "--context", "a=b", wrapped, **more)
+    wrong = rig.qt_kms("datakey", *options, "--key-id", "dev-key", "--context", "a=c", wrapped, **more)
+    check(made.out and again.out == made.out and wrong.status == 1 and not wrong.out,
+          what + "a data key is bound to its context likewise", made, again, wrong)
+
+
 def with_provider(provider, platform, statements):
     with Rig() as rig:
         module = rig.module("good", platform, PCR0)
@@ -70,6 +88,7 @@ def with_provider(provider, platform, statements):
             check(out.status == 0 and len(out.out) == 48, what + "a data key", out)
             again = rig.qt_kms("datakey", *options, "--module", module, "--key-id", "dev-key", "--bytes", 48, wrapped, **more)
             check(again.status == 0 and again.out == out.out, what + "and the same out of its wrapped form", again)
+            bound(rig, what, [*options, "--module", module], [*options, *accept, "--module", module], more)
             first, second = (rig.qt_kms("random", *options, "--module", module, "--bytes", 64, **more) for _ in range(2))
             check(len(first.out) == 64 == len(second.out) and first.out != second.out, what + "random bytes", first)
         yield rig, module, api, pipe, environment, ciphertext, kms_port

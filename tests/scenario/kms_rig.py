@@ -88,8 +88,8 @@ class Rig:
         wait_for(lambda: port_file.exists() or process.poll() is not None, "the development KMS")
         return process, int(port_file.read_text())
 
-    def encrypt(self, secret):
-        return self.run(DEV_KMS, "encrypt", self.home, stdin=secret).out
+    def encrypt(self, secret, *options):
+        return self.run(DEV_KMS, "encrypt", self.home, *options, stdin=secret).out
 
     def proxy(self, config, wait_for_port):
         (self.top / "proxy.conf").write_text(config)
