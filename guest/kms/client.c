@@ -112,6 +112,35 @@ static int open_answer(struct kms_client *c, const struct kms_answer *answer, st
                      : 0;
 }
 
+enum kms_operation kms_unwrap_operation(const struct provider *p) {
+        return p->operations[KMS_DATAKEY_DECRYPT] ? KMS_DATAKEY_DECRYPT : KMS_DECRYPT;
+}
+
+/* In api mode anybody on the parent can make an envelope for us. */
+static int check_datakey(const struct kms_client *c, enum kms_operation operation, struct error *reterr) {
+        if (operation != KMS_DATAKEY || c->config.mode == KMS_MODE_PIPE || c->config.accept_unauthenticated)
+                return 0;
+        return error_set(
+                reterr, ERROR_USAGE,
+                "in api mode the parent can substitute a data key that it knows; use --mode pipe, or say "
+                "--accept-unauthenticated");
+}
+
+static int mix_random(const struct kms_client *c, size_t n, struct bytes *secret, struct error *reterr) {
+        _cleanup_bytes_ struct bytes own = BYTES_NULL;
+        int r;
+
+        if (secret->size != n)
+                return error_set(reterr, ERROR_ANSWER_REFUSED, "the KMS sent %zu random bytes instead of %zu",
+                                 secret->size, n);
+        if (c->config.mode == KMS_MODE_PIPE)
+                return 0;
+        r = document_random(c->config.module, n, &own, reterr);
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                secret->data[i] ^= own.data[i];
+        return r;
+}
+
 int kms_client_call(struct kms_client *c, enum kms_operation operation,
                     const struct kms_parameters *parameters, struct bytes *ret_secret, char **ret_wrapped,
                     struct error *reterr) {
@@ -119,8 +148,11 @@ int kms_client_call(struct kms_client *c, enum kms_operation operation,
         const char *name = p->operations[operation];
         _cleanup_json_ json_t *body = name ? p->body(operation, parameters) : NULL;
         _cleanup_kms_answer_ struct kms_answer answer = KMS_ANSWER_NULL;
-        int r;
+        _cleanup_bytes_ struct bytes secret = BYTES_NULL;
+        int r = check_datakey(c, operation, reterr);
 
+        if (r < 0)
+                return r;
         if (!body)
                 return error_set(reterr, ERROR_USAGE,
                                  "%s has no such operation, or a value is missing or not text", p->name);
@@ -130,13 +162,18 @@ int kms_client_call(struct kms_client *c, enum kms_operation operation,
                             ? exchange_api(&c->config, name, body, &c->document, &answer, reterr)
                             : exchange_pipe(&c->config, operation, body, &c->document, &answer, reterr);
         if (r >= 0)
-                r = open_answer(c, &answer, ret_secret, reterr);
+                r = open_answer(c, &answer, &secret, reterr);
+        if (r >= 0 && operation == KMS_RANDOM)
+                r = mix_random(c, parameters->n_bytes, &secret, reterr);
         /* One request, one key: an answer can be opened once. */
         if (c->config.cache_seconds == 0)
                 forget(c);
-        if (r >= 0 && ret_wrapped) {
-                *ret_wrapped = answer.wrapped;
-                answer.wrapped = NULL;
-        }
+        if (r >= 0 && operation == KMS_DATAKEY && ret_wrapped && !answer.wrapped)
+                r = error_set(reterr, ERROR_ANSWER_REFUSED,
+                              "the KMS sent no wrapped form; without it this key would be lost");
+        if (r >= 0 && bytes_append(ret_secret, secret.data, secret.size) < 0)
+                r = error_set(reterr, ERROR_INTERNAL, "out of memory");
+        if (r >= 0 && ret_wrapped)
+                *ret_wrapped = TAKE(answer.wrapped);
         return r;
 }

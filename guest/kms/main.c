@@ -6,7 +6,6 @@
 #include "base/options.h"
 #include "base/parse.h"
 #include "guest/kms/client.h"
-#include "guest/kms/document.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,6 +72,7 @@ static int take_config(const struct options *o, struct kms_client_config *c, str
         c->endpoint = options_value(o, "endpoint");
         c->ca_file = options_value(o, "ca-file");
         c->credentials = options_value(o, "credentials");
+        c->accept_unauthenticated = options_flag(o, "accept-unauthenticated");
         if (!c->provider)
                 return error_set(reterr, ERROR_USAGE, "--provider is huawei or aws");
         if (c->mode == KMS_MODE_PIPE && (!c->region || !c->ca_file || !c->credentials))
@@ -105,9 +105,8 @@ static int read_ciphertext(const char *path, struct bytes *ret, struct error *re
         return 0;
 }
 
-/* In api mode anybody on the parent can make an envelope for us. What can be done about it is done here: a
- * decrypted secret can be compared with its hash in the image, random is mixed with the module's own, and a
- * new data key that the parent could know is not taken without being told to. */
+/* In api mode anybody on the parent can make an envelope for us; a decrypted secret can be compared with its
+ * hash in the image. */
 static int check_expected(const char *expected, const struct bytes *secret, struct error *reterr) {
         uint8_t wanted[SHA256_DIGEST_LENGTH], found[SHA256_DIGEST_LENGTH];
 
@@ -121,29 +120,6 @@ static int check_expected(const char *expected, const struct bytes *secret, stru
         return 0;
 }
 
-static int mix_random(const struct kms_client_config *c, size_t n, struct bytes *secret,
-                      struct error *reterr) {
-        _cleanup_bytes_ struct bytes own = BYTES_NULL;
-        int r;
-
-        if (secret->size != n)
-                return error_set(reterr, ERROR_ANSWER_REFUSED, "the KMS sent %zu random bytes instead of %zu",
-                                 secret->size, n);
-        r = document_random(c->module, n, &own, reterr);
-        for (size_t i = 0; r >= 0 && i < n; i++)
-                secret->data[i] ^= own.data[i];
-        return r;
-}
-
-static int check_datakey(const struct kms_client_config *c, const struct options *o, struct error *reterr) {
-        if (c->mode == KMS_MODE_PIPE || options_flag(o, "accept-unauthenticated"))
-                return 0;
-        return error_set(
-                reterr, ERROR_USAGE,
-                "in api mode the parent can substitute a data key that it knows; use --mode pipe, or say "
-                "--accept-unauthenticated");
-}
-
 static int write_outputs(const struct options *o, const struct bytes *secret, const char *wrapped,
                          struct error *reterr) {
         const char *path = options_value(o, "wrapped-file");
@@ -152,10 +128,7 @@ static int write_outputs(const struct options *o, const struct bytes *secret, co
 
         if (r < 0)
                 return r;
-        if (path && !wrapped)
-                return error_set(reterr, ERROR_ANSWER_REFUSED,
-                                 "the KMS sent no wrapped form; without it this key would be lost");
-        if (path) {
+        if (path && wrapped) {
                 r = replace_file(AT_FDCWD, path, wrapped, strlen(wrapped), 0600);
                 if (r < 0)
                         return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", path);
@@ -170,22 +143,20 @@ static int write_outputs(const struct options *o, const struct bytes *secret, co
 
 static const char *const verbs[] = { "decrypt", "datakey", "random" };
 
-static int choose_operation(const struct options *o, const struct kms_client_config *c,
-                            enum kms_operation *ret, struct error *reterr) {
+static int choose_operation(const struct options *o, const struct provider *provider, enum kms_operation *ret,
+                            struct error *reterr) {
         const char *verb = o->n_positional > 0 ? o->positional[0] : "";
         bool file = o->n_positional > 1;
 
         if (strcmp(verb, verbs[0]) == 0 && o->n_positional <= 2)
                 *ret = KMS_DECRYPT;
         else if (strcmp(verb, verbs[1]) == 0 && o->n_positional <= 2)
-                *ret = !file                                          ? KMS_DATAKEY
-                       : c->provider->operations[KMS_DATAKEY_DECRYPT] ? KMS_DATAKEY_DECRYPT
-                                                                      : KMS_DECRYPT;
+                *ret = file ? kms_unwrap_operation(provider) : KMS_DATAKEY;
         else if (strcmp(verb, verbs[2]) == 0 && !file)
                 *ret = KMS_RANDOM;
         else
                 return error_set(reterr, ERROR_USAGE, "say decrypt, datakey or random; --help says more");
-        return *ret == KMS_DATAKEY ? check_datakey(c, o, reterr) : 0;
+        return 0;
 }
 
 static int call(const struct options *o, struct error *reterr) {
@@ -200,7 +171,7 @@ static int call(const struct options *o, struct error *reterr) {
         int r = take_config(o, &config, reterr);
 
         if (r >= 0)
-                r = choose_operation(o, &config, &operation, reterr);
+                r = choose_operation(o, config.provider, &operation, reterr);
         if (r >= 0)
                 r = options_u64(o, "bytes", 1, 1024, 32, &n, reterr);
         if (r >= 0 && (operation == KMS_DECRYPT || operation == KMS_DATAKEY_DECRYPT))
@@ -214,8 +185,6 @@ static int call(const struct options *o, struct error *reterr) {
                 r = kms_client_call(client, operation, &parameters, &secret, &wrapped, reterr);
         if (r >= 0)
                 r = check_expected(options_value(o, "expect-sha256"), &secret, reterr);
-        if (r >= 0 && operation == KMS_RANDOM && config.mode == KMS_MODE_API)
-                r = mix_random(&config, (size_t)n, &secret, reterr);
         return r < 0 ? r : write_outputs(o, &secret, wrapped, reterr);
 }
 

@@ -24,6 +24,7 @@ static uint64_t now_usec(void) {
 void stream_close(struct stream *s) {
         SSL_free(s->ssl);
         SSL_CTX_free(s->context);
+        BIO_meth_free(s->method);
         (void)close_fd(s->fd);
         *s = STREAM_NULL;
 }
@@ -126,6 +127,48 @@ static int tls_again(struct stream *s, int n, const char *what, struct error *re
         }
 }
 
+/* libcrypto's own socket BIO writes with write(2), and a proxy that hangs up would end the process by
+ * SIGPIPE: a signal that is not ours to ignore in somebody else's program. */
+static int bio_write(BIO *bio, const char *data, int size) {
+        const struct stream *s = BIO_get_data(bio);
+        int n = (int)send(s->fd, data, (size_t)size, MSG_NOSIGNAL);
+
+        BIO_clear_retry_flags(bio);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                BIO_set_retry_write(bio);
+        return n;
+}
+
+static int bio_read(BIO *bio, char *data, int size) {
+        const struct stream *s = BIO_get_data(bio);
+        int n = (int)recv(s->fd, data, (size_t)size, 0);
+
+        BIO_clear_retry_flags(bio);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                BIO_set_retry_read(bio);
+        return n;
+}
+
+static long bio_control(BIO *bio _unused_, int command, long number _unused_, void *pointer _unused_) {
+        return command == BIO_CTRL_FLUSH;
+}
+
+static int attach_bio(struct stream *s) {
+        BIO *bio;
+
+        s->method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "stream");
+        if (!s->method || !BIO_meth_set_write(s->method, bio_write) ||
+            !BIO_meth_set_read(s->method, bio_read) || !BIO_meth_set_ctrl(s->method, bio_control))
+                return -ENOMEM;
+        bio = BIO_new(s->method);
+        if (!bio)
+                return -ENOMEM;
+        BIO_set_data(bio, s);
+        BIO_set_init(bio, 1);
+        SSL_set_bio(s->ssl, bio, bio);
+        return 0;
+}
+
 int stream_start_tls(struct stream *s, const char *host, const char *ca_file, struct error *reterr) {
         int n, r;
 
@@ -139,7 +182,7 @@ int stream_start_tls(struct stream *s, const char *host, const char *ca_file, st
         }
         SSL_CTX_set_verify(s->context, SSL_VERIFY_PEER, NULL);
         s->ssl = SSL_new(s->context);
-        if (!s->ssl || !SSL_set_fd(s->ssl, s->fd) || !SSL_set1_host(s->ssl, host) ||
+        if (!s->ssl || attach_bio(s) < 0 || !SSL_set1_host(s->ssl, host) ||
             !SSL_set_tlsext_host_name(s->ssl, host))
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
         while ((n = SSL_connect(s->ssl)) != 1) {

@@ -17,9 +17,10 @@
 struct stream {
         int fd;
         SSL_CTX *context;
-        SSL *ssl;               /* NULL: bytes as they are */
-        uint64_t deadline_usec; /* monotonic */
-        const char *address;    /* for messages; borrowed */
+        struct bio_method_st *method; /* writes without SIGPIPE */
+        SSL *ssl;                     /* NULL: bytes as they are */
+        uint64_t deadline_usec;       /* monotonic */
+        const char *address;          /* for messages; borrowed */
 };
 
 #define STREAM_NULL ((struct stream){ .fd = -1 })

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libqtkms as others see it: what it exports, and the example of its manual, taken from there, compiled and run through the
+proxy against a KMS that enforces PCR policy; and a parent that hangs up, which must not end the process."""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+
+from harness import BUILD, check, done
+from kms_rig import OTHER_PCR0, PCR0, Rig, WrongServer, unix_listener
+
+SOURCE = pathlib.Path(os.environ["QT_SOURCE_ROOT"])
+LIBRARY = BUILD / "guest/libqtkms.so.0"
+SECRET = b"the secret of the enclave\n"
+
+MAIN = """
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int print(const uint8_t *secret, size_t size)
+{
+        return write(1, secret, size) == (ssize_t)size ? 0 : -5;
+}
+
+static struct qtkms_client *client_of(char **argv, bool accept)
+{
+        const struct qtkms_config config = { .struct_size = sizeof(config), .proxy = argv[2], .module = argv[3],
+                                             .cache_seconds = 30, .accept_unauthenticated = accept };
+        struct qtkms_client *client;
+
+        return qtkms_client_new(&config, &client) < 0 ? NULL : client;
+}
+
+/* A data key and the same out of its wrapped form; random twice; all in one client with a cache. */
+static int others(char **argv)
+{
+        struct qtkms_request q = { .struct_size = sizeof(q), .key_id = "dev-key", .context = "a", .n_bytes = 48 };
+        struct qtkms_client *strict = client_of(argv, false), *client = client_of(argv, true);
+        struct qtkms_secret first = { 0 }, second = { 0 };
+        char *wrapped = NULL;
+
+        if (!strict || !client || qtkms_datakey(strict, &q, &first, &wrapped) != -22)
+                return 10;
+        if (qtkms_datakey(client, &q, &first, &wrapped) < 0 || first.size != 48 || !wrapped)
+                return 11;
+        q.ciphertext = wrapped;
+        if (qtkms_datakey_open(client, &q, &second) < 0 || second.size != 48 || memcmp(first.data, second.data, 48) != 0)
+                return 12;
+        q.context = "b";
+        qtkms_secret_done(&second);
+        if (qtkms_datakey_open(client, &q, &second) != -13 || second.data)
+                return 13;
+        free(wrapped);
+        qtkms_secret_done(&first);
+        if (qtkms_random(client, &q, &first) < 0 || qtkms_random(client, &q, &second) < 0 || first.size != 48 ||
+            memcmp(first.data, second.data, 48) == 0)
+                return 14;
+        q.n_bytes = 4096;
+        if (qtkms_random(client, &q, &second) != -22)
+                return 15;
+        q.struct_size--;
+        if (qtkms_random(client, &q, &second) != -22)
+                return 16;
+        qtkms_secret_done(&first);
+        qtkms_secret_done(&second);
+        qtkms_client_free(strict);
+        qtkms_client_free(client);
+        return 0;
+}
+
+/* TLS to somebody who hangs up at once, again and again. */
+static int hung_up(char **argv)
+{
+        const struct qtkms_config config = { .struct_size = sizeof(config), .mode = QTKMS_PIPE, .proxy = argv[2],
+                .module = argv[3], .region = "r", .project = "p", .endpoint = "localhost:1", .ca_file = argv[4],
+                .credentials = "environment", .cache_seconds = 60 };
+        const struct qtkms_request q = { .struct_size = sizeof(q), .ciphertext = "QUJD" };
+        struct qtkms_secret secret = { 0 };
+        struct qtkms_client *client;
+
+        setenv("HUAWEICLOUD_SDK_AK", "a", 1);
+        setenv("HUAWEICLOUD_SDK_SK", "s", 1);
+        if (qtkms_client_new(&config, &client) < 0)
+                return 1;
+        for (int i = 0; i < 300; i++)
+                if (qtkms_decrypt(client, &q, &secret) != -113)
+                        return 2;
+        qtkms_client_free(client);
+        return 0;
+}
+
+int main(int argc, char **argv)
+{
+        if (strcmp(argv[1], "others") == 0)
+                return others(argv);
+        if (strcmp(argv[1], "hung-up") == 0)
+                return hung_up(argv);
+        return argc == 5 ? -with_secret(argv[2], argv[3], argv[4], print) : 1;
+}
+"""
+
+
+def exports():
+    found = subprocess.run(["nm", "-D", "--defined-only", LIBRARY], capture_output=True, text=True, check=True).stdout
+    names = {line.split()[2].split("@")[0] for line in found.splitlines() if line.split()[1] == "T"}
+    header = re.sub(r"/\*.*?\*/", "", (SOURCE / "guest/kms/qtkms.h").read_text(), flags=re.S)
+    promised = set(re.findall(r"\b(qtkms_\w+)\(", header))
+    page = set(re.findall(r"^\.Fn (qtkms_\w+) ", (SOURCE / "man/libqtkms.3").read_text(), re.M))
+    check(names == promised == page, "the library exports what its header and its manual promise, and nothing else",
+          names ^ promised, page ^ promised)
+
+
+def compiled(directory):
+    page = (SOURCE / "man/libqtkms.3").read_text().split(".Sh EXAMPLES")[1]
+    example = re.search(r"\.Bd -literal[^\n]*\n(.*?)\.Ed", page, re.S).group(1).replace("\\e", "\\")
+    shutil.copy(SOURCE / "guest/kms/qtkms.h", directory / "qtkms.h")
+    (directory / "example.c").write_text(example + MAIN)
+    program = directory / "example"
+    out = subprocess.run(["cc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-I", directory, "-o", program,
+                          directory / "example.c", LIBRARY, f"-Wl,-rpath,{LIBRARY.parent}"], capture_output=True, text=True)
+    check(out.returncode == 0, "the example of the manual compiles without a warning", out.stderr)
+    return program
+
+
+def runs(rig, program):
+    module, other = rig.module("good", "qingtian", PCR0), rig.module("other", "qingtian", OTHER_PCR0)
+    rig.policy([{"Effect": "Allow", "Action": ["kms:cmk:decrypt", "kms:dek:create", "kms:dek:decrypt", "kms:cmk:generate"],
+                 "Condition": {"StringEqualsIgnoreCase": {"kms:RecipientAttestation/PCR0": PCR0}}}])
+    rig.attest_policy(PCR0, OTHER_PCR0)
+    _, port = rig.dev_kms("qingtian", "--reuse", "60s")
+    rig.proxy(rig.proxy_section() + rig.api_section("kms", 8001, port, more="bind-request = no\n"), 8001)
+    proxy, ciphertext = f"unix:{rig.socket(8001)}", rig.encrypt(SECRET).decode().strip()
+    out = rig.run(program, "decrypt", proxy, module, ciphertext)
+    check(out.status == 0 and out.out == SECRET, "the example decrypts in the measured enclave", out)
+    out = rig.run(program, "decrypt", proxy, other, ciphertext)
+    check(out.status == 13 and not out.out and "policy denies" in out.err, "and in no other: EACCES, and one line why", out)
+    out = rig.run(program, "decrypt", f"unix:{rig.top}/nobody", module, ciphertext)
+    check(out.status == 113 and not out.out, "no proxy: EHOSTUNREACH", out)
+    out = rig.run(program, "others", proxy, module)
+    check(out.status == 0, "data keys, random, limits, and one key and document for several calls", out)
+    path = rig.top / "hang-up.sock"
+    WrongServer(unix_listener(path), lambda stream: None)
+    out = rig.run(program, "hung-up", f"unix:{path}", module, rig.home / "tls.pem")
+    check(out.status == 0, "a parent that hangs up is an error and no SIGPIPE", out, -signal.SIGPIPE)
+
+
+exports()
+if "__asan_init" in subprocess.run(["nm", "-D", LIBRARY], capture_output=True, text=True).stdout:
+    check(True, "the example needs an unsanitized library # SKIP a sanitized library needs a sanitized program")
+else:
+    with Rig() as rig:
+        runs(rig, compiled(rig.top))
+done()
