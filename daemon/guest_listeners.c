@@ -17,6 +17,7 @@
 #define HAND_OVER_TIMEOUT_USEC (10 * 1000000ull)
 #define BACKLOG 64
 #define LOGGED_PER_MINUTE 10
+#define ACCEPT_PAUSE_USEC (100 * 1000)
 
 /* A connection on its way to a monitor. */
 struct passing {
@@ -30,7 +31,7 @@ struct listener {
         struct guest_listeners *listeners;
         uint32_t port;
         int fd;
-        sd_event_source *source;
+        sd_event_source *source, *pause;
 };
 
 struct guest_listeners {
@@ -51,7 +52,7 @@ static const struct {
 };
 
 /* Guests decide how often this happens; the journal is not theirs to fill. */
-static void log_refusal(struct guest_listeners *l, uint32_t cid, uint32_t port, const char *why) {
+static bool may_log(struct guest_listeners *l) {
         uint64_t now = 0;
 
         (void)sd_event_now(l->manager->event, CLOCK_MONOTONIC, &now);
@@ -59,7 +60,11 @@ static void log_refusal(struct guest_listeners *l, uint32_t cid, uint32_t port, 
                 l->minute = now / 60000000;
                 l->n_logged = 0;
         }
-        if (l->n_logged++ < LOGGED_PER_MINUTE)
+        return l->n_logged++ < LOGGED_PER_MINUTE;
+}
+
+static void log_refusal(struct guest_listeners *l, uint32_t cid, uint32_t port, const char *why) {
+        if (may_log(l))
                 log_warning("refused a connection from CID %u to port %u: %s", cid, port, why);
 }
 
@@ -117,6 +122,25 @@ static void hand_over(struct listener *listener, uint32_t cid, int fd) {
         l->passing = p;
 }
 
+static int on_pause_over(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
+        struct listener *listener = userdata;
+
+        listener->pause = sd_event_source_disable_unref(listener->pause);
+        return sd_event_source_set_enabled(listener->source, SD_EVENT_ON);
+}
+
+/* The connection stays in the queue and the listener readable: without a pause this would be a busy loop. */
+static void pause_accepting(struct listener *listener, int r) {
+        struct guest_listeners *l = listener->listeners;
+
+        if (may_log(l))
+                log_warning("cannot take a connection to port %u now, trying again: %s", listener->port,
+                            strerror(-r));
+        if (sd_event_add_time_relative(l->manager->event, &listener->pause, CLOCK_MONOTONIC,
+                                       ACCEPT_PAUSE_USEC, 0, on_pause_over, listener) >= 0)
+                (void)sd_event_source_set_enabled(listener->source, SD_EVENT_OFF);
+}
+
 static int on_connection(sd_event_source *source _unused_, int fd, uint32_t events _unused_, void *userdata) {
         struct sockaddr_vm peer = { .svm_family = AF_UNSPEC };
         socklen_t length = sizeof(peer);
@@ -125,6 +149,8 @@ static int on_connection(sd_event_source *source _unused_, int fd, uint32_t even
 
         if (accepted >= 0 && peer.svm_family == AF_VSOCK)
                 hand_over(userdata, peer.svm_cid, accepted);
+        else if (accepted < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+                pause_accepting(userdata, -errno);
         return 0;
 }
 
@@ -182,6 +208,7 @@ struct guest_listeners *guest_listeners_free(struct guest_listeners *l) {
                 passing_free(l->passing);
         for (size_t i = 0; i < ELEMENTSOF(l->listeners); i++) {
                 sd_event_source_disable_unref(l->listeners[i].source);
+                sd_event_source_disable_unref(l->listeners[i].pause);
                 (void)close_fd(l->listeners[i].fd);
         }
         free(l);

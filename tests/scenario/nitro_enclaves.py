@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hypervisor nitro: the real daemon, monitor and CLI on an emulated /dev/nitro_enclaves."""
+import errno
 import os
 import pathlib
 import shutil
@@ -174,6 +175,11 @@ def refusals(d, pages):
     r = d.run("", name="raced")
     check(r.status == 0, "a creation that loses the race with a slot is tried again", r)
     d.ok("terminate", "raced", "--force")
+    d.faults.write_text(f"accept {errno.EMFILE}")
+    r = d.run("", name="patient")
+    check(r.status == 0 and "cannot take a connection to port 9000 now" in d.log_text(),
+          "a heartbeat that finds no descriptor free is taken later", r, d.log_text())
+    d.ok("terminate", "patient", "--force")
     too_big = d.home / "big.eif"
     too_big.write_bytes(eif_bytes.compose([*parts(""), (eif_bytes.RAMDISK, bytes(15 << 20))]))
     damaged = d.home / "damaged.eif"

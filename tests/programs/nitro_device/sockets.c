@@ -106,9 +106,13 @@ static void do_accept(struct supervisor *s, const struct seccomp_notif *call,
         _cleanup_close_ int accepted = -1;
         uint32_t cid = 0, port = 0;
         struct vsock_socket *v;
+        int r;
 
         if (poll(&waiting, 1, 0) <= 0)
                 return target_answer(s->notify_fd, call->id, -EAGAIN);
+        r = ordered_fault(s, "accept"); /* who waits goes on waiting */
+        if (r < 0)
+                return target_answer(s->notify_fd, call->id, r);
         accepted = accept4(fd, (struct sockaddr *)&name, &length, SOCK_CLOEXEC | (flags & SOCK_NONBLOCK));
         if (accepted < 0)
                 return target_answer(s->notify_fd, call->id, -errno);

@@ -102,8 +102,7 @@ static void handle_pool_write(struct supervisor *s, const struct seccomp_notif *
 
 /* --- enclaves --- */
 
-/* A fault that the test has ordered: it counts once. */
-static int ordered_fault(const struct supervisor *s, const char *name) {
+int ordered_fault(const struct supervisor *s, const char *name) {
         _cleanup_free_ char *text = NULL;
         char wanted[32];
         size_t size;

@@ -42,5 +42,8 @@ struct supervisor {
         uint32_t next_port;
 };
 
+/* A fault that the test has ordered, a negative errno or 0: it counts once. */
+int ordered_fault(const struct supervisor *s, const char *name);
+
 /* True when the call was about a vsock and has been answered. */
 bool sockets_handle(struct supervisor *s, const struct seccomp_notif *call);
