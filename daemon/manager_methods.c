@@ -26,8 +26,12 @@ int manager_authorize(struct server_call *call, const struct server_method *meth
         if (access_allows((enum access_class)method->access, &caller, m->uid))
                 return 0;
         log_notice("uid %u may not call %s", caller.uid, method->name);
+        if (method->access == ACCESS_POOL)
+                return error_set(reterr, ERROR_PERMISSION_DENIED,
+                                 "uid %u may not call %s; only root and the daemon's user may", caller.uid,
+                                 method->name);
         return error_set(reterr, ERROR_PERMISSION_DENIED, "uid %u may not call %s; members of group %s may",
-                         caller.uid, method->name, method->access == ACCESS_POOL ? "root" : m->config.group);
+                         caller.uid, method->name, m->config.group);
 }
 
 /* What changes something leaves a record: who, what, what became of it. */
