@@ -64,6 +64,8 @@ says("a socket that is none", 1, "wrong", "socket", ["is no socket"], "rm", **{"
 says("Nitro: a module without device", 1, "wrong", "nitro", ["nitro_enclaves is loaded"], "--enclave-options",
      **{"sys/module/nitro_enclaves/parameters/ne_cpus": "\n"})
 says("Nitro: EC2 without the module", 0, "warning", "nitro", ["EC2"], "modprobe", **{"sys/class/dmi/id/sys_vendor": "Amazon EC2\n"})
+says("Nitro: CPUs as the driver repeats them", 0, "ok", "nitro", ["CPUs 2,10 are set aside"], None,
+     **{"dev/nitro_enclaves": "", "sys/module/nitro_enclaves/parameters/ne_cpus": "2,10\n\n"})
 says("Nitro: no CPUs set aside", 0, "warning", "nitro", ["ne_cpus is empty"], "pool set",
      **{"dev/nitro_enclaves": "", "sys/module/nitro_enclaves/parameters/ne_cpus": "\n"})
 says("QingTian: a module for another kernel", 1, "wrong", "qingtian", ["5.10.0-60", "5.10.0-182"], "grubby",

@@ -47,6 +47,8 @@ BAD = (
     ("no YAML", "---\nmemory_mib: [\n", ["no YAML"]),
     ("two documents", ALLOCATOR + "---\nmemory_mib: 1\n", ["more than one document"]),
     ("an empty document", "---\n", ["no keys"]),
+    ("sequences in sequences", "---\nmemory_mib: " + "[" * 30000 + "\n", ["no YAML"]),
+    ("aliases of aliases", "---\na: &a [x, x]\nb: &b [*a, *a]\nmemory_mib: [*b, *b]\n", ["line 2", "key: value"]),
     ("an allowlist that is none", "allowlist: kms.example.com\n", ["line 1", "list"]),
     ("an empty allowlist", "allowlist: []\n", ["1 to 256"]),
     ("another key beside it", "allowlist:\n- {address: a.example, port: 1}\nworkers: 4\n", ["nothing else"]),
