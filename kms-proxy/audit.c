@@ -16,11 +16,15 @@
 
 #define HASH_TEXT (2 * SHA256_DIGEST_LENGTH + 1)
 #define LINE_MAX_SIZE ((size_t)64 << 10)
+#define TAIL_MAX (4 * LINE_MAX_SIZE)
 #define AUDIT_FIELDS_MAX 24
 
 struct audit {
-        int fd; /* -1: the journal only */
-        char head[HASH_TEXT];
+        int fd;               /* -1: the journal only */
+        off_t whole;          /* where the last whole record ends */
+        bool cut;             /* a write failed: a part of a line may stand behind it */
+        char head[HASH_TEXT]; /* of that record */
+        char torn[HASH_TEXT]; /* of what stands between it and the next; "" for nothing */
 };
 
 static void hash_line(const void *line, size_t size, char ret[static HASH_TEXT]) {
@@ -35,12 +39,44 @@ static void first_hash(char ret[static HASH_TEXT]) {
         ret[HASH_TEXT - 1] = '\0';
 }
 
-/* The chain goes on from the last line of the file. A line that a crash cut short is closed and chained like
- * any other: nothing is ever taken away from this file. */
+static json_t *parse_record(const char *line, size_t size, const char **ret_previous) {
+        json_t *object = json_parse(line, size);
+
+        *ret_previous = json_string_value(json_object_get(object, "previous"));
+        return object;
+}
+
+/* Close what a crash or a full disk left of a line, and remember what it was: nothing is ever taken away from
+ * this file, and the next record vouches for the torn part beside linking to the last whole one. */
+static int close_torn(struct audit *audit) {
+        _cleanup_bytes_ struct bytes torn = BYTES_NULL;
+        off_t size = lseek(audit->fd, 0, SEEK_END);
+        int r = size < 0 ? -errno : 0;
+
+        audit->torn[0] = '\0';
+        if (r >= 0 && size > audit->whole) {
+                size_t n = (size_t)(size - audit->whole);
+
+                r = bytes_reserve(&torn, n + 1);
+                if (r >= 0)
+                        r = pread_exactly(audit->fd, torn.data, n, (uint64_t)audit->whole);
+                if (r >= 0 && torn.data[n - 1] != '\n') {
+                        torn.data[n++] = '\n';
+                        r = write_all(audit->fd, "\n", 1);
+                }
+                if (r >= 0)
+                        hash_line(torn.data, n, audit->torn);
+        }
+        audit->cut = r < 0;
+        return r;
+}
+
+/* The chain goes on from the last whole record of the file. */
 static int continue_chain(struct audit *audit, const char *path, struct error *reterr) {
         _cleanup_free_ char *tail = NULL;
         off_t size = lseek(audit->fd, 0, SEEK_END);
-        size_t n = (size_t)size < LINE_MAX_SIZE ? (size_t)size : LINE_MAX_SIZE, start;
+        size_t n = (size_t)size < TAIL_MAX ? (size_t)size : TAIL_MAX, end, start;
+        bool found = false;
         int r;
 
         first_hash(audit->head);
@@ -50,17 +86,28 @@ static int continue_chain(struct audit *audit, const char *path, struct error *r
         if (!tail)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
         r = pread_exactly(audit->fd, tail, n, (uint64_t)size - n);
-        if (r >= 0 && tail[n - 1] != '\n')
-                r = write_all(audit->fd, "\n", 1);
-        else if (r >= 0)
-                n--;
-        if (r < 0)
-                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "cannot continue the audit file %s",
-                                       path);
-        for (start = n; start > 0 && tail[start - 1] != '\n'; start--)
-                continue;
-        hash_line(tail + start, n - start, audit->head);
-        return 0;
+        for (end = n; r >= 0 && !found && end > 0; end = start) {
+                _cleanup_json_ json_t *object = NULL;
+                const char *previous;
+
+                for (start = end - 1; start > 0 && tail[start - 1] != '\n'; start--)
+                        continue;
+                if (tail[end - 1] != '\n')
+                        continue;
+                object = parse_record(tail + start, end - 1 - start, &previous);
+                found = previous;
+                if (found) {
+                        hash_line(tail + start, end - 1 - start, audit->head);
+                        audit->whole = size - (off_t)(n - end);
+                }
+        }
+        if (r >= 0 && !found && n < (size_t)size)
+                r = -EBADMSG;
+        if (r >= 0)
+                r = close_torn(audit);
+        return r < 0 ? error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "cannot continue the audit file %s",
+                                       path)
+                     : 0;
 }
 
 static int open_file(struct audit *audit, const char *path, struct error *reterr) {
@@ -103,6 +150,7 @@ static size_t list_fields(const struct audit_record *r, struct audit_field field
                 { "connection", "CONNECTION", NULL, r->connection },
                 { "enclave", "ENCLAVE", r->enclave, 0 },
                 { "cid", "ENCLAVE_CID", NULL, r->cid },
+                { "peer_port", "PEER_PORT", NULL, r->peer_port },
                 { "mode", "MODE", r->mode, 0 },
                 { "listener", "LISTENER", r->listener, 0 },
                 { "verdict", "VERDICT", r->verdict, 0 },
@@ -166,6 +214,8 @@ static int write_line(struct audit *audit, const struct audit_field *fields, siz
         for (size_t i = 0; i < n && r >= 0; i++)
                 r = add_field(object, &fields[i]) < 0 ? -ENOMEM : 0;
         line.max = LINE_MAX_SIZE - 1;
+        if (r >= 0 && audit->torn[0])
+                r = json_object_set_new(object, "torn", json_string(audit->torn)) < 0 ? -ENOMEM : 0;
         if (r >= 0)
                 r = json_append(&line, object);
         if (r < 0)
@@ -174,10 +224,13 @@ static int write_line(struct audit *audit, const struct audit_field *fields, siz
         r = bytes_text(&line, "\n");
         if (r >= 0)
                 r = write_all(audit->fd, line.data, line.size);
-        if (r < 0) /* a part of it may be there */
-                (void)continue_chain(audit, "", NULL);
-        else
+        if (r < 0)
+                audit->cut = true;
+        else {
                 memcpy(audit->head, head, sizeof(head));
+                audit->torn[0] = '\0';
+                audit->whole = lseek(audit->fd, 0, SEEK_END);
+        }
         return r;
 }
 
@@ -189,7 +242,9 @@ void audit_write(struct audit *audit, const struct audit_record *record) {
         write_journal(record, fields, n);
         if (audit->fd < 0)
                 return;
-        r = write_line(audit, fields, n);
+        r = audit->cut ? close_torn(audit) : 0;
+        if (r >= 0)
+                r = write_line(audit, fields, n);
         if (r < 0)
                 log_error("cannot write the audit file: %s", strerror(-r));
 }
@@ -198,12 +253,27 @@ static int broken(struct error *reterr, const char *path, uint64_t line, const c
         return error_set(reterr, ERROR_VERIFY_FAILED, "%s:%" PRIu64 ": %s", path, line, what);
 }
 
+#define NOT_A_RECORD "not a record of qt-kms-proxy, nor a part of one that the next record vouches for"
+
+/* A record behind a torn line must say so, and no other may. Empties torn. */
+static int check_torn(const json_t *object, struct bytes *torn) {
+        const char *said = json_string_value(json_object_get(object, "torn"));
+        char hash[HASH_TEXT];
+
+        if (torn->size == 0)
+                return said ? -EBADMSG : 0;
+        hash_line(torn->data, torn->size, hash);
+        bytes_clear(torn);
+        return said && strcmp(said, hash) == 0 ? 0 : -EBADMSG;
+}
+
 int audit_verify(const char *path, const char *head, uint64_t *ret_lines, char ret_head[static 65],
                  struct error *reterr) {
         _cleanup_(fclosep) FILE *file = fopen(path, "re");
         _cleanup_free_ char *line = NULL;
         size_t capacity = 0;
-        uint64_t n = 0;
+        _cleanup_bytes_ struct bytes torn = BYTES_NULL;
+        uint64_t n = 0, n_records = 0;
         ssize_t size;
 
         if (!file)
@@ -211,22 +281,28 @@ int audit_verify(const char *path, const char *head, uint64_t *ret_lines, char r
                                        path);
         first_hash(ret_head);
         while ((size = getline(&line, &capacity, file)) > 0) {
-                _cleanup_(json_decrefp) json_t *object = NULL;
+                _cleanup_json_ json_t *object = NULL;
                 const char *previous;
+                int r;
 
                 n++;
                 if ((size_t)size > LINE_MAX_SIZE || line[size - 1] != '\n')
                         return broken(reterr, path, n, "the line is too long or was cut short");
-                object = json_parse(line, (size_t)size - 1);
-                previous = json_string_value(json_object_get(object, "previous"));
+                object = parse_record(line, (size_t)size - 1, &previous);
+                r = previous ? check_torn(object, &torn) : bytes_append(&torn, line, (size_t)size);
+                if (r < 0)
+                        return broken(reterr, path, n - (previous != NULL), NOT_A_RECORD);
                 if (!previous)
-                        return broken(reterr, path, n, "not a record of qt-kms-proxy");
+                        continue;
                 if (strcmp(previous, ret_head) != 0)
                         return broken(
                                 reterr, path, n,
                                 "the chain breaks here: the line before was changed, removed or inserted");
                 hash_line(line, (size_t)size - 1, ret_head);
+                n_records++;
         }
+        if (torn.size)
+                return broken(reterr, path, n, NOT_A_RECORD);
         if (ferror(file))
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot read the audit file %s",
                                        path);
@@ -234,6 +310,6 @@ int audit_verify(const char *path, const char *head, uint64_t *ret_lines, char r
                 return broken(reterr, path, n,
                               "the chain is whole but does not end in the head that was given: lines "
                               "were cut off, or it is another file");
-        *ret_lines = n;
+        *ret_lines = n_records;
         return 0;
 }

@@ -18,7 +18,7 @@ struct audit;
 struct audit_record {
         uint64_t connection;
         const char *enclave;
-        uint32_t cid;
+        uint32_t cid, peer_port;
         const char *mode, *listener, *verdict, *reason;
         const char *name;    /* where to: server name */
         const char *address; /* and the address that was taken */
@@ -35,6 +35,7 @@ void audit_close(struct audit *audit);
 DEFINE_CLEANUP(struct audit *, audit_close)
 void audit_write(struct audit *audit, const struct audit_record *record);
 
-/* 0 when the chain is whole; *ret_lines and the hash of the last line. head: what that must be, or NULL. */
+/* 0 when the chain is whole; how many records, and the hash of the last one. head: what that must be, or
+ * NULL. */
 int audit_verify(const char *path, const char *head, uint64_t *ret_lines, char ret_head[static 65],
                  struct error *reterr);

@@ -25,6 +25,9 @@ struct call_job {
         struct job job;
         struct call_connection *connection; /* NULL: has ended */
         struct api_service *service;
+        struct proxy *proxy;
+        struct peer peer;
+        uint64_t connection_id;
         struct api_call call;
         uint64_t started_usec;
 };
@@ -77,17 +80,20 @@ static void send_answer(struct call_connection *c) {
         (void)watch_set(c->base.watch, EPOLLIN);
 }
 
-static void audit_call(struct proxy *proxy, const struct call_job *j, const struct connection *base) {
+/* A call that was made is recorded also when nobody waits for its answer any more. */
+static void audit_call(const struct call_job *j) {
         const struct api_call *call = &j->call;
+        struct proxy *proxy = j->proxy;
         bool ok = call->kind == ERROR_NONE;
         bool failed = call->kind == ERROR_KMS_UNREACHABLE || call->kind == ERROR_NO_CREDENTIALS ||
                       call->kind == ERROR_INTERNAL;
         const struct audit_record record = {
-                .connection = base->id,
-                .enclave = base->peer.enclave,
-                .cid = base->peer.cid,
-                .mode = listener_mode_name(base->listener->mode),
-                .listener = base->listener->name,
+                .connection = j->connection_id,
+                .enclave = j->peer.enclave,
+                .cid = j->peer.cid,
+                .peer_port = j->peer.port,
+                .mode = listener_mode_name(j->service->listener->mode),
+                .listener = j->service->listener->name,
                 .verdict = ok       ? "allowed"
                            : failed ? "failed"
                                     : "refused",
@@ -127,9 +133,9 @@ static void worked(struct job *job) {
         struct call_job *j = (struct call_job *)(void *)job;
         struct call_connection *c = j->connection;
 
+        audit_call(j);
         if (c) {
                 c->job = NULL;
-                audit_call(c->base.proxy, j, &c->base);
                 answer_with(c, j->call.answer);
         }
         api_call_done(&j->call);
@@ -144,11 +150,35 @@ static void refuse_call(struct call_connection *c, const struct error *e) {
         answer_with(c, answer);
 }
 
+/* A connection may live for an hour, and a rule that was taken back must hold for its next call: each call is
+ * made under the configuration of now. */
+static bool renew_service(struct call_connection *c) {
+        const struct listener *begun = c->base.listener;
+        struct proxy *proxy = c->base.proxy;
+        const struct listener *now = config_listener(proxy->config, (uint32_t)begun->port);
+        struct api_service *service = now ? api_service_find(proxy->services, now) : NULL;
+
+        if (!service || now->mode != begun->mode || !listener_serves(now, c->base.peer.enclave))
+                return false;
+        if (service != c->service) {
+                api_service_unref(c->service);
+                c->service = api_service_ref(service);
+        }
+        return true;
+}
+
 static void start_call(struct call_connection *c, const uint8_t *data, size_t size) {
         struct proxy *proxy = c->base.proxy;
         _cleanup_error_ struct error e = ERROR_NULL;
-        struct call_job *j = calloc(1, sizeof(*j));
+        const struct listener *listener;
+        struct call_job *j;
 
+        if (!renew_service(c)) {
+                connection_end(&c->base, CONNECTION_REFUSED, "no-longer-served");
+                return;
+        }
+        listener = c->service->listener;
+        j = calloc(1, sizeof(*j));
         if (!j) {
                 connection_end(&c->base, CONNECTION_FAILED, "out-of-memory");
                 return;
@@ -156,24 +186,26 @@ static void start_call(struct call_connection *c, const uint8_t *data, size_t si
         c->base.recorded = true;
         proxy->metrics.calls_total++;
         if (!bucket_take(&c->base.usage->calls,
-                         c->base.listener->mode == LISTENER_API ? c->base.listener->calls_per_second : 1,
+                         listener->mode == LISTENER_API ? listener->calls_per_second : 1,
                          now_monotonic_usec()))
                 (void)error_set(&e, ERROR_LIMIT_EXCEEDED, "too many calls per second; wait and try again");
         else
                 (void)frame_request_parse(data, size, &j->call.request, &e);
+        j->service = c->service;
+        j->proxy = proxy;
+        j->peer = c->base.peer;
+        j->connection_id = c->base.id;
+        j->started_usec = now_monotonic_usec();
         if (e.kind != ERROR_NONE) {
                 j->call.kind = e.kind;
-                j->service = c->service;
-                j->started_usec = now_monotonic_usec();
-                audit_call(proxy, j, &c->base);
+                audit_call(j);
                 free(j);
                 refuse_call(c, &e);
                 return;
         }
         j->job = (struct job){ .work = work, .done = worked };
         j->connection = c;
-        j->service = api_service_ref(c->service);
-        j->started_usec = now_monotonic_usec();
+        (void)api_service_ref(j->service);
         c->job = j;
         (void)watch_set(c->base.watch, 0);
         workers_submit(proxy->callers, &j->job);

@@ -47,6 +47,7 @@ void connection_end(struct connection *c, enum connection_end how, const char *r
                 .connection = c->id,
                 .enclave = c->peer.enclave,
                 .cid = c->peer.cid,
+                .peer_port = c->peer.port,
                 .mode = listener_mode_name(c->listener->mode),
                 .listener = c->listener->name,
                 .verdict = verdicts[how],

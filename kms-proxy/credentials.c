@@ -131,10 +131,14 @@ static int get_environment(struct credentials *ret, struct error *reterr) {
         return r < 0 ? error_set(reterr, ERROR_INTERNAL, "out of memory") : 0;
 }
 
+static bool usable(const struct credential_source *s, uint64_t now) {
+        return s->kept.access_key && now < s->kept.expires_usec;
+}
+
 static bool due(const struct credential_source *s, uint64_t now) {
         uint64_t life, ahead;
 
-        if (!s->kept.access_key || now >= s->kept.expires_usec)
+        if (!usable(s, now))
                 return true;
         life = s->kept.expires_usec > s->fetched_usec ? s->kept.expires_usec - s->fetched_usec : 0;
         ahead = life / 5 > RENEW_USEC ? life / 5 : RENEW_USEC;
@@ -156,6 +160,7 @@ static int fetch(struct credential_source *s, uint64_t now, struct error *reterr
         credentials_done(&s->kept);
         s->kept = fresh;
         s->fetched_usec = now;
+        s->failed_usec = 0;
         return 0;
 }
 
@@ -165,9 +170,15 @@ static int get_metadata(struct credential_source *s, struct credentials *ret, st
         int r = 0;
 
         (void)pthread_mutex_lock(&s->lock);
-        if (due(s, now) && fetch(s, now, &e) < 0) {
+        if (!usable(s, now) && s->failed_usec && now - s->failed_usec <= RETRY_USEC) {
+                /* Whoever waits for the lock would otherwise wait for one timeout after the other. */
+                r = error_set(
+                        reterr, ERROR_NO_CREDENTIALS,
+                        "the metadata service at %s gave no credentials a moment ago; wait and try again",
+                        s->metadata);
+        } else if (due(s, now) && fetch(s, now, &e) < 0) {
                 /* The old ones are still good: say it and go on. */
-                if (s->kept.access_key && now < s->kept.expires_usec)
+                if (usable(s, now))
                         log_warning("cannot renew the credentials: %s", e.message ? e.message : "?");
                 else
                         r = error_set(reterr, e.kind, "%s", e.message ? e.message : "no credentials");

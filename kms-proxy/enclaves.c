@@ -14,6 +14,8 @@
 
 #define REPLY_MAX ((size_t)64 << 10)
 #define KEEP_USEC 1000000
+#define ASK_USEC 50000
+#define REST_USEC 2000000
 
 int enclaves_init(struct enclaves *e, const char *socket) {
         *e = (struct enclaves){ .socket = strdup(socket) };
@@ -92,19 +94,40 @@ static int ask(struct enclaves *e) {
         return 0;
 }
 
-int enclaves_name_of(struct enclaves *e, uint32_t cid, char *ret, size_t size) {
-        uint64_t now = now_monotonic_usec();
-        int r;
-
-        if (e->asked_usec == 0 || now - e->asked_usec > KEEP_USEC) {
-                r = ask(e);
-                if (r < 0)
-                        return r;
-        }
+static int find(const struct enclaves *e, uint32_t cid, char *ret, size_t size) {
         for (size_t i = 0; i < e->n; i++)
                 if (e->known[i].cid == cid && strlen(e->known[i].name) < size) {
                         memcpy(ret, e->known[i].name, strlen(e->known[i].name) + 1);
                         return 0;
                 }
         return -ENOENT;
+}
+
+/* The loop waits for the answer, so a daemon that hangs is not asked again at once. */
+static int ask_again(struct enclaves *e, uint64_t now) {
+        int r;
+
+        if (e->failed_usec && now - e->failed_usec < REST_USEC)
+                return -EHOSTDOWN;
+        r = ask(e);
+        e->failed_usec = r < 0 ? now_monotonic_usec() : 0;
+        if (r < 0)
+                e->n = 0;
+        return r;
+}
+
+int enclaves_name_of(struct enclaves *e, uint32_t cid, char *ret, size_t size) {
+        uint64_t now = now_monotonic_usec();
+        bool fresh = e->asked_usec && now - e->asked_usec <= KEEP_USEC;
+
+        if (fresh && find(e, cid, ret, size) == 0)
+                return 0;
+        /* It may have started since; but strangers do not make a question of each connection. */
+        if (!fresh || now - e->asked_usec > ASK_USEC) {
+                int r = ask_again(e, now);
+
+                if (r < 0)
+                        return r;
+        }
+        return find(e, cid, ret, size);
 }

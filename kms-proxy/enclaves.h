@@ -3,7 +3,8 @@
 
 /*
  * Which enclaves this host runs, as qt-enclaved says: one Varlink call (io.qtenclave.Manager.Describe), kept
- * for a second. The socket is local and the daemon trusted; still no call waits longer than half a second.
+ * for a second; one that is not among them is asked for at once. The socket is local and the daemon trusted;
+ * still no call waits longer than half a second, and after one that failed nobody is known for a while.
  */
 
 #include <stddef.h>
@@ -13,7 +14,7 @@
 
 struct enclaves {
         char *socket;
-        uint64_t asked_usec; /* monotonic; 0: never */
+        uint64_t asked_usec, failed_usec; /* monotonic; 0: never */
         size_t n;
         struct {
                 uint32_t cid;

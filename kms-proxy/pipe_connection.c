@@ -40,7 +40,9 @@ static void pipe_free(struct connection *base) {
         (void)close_fd(c->upstream);
         flow_done(&c->out);
         flow_done(&c->in);
-        if (c->resolving)
+        /* With a resolver that does not answer, a queue of questions that nobody asks any more would grow for
+         * ever. */
+        if (c->resolving && !workers_withdraw(base->proxy->resolvers, &c->resolution->job))
                 c->resolution->userdata = NULL; /* frees itself when the worker is done */
         else
                 free(c->resolution);

@@ -28,6 +28,7 @@ static void refuse_early(struct proxy *p, const struct listener *listener, struc
         char text[80];
         const struct audit_record record = { .enclave = peer->enclave,
                                              .cid = peer->cid,
+                                             .peer_port = peer->port,
                                              .mode = listener_mode_name(listener->mode),
                                              .listener = listener->name,
                                              .verdict = "refused",
@@ -50,6 +51,8 @@ static void refuse_early(struct proxy *p, const struct listener *listener, struc
 
 static const char *over_limit(struct proxy *p, const struct listener *listener, struct enclave_usage *usage,
                               const struct peer *peer) {
+        if (!peer->enclave[0])
+                return "no-enclave-of-this-host";
         if (!usage)
                 return "out-of-memory";
         if (!listener_serves(listener, peer->enclave))
@@ -164,12 +167,13 @@ static int reload(struct proxy *p, struct error *reterr) {
         if (r < 0)
                 return r;
         if (!same_text(config->enclaves, p->config->enclaves) ||
+            !same_text(config->daemon, p->config->daemon) ||
             !same_text(config->audit_file, p->config->audit_file) ||
             !same_text(config->socket_name, p->config->socket_name) || config->vsock != p->config->vsock ||
             config->workers != p->config->workers)
-                return error_set(
-                        reterr, ERROR_CONFIG_INVALID,
-                        "enclaves, socket-name, vsock, audit-file and workers change only by a restart");
+                return error_set(reterr, ERROR_CONFIG_INVALID,
+                                 "enclaves, socket-name, vsock, daemon, audit-file and workers change only "
+                                 "by a restart");
         r = api_services_renew(p, config, reterr);
         if (r < 0)
                 return r;

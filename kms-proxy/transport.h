@@ -13,8 +13,8 @@
 #include "kms-proxy/loop.h"
 
 struct peer {
-        char enclave[PEER_NAME_MAX];
-        uint32_t cid; /* 0: not known, and not needed */
+        char enclave[PEER_NAME_MAX]; /* "": no enclave of this host, to be refused */
+        uint32_t cid, port;          /* 0: not known, and not needed */
 };
 
 /* Takes fd: a connected, non-blocking stream socket. */

@@ -32,6 +32,7 @@ struct unix_transport {
         int inotify_fd;
         struct watch *watch;
         bool watching;
+        bool resting; /* accepting failed: listeners are not watched until the next reconcile */
         struct endpoint *endpoints;
         uint32_t *ports;
         size_t n_ports;
@@ -63,8 +64,19 @@ static void accept_batch(void *userdata, uint32_t events _unused_) {
         for (int i = 0; i < ACCEPT_BATCH; i++) {
                 int fd = accept4(e->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-                if (fd < 0)
+                if (fd < 0) {
+                        /* Out of descriptors, the listener would be ready for ever: rest until the next
+                         * reconcile. */
+                        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED &&
+                            !e->owner->resting) {
+                                e->owner->resting = true;
+                                log_warning("cannot accept connections: %s; trying again soon",
+                                            strerror(errno));
+                        }
+                        if (e->owner->resting)
+                                (void)watch_set(e->watch, 0);
                         return;
+                }
                 e->owner->base.accept(e->owner->base.userdata, e->port, fd, &e->peer);
         }
 }
@@ -137,9 +149,10 @@ static int serve_enclave(struct unix_transport *t, int parent_fd, const char *en
                 char name[128];
 
                 (void)snprintf(name, sizeof(name), "%.100s_%u", t->socket_name, t->ports[i]);
-                if (e && endpoint_current(e, &st))
+                if (e && endpoint_current(e, &st)) {
                         e->wanted = true;
-                else
+                        (void)watch_set(e->watch, EPOLLIN);
+                } else
                         r = endpoint_open(t, dir_fd, enclave, name, t->ports[i], &st);
         }
         return r;
@@ -182,6 +195,7 @@ static void reconcile(struct unix_transport *t) {
 
         for (struct endpoint *e = t->endpoints; e; e = e->next)
                 e->wanted = false;
+        t->resting = false;
         watch_directory(t);
         directory = opendir(t->directory);
         while (directory && (entry = readdir(directory)))

@@ -40,16 +40,17 @@ static void accept_batch(void *userdata, uint32_t events _unused_) {
                 struct peer peer = { .cid = 0 };
                 int fd = accept4(e->fd, (struct sockaddr *)&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-                if (fd < 0)
+                if (fd < 0) {
+                        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+                                (void)watch_set(e->watch,
+                                                0); /* no descriptors: again at the next reconcile */
                         return;
-                peer.cid = address.svm_cid;
-                if (address.svm_family != AF_VSOCK || peer.cid < FIRST_GUEST_CID ||
-                    enclaves_name_of(&e->owner->enclaves, peer.cid, peer.enclave, sizeof(peer.enclave)) < 0) {
-                        log_notice("refused a connection from CID %u: no enclave of this host",
-                                   address.svm_cid);
-                        (void)close_fd(fd);
-                        continue;
                 }
+                peer.cid = address.svm_cid;
+                peer.port = address.svm_port;
+                if (address.svm_family != AF_VSOCK || peer.cid < FIRST_GUEST_CID ||
+                    enclaves_name_of(&e->owner->enclaves, peer.cid, peer.enclave, sizeof(peer.enclave)) < 0)
+                        peer.enclave[0] = '\0';
                 base->accept(base->userdata, e->port, fd, &peer);
         }
 }
@@ -90,6 +91,7 @@ static void want_port(struct vsock_transport *t, uint32_t port) {
         for (struct vsock_endpoint *e = t->endpoints; e; e = e->next)
                 if (e->port == port) {
                         e->wanted = true;
+                        (void)watch_set(e->watch, EPOLLIN);
                         return;
                 }
         r = endpoint_open(t, port);

@@ -145,3 +145,20 @@ void workers_submit(struct workers *w, struct job *job) {
         (void)pthread_cond_signal(&w->wake);
         (void)pthread_mutex_unlock(&w->lock);
 }
+
+bool workers_withdraw(struct workers *w, struct job *job) {
+        struct job **link;
+        bool found = false;
+
+        (void)pthread_mutex_lock(&w->lock);
+        for (link = &w->waiting.first; *link && *link != job; link = &(*link)->next)
+                continue;
+        if (*link) {
+                *link = job->next;
+                if (w->waiting.end == &job->next)
+                        w->waiting.end = link;
+                found = true;
+        }
+        (void)pthread_mutex_unlock(&w->lock);
+        return found;
+}

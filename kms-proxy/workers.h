@@ -3,11 +3,13 @@
 
 /*
  * A few threads for what would block the loop: name resolution, document verification and calls to a KMS. A
- * job is worked on in a thread and finished in the loop; in between nobody else touches it. There is no
- * cancelling: whoever loses interest leaves a note in its own object and ignores the result.
+ * job is worked on in a thread and finished in the loop; in between nobody else touches it. Only a job that
+ * no thread has taken yet can be withdrawn; of another the result is ignored.
  */
 
 #include "kms-proxy/loop.h"
+
+#include <stdbool.h>
 
 struct workers;
 
@@ -23,3 +25,5 @@ void workers_free(struct workers *workers);
 DEFINE_CLEANUP(struct workers *, workers_free)
 
 void workers_submit(struct workers *workers, struct job *job);
+/* True: the job was still waiting and is the caller's again; neither work() nor done() will be called. */
+bool workers_withdraw(struct workers *workers, struct job *job);

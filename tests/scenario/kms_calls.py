@@ -5,9 +5,11 @@ The security module is the real one on a socket of its own; no virtual machine i
 """
 import hashlib
 import json
+import signal
+import socket
 
 from harness import check, done, wait_for
-from kms_rig import OTHER_PCR0, PCR0, Rig
+from kms_rig import OTHER_PCR0, PCR0, Rig, read_frame, send_frame
 
 SECRET = b"the secret of the enclave\n"
 
@@ -163,8 +165,40 @@ def proxy_rules():
               "the counters say so", metrics)
 
 
+def rules_of_now():
+    """A connection may live long; a rule that was taken back holds for its next call, and only for that."""
+    with Rig() as rig, socket.socket(socket.AF_UNIX) as s:
+        rig.attest_policy(PCR0)
+        rig.module("good", "qingtian", PCR0)
+        config = rig.proxy_section() + rig.api_section("kms", 8001, 1)
+        proxy = rig.proxy(config, 8001)
+        s.connect(str(rig.socket(8001)))
+
+        def ask():
+            send_frame(s, {"operation": "gen-random", "body": {}, "document": "AAAA"})
+            return read_frame(s)["error"]
+
+        before = ask()
+        (rig.top / "proxy.conf").write_text(config.replace("operation = gen-random\n", ""))
+        proxy.send_signal(signal.SIGHUP)
+        wait_for(lambda: "reloaded" in (rig.top / "proxy.log").read_text(), "the reload")
+        after = ask()
+        check("document" in before["message"] and "not allowed" in after["message"],
+              "an operation taken back by a reload is refused on a connection from before", before, after)
+        (rig.top / "proxy.conf").write_text(config.replace("[api kms]", "[api kms]\nenclave = two"))
+        proxy.send_signal(signal.SIGHUP)
+        wait_for(lambda: (rig.top / "proxy.log").read_text().count("reloaded") == 2, "the reload")
+        try:
+            gone = ask()
+        except (ValueError, OSError) as ended:
+            gone = ended
+        check(not isinstance(gone, dict) and rig.audit()[-1]["reason"] == "no-longer-served",
+              "an enclave that is not served any more makes no further call", gone, rig.audit())
+
+
 qingtian()
 for _ in with_provider("aws", "nitro", aws_statements):
     pass
 proxy_rules()
+rules_of_now()
 done()

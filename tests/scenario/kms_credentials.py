@@ -131,6 +131,14 @@ def renewal(rig, server, section, module, ciphertext):
         check(out.out == SECRET if text is None else out.status == 9 and text in out.err,
               f"a metadata service that is {mode}", out)
         rig.end(proxy)
+    server.mode = "none"
+    proxy = rig.proxy(rig.proxy_section() + section, 8001)
+    rig.qt_kms("decrypt", *options, stdin=ciphertext)
+    before = len(server.asked)
+    out = rig.qt_kms("decrypt", *options, stdin=ciphertext)
+    check(out.status == 9 and "a moment ago" in out.err and len(server.asked) == before,
+          "a metadata service that just failed is not asked again at once", out, server.asked[before:])
+    rig.end(proxy)
     server.mode = "good"
     server.shutdown()
     server.server_close()

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket
@@ -103,11 +104,11 @@ class Echo:
 
 
 class Proxy:
-    def __init__(self, root, config):
+    def __init__(self, root, config, **more):
         self.root, self.config = root, root / "proxy.conf"
         self.config.write_text(config)
         self.log = open(root / "log", "w+")
-        self.process = subprocess.Popen([PROXY, "--config", self.config], stderr=self.log)
+        self.process = subprocess.Popen([PROXY, "--config", self.config], stderr=self.log, **more)
 
     def path(self, enclave, port):
         return self.root / "e" / enclave / f"vsock.sock_{port}"
@@ -255,6 +256,8 @@ def check_reload(proxy, config):
         bad = proxy.reload(config.replace("port = 8002", "port = none"))
         point("an invalid configuration changes nothing and says the line",
               bad and "stays as it was" in bad[0] and "proxy.conf:" in bad[0], bad)
+        bad = proxy.reload(config.replace("[proxy]", "[proxy]\ndaemon = /run/nobody"))
+        point("nor does one that changes what only a restart can", bad and "only by a restart" in bad[0], bad)
         good = proxy.reload(config.replace("port = 8002", "port = 8003"))
         point("a valid one is taken", good and "reloaded" in good[0], good)
         s.sendall(b"b")
@@ -267,6 +270,40 @@ def check_reload(proxy, config):
         point("the old port does not", False)
     except OSError:
         point("the old port does not", True)
+
+
+def check_descriptors(root, echo):
+    """With no descriptor left the proxy waits instead of spinning or dying, and serves again when there are some."""
+    (root / "few/e/one").mkdir(parents=True)
+    (root / "few/proxy.conf").write_text("")
+    proxy = Proxy(root / "few", f"""[proxy]
+enclaves = {root}/few/e
+[pipe echo]
+port = 8002
+tls = no
+allow = localhost:{echo.port}
+private-addresses = yes
+""", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
+    try:
+        many = [proxy.connect("one", 8002) for _ in range(30)]
+        log = until(lambda: "Too many open files" in (root / "few/log").read_text())
+        time.sleep(1)
+        said = (root / "few/log").read_text().count("Too many open files")
+        point("out of descriptors it says so once in a while", log and said <= 3, said)
+        for s in many:
+            s.close()
+
+        def served():
+            with contextlib.suppress(OSError), proxy.connect("one", 8002) as s:
+                s.sendall(b"x")
+                return s.recv(1) == b"x"
+
+        point("and serves again when there are some", until(served))
+        proxy.end()
+    finally:
+        if proxy.process.poll() is None:
+            proxy.process.kill()
+            proxy.process.wait()
 
 
 def check_audit(proxy, root):
@@ -319,6 +356,7 @@ private-addresses = yes
         check_reload(proxy, config)
         point("SIGTERM ends it well", proxy.end() == 0)
         check_audit(proxy, root)
+        check_descriptors(root, echo)
         print(f"1..{n_points}")
     finally:
         if proxy and proxy.process.poll() is None:

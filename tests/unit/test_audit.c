@@ -8,14 +8,17 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-static char path[] = "/tmp/qt-test-audit.XXXXXX";
+#define PATH_TEMPLATE "/tmp/qt-test-audit.XXXXXX"
+static char path[] = PATH_TEMPLATE;
 
 static int make_file(void **state _unused_) {
-        int fd = mkstemp(path);
+        int fd = mkstemp(memcpy(path, PATH_TEMPLATE, sizeof(path)));
 
         log_set_max_level(LOG_ERR);
         (void)close_fd(fd);
@@ -80,6 +83,74 @@ static void chain(void **state _unused_) {
         replace(text, size);
 }
 
+static void expect_verify(int r, uint64_t n_records) {
+        _cleanup_error_ struct error e = ERROR_NULL;
+        uint64_t lines = 0;
+        char head[65];
+
+        assert_int_equal(audit_verify(path, NULL, &lines, head, &e), r);
+        if (r == 0)
+                assert_int_equal(lines, n_records);
+}
+
+/* What a crash leaves of a line stays, the next record vouches for it and links to the last whole one. */
+static void torn_line(void **state _unused_) {
+        _cleanup_free_ char *text = NULL;
+        char *torn;
+        size_t size;
+
+        add_records(3);
+        assert_int_equal(read_text_file(AT_FDCWD, path, 1 << 20, &text, &size), 0);
+        replace(text, size - 40);
+        expect_verify(ERROR_DESCRIBED, 0);
+        add_records(1);
+        expect_verify(0, 3);
+        add_records(2);
+        expect_verify(0, 5);
+
+        free(text);
+        text = NULL;
+        assert_int_equal(read_text_file(AT_FDCWD, path, 1 << 20, &text, &size), 0);
+        torn = strchr(strchr(text, '\n') + 1, '\n') + 1;
+        torn[5] ^= 1; /* changed */
+        replace(text, size);
+        expect_verify(ERROR_DESCRIBED, 0);
+        torn[5] ^= 1;
+        replace(text, size);
+        expect_verify(0, 5);
+        memmove(torn, strchr(torn, '\n') + 1, size - (size_t)(strchr(torn, '\n') + 1 - text)); /* taken out */
+        replace(text, strlen(text));
+        expect_verify(ERROR_DESCRIBED, 0);
+}
+
+/* A disk that is full, in the middle of a line, and then is not any more. */
+static void full_disk(void **state _unused_) {
+        _cleanup_(audit_closep) struct audit *audit = NULL;
+        const struct audit_record record = { .enclave = "worker",
+                                             .mode = "pipe",
+                                             .listener = "kms",
+                                             .verdict = "refused",
+                                             .reason = "not-allowed" };
+        struct rlimit before, small;
+
+        (void)unlink(path);
+        (void)signal(SIGXFSZ, SIG_IGN);
+        log_set_max_level(LOG_CRIT);
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+        assert_int_equal(audit_open(path, &audit, NULL), 0);
+        audit_write(audit, &record);
+        small = (struct rlimit){ 300, before.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        for (int i = 0; i < 3; i++)
+                audit_write(audit, &record);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        expect_verify(ERROR_DESCRIBED, 0);
+        audit_write(audit, &record);
+        audit_write(audit, &record);
+        expect_verify(0, 3);
+        log_set_max_level(LOG_ERR);
+}
+
 static void buckets(void **state _unused_) {
         struct bucket b = { 0 };
         unsigned n = 0;
@@ -97,6 +168,8 @@ static void buckets(void **state _unused_) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(chain, make_file, remove_file),
+                cmocka_unit_test_setup_teardown(torn_line, make_file, remove_file),
+                cmocka_unit_test_setup_teardown(full_disk, make_file, remove_file),
                 cmocka_unit_test(buckets),
         };
 

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Whom the proxy takes for an enclave of this host, against a daemon that answers, lies, hangs up and hangs.
+ */
+
+#include "kms-proxy/enclaves.h"
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define ANSWER(enclaves) "{\"parameters\":{\"Enclaves\":[" enclaves "]}}"
+
+/* Answers each call with the text of the moment; NULL: hangs up. */
+struct daemon {
+        char path[64];
+        int fd;
+        _Atomic(const char *) answer;
+        _Atomic unsigned asked;
+        pthread_t thread;
+};
+
+static void *serve(void *userdata) {
+        struct daemon *d = userdata;
+        int fd;
+
+        while ((fd = accept(d->fd, NULL, NULL)) >= 0) {
+                const char *answer = d->answer;
+                char call[256];
+
+                d->asked++;
+                if (answer && read(fd, call, sizeof(call)) > 0)
+                        (void)write_all(fd, answer, strlen(answer) + 1);
+                (void)close(fd);
+        }
+        return NULL;
+}
+
+static void daemon_start(struct daemon *d, const char *answer) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+        (void)snprintf(d->path, sizeof(d->path), "/tmp/qt-test-enclaves.%d", getpid());
+        (void)unlink(d->path);
+        memcpy(address.sun_path, d->path, strlen(d->path) + 1);
+        d->answer = answer;
+        d->asked = 0;
+        d->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(bind(d->fd, (struct sockaddr *)&address, sizeof(address)), 0);
+        assert_int_equal(listen(d->fd, 8), 0);
+        assert_int_equal(pthread_create(&d->thread, NULL, serve, d), 0);
+}
+
+static void daemon_end(struct daemon *d) {
+        (void)shutdown(d->fd, SHUT_RDWR);
+        (void)pthread_join(d->thread, NULL);
+        (void)close(d->fd);
+        (void)unlink(d->path);
+}
+
+static void who_is_served(void **state _unused_) {
+        static const char one[] = ANSWER("{\"EnclaveName\":\"one\",\"EnclaveCID\":16}"),
+                          two[] = ANSWER("{\"EnclaveName\":\"one\",\"EnclaveCID\":16},"
+                                         "{\"EnclaveName\":\"two\",\"EnclaveCID\":17}");
+        struct daemon d;
+        struct enclaves e;
+        char name[128];
+
+        daemon_start(&d, one);
+        assert_int_equal(enclaves_init(&e, d.path), 0);
+        assert_int_equal(enclaves_name_of(&e, 16, name, sizeof(name)), 0);
+        assert_string_equal(name, "one");
+        assert_int_equal(enclaves_name_of(&e, 17, name, sizeof(name)), -ENOENT);
+        assert_int_equal(d.asked, 1); /* a flood of strangers is no flood of questions */
+
+        /* One that started a moment ago is known at once, not after the second for which the list is kept. */
+        d.answer = two;
+        (void)usleep(100000);
+        assert_int_equal(enclaves_name_of(&e, 17, name, sizeof(name)), 0);
+        assert_string_equal(name, "two");
+        assert_int_equal(d.asked, 2);
+        enclaves_done(&e);
+        daemon_end(&d);
+}
+
+static void nobody_without_a_daemon(void **state _unused_) {
+        static const char *const answers[] = { NULL, "", "[]", "{\"error\":\"x\"" };
+
+        (void)signal(SIGPIPE, SIG_IGN); /* as the proxy does */
+        for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
+                struct daemon d;
+                struct enclaves e;
+                char name[128];
+
+                daemon_start(&d, answers[i]);
+                assert_int_equal(enclaves_init(&e, d.path), 0);
+                assert_true(enclaves_name_of(&e, 16, name, sizeof(name)) < 0);
+                /* The loop does not wait for it again at once. */
+                assert_int_equal(enclaves_name_of(&e, 16, name, sizeof(name)), -EHOSTDOWN);
+                assert_int_equal(d.asked, 1);
+                enclaves_done(&e);
+                daemon_end(&d);
+        }
+}
+
+static void reserved_numbers(void **state _unused_) {
+        static const char odd[] = ANSWER(
+                "{\"EnclaveName\":\"host\",\"EnclaveCID\":2},{\"EnclaveName\":\"parent\",\"EnclaveCID\":3},"
+                "{\"EnclaveName\":7,\"EnclaveCID\":18},{\"EnclaveName\":\"big\",\"EnclaveCID\":4294967312},"
+                "{\"EnclaveCID\":19}");
+        struct daemon d;
+        struct enclaves e;
+        char name[128];
+
+        daemon_start(&d, odd);
+        assert_int_equal(enclaves_init(&e, d.path), 0);
+        for (uint32_t cid = 0; cid < 20; cid++)
+                assert_int_equal(enclaves_name_of(&e, cid, name, sizeof(name)), -ENOENT);
+        enclaves_done(&e);
+        daemon_end(&d);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(who_is_served),
+                cmocka_unit_test(nobody_without_a_daemon),
+                cmocka_unit_test(reserved_numbers),
+        };
+
+        return unit_run("enclaves", tests);
+}
