@@ -151,7 +151,9 @@ void reason_conclude(const struct evidence *observed, struct reason *r) {
                 r->code = e->code;
                 r->signal = e->signal;
         }
-        if (e->boot_timed_out)
+        if (e->lost) /* whatever was asked for before */
+                conclude(r, REASON_HYPERVISOR_DIED, "%s", e->errors);
+        else if (e->boot_timed_out)
                 conclude_timeout(e, r);
         else if (e->stop_requested)
                 conclude(r, REASON_STOPPED, "stopped on request");

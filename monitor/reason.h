@@ -38,6 +38,7 @@ struct evidence {
         const char *errors;    /* the same */
         bool panicked;         /* the same */
         bool machine_started;  /* the same */
+        bool lost;             /* it had begun to run, and the hypervisor cannot say that it ended */
         int hypervisor_signal; /* the same */
         int hypervisor_status; /* the same */
         unsigned long long boot_timeout_msec;

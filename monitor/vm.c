@@ -145,6 +145,7 @@ static void on_ended(void *userdata, const struct hypervisor_end *end) {
         e->hypervisor_signal = end->signal;
         e->hypervisor_status = end->status;
         e->errors = end->errors;
+        e->lost = end->started && end->error != ERROR_NONE;
         reason_conclude(e, &vm->reason);
         if (end->error != ERROR_NONE &&
             (vm->reason.kind == REASON_START_FAILED || vm->reason.kind == REASON_HYPERVISOR_DIED))

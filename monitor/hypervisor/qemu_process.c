@@ -70,7 +70,9 @@ static void become_qemu(char *const *argv, const int *fds, size_t n_fds, int std
         if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
             dup2(stderr_fd, STDERR_FILENO) < 0)
                 _exit(EXEC_FAILED);
-        if (close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+        /* Kernels before 5.11 do not know the flag; that everything is opened close-on-exec has to do there.
+         */
+        if (close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0 && errno != EINVAL)
                 _exit(EXEC_FAILED);
         for (size_t i = 0; i < n_fds; i++)
                 if (fds[i] >= 0 && fcntl(fds[i], F_SETFD, 0) < 0)

@@ -29,10 +29,12 @@
 #define START_SPARE_MSEC 30000u /* beyond the boot timeout, for the tool's own work */
 #define POLL_USEC 1000000u
 #define FAILURES_MAX 10 /* in a row, of query and stop; the field's own programs ask as often */
+#define LOOKS_MAX 3     /* at a CID that is taken: the helper of a monitor that died may be at work */
 #define COPY_CHUNK (64 * 1024)
 
 enum phase {
         PHASE_MEASURE, /* query-eif */
+        PHASE_LOOK,    /* has somebody else's enclave our CID? */
         PHASE_START,
         PHASE_FIND, /* start failed or was cancelled: is there an enclave all the same? */
         PHASE_RUN,
@@ -46,6 +48,8 @@ struct hypervisor_instance {
         enum phase phase;
         struct qingtian_enclave enclave;
         bool stop_wanted, started;
+        bool cid_was_free;        /* what has our CID after the start is ours */
+        bool doubted;             /* the last query said nothing at all */
         unsigned failures, stops; /* in a row; in all */
         struct error problem;     /* what ended it, when that was a failure */
         sd_event_source *next, *end;
@@ -88,8 +92,9 @@ static int on_end(sd_event_source *source, void *userdata) {
 static void conclude(struct hypervisor_instance *i) {
         if (i->phase == PHASE_OVER)
                 return;
-        /* What we could not end, the helper tries to once more. */
-        qingtian_tool_guard(i->tool, i->enclave.id, i->phase == PHASE_RUN && i->problem.message);
+        /* What we could not end, or not even look for, the helper tries to once more. */
+        if (i->phase != PHASE_FIND || i->failures < FAILURES_MAX)
+                qingtian_tool_guard(i->tool, i->enclave.id, i->phase == PHASE_RUN && i->problem.message);
         i->phase = PHASE_OVER;
         i->next = sd_event_source_disable_unref(i->next);
         (void)sd_event_add_defer(i->request.event, &i->end, on_end, i);
@@ -124,7 +129,6 @@ static void step_later(struct hypervisor_instance *i, uint64_t usec) {
 }
 
 static void step(struct hypervisor_instance *i) {
-        const struct monitor_config *config = i->request.config;
         enum qingtian_verb verb = QINGTIAN_QUERY;
         uint64_t timeout = COMMAND_TIMEOUT_MSEC;
         int r;
@@ -138,12 +142,12 @@ static void step(struct hypervisor_instance *i) {
         if (i->phase == PHASE_MEASURE) {
                 verb = QINGTIAN_QUERY_EIF;
                 timeout = QUERY_EIF_TIMEOUT_MSEC;
-        } else if (i->phase == PHASE_START) {
-                verb = QINGTIAN_START;
-                timeout = config->boot_timeout_msec + START_SPARE_MSEC;
         } else if (i->phase == PHASE_RUN && i->stop_wanted)
                 verb = QINGTIAN_STOP;
-        r = qingtian_tool_run(i->tool, verb, i->enclave.id, timeout);
+        r = i->phase == PHASE_START
+                    ? qingtian_tool_start(i->tool, i->cid_was_free,
+                                          i->request.config->boot_timeout_msec + START_SPARE_MSEC)
+                    : qingtian_tool_run(i->tool, verb, i->enclave.id, timeout);
         if (r < 0) {
                 _cleanup_error_ struct error problem = ERROR_NULL;
 
@@ -177,6 +181,7 @@ static int on_console(sd_event_source *source, int fd, uint32_t revents, void *u
         else if (n == 0 || errno != EAGAIN) {
                 i->console = sd_event_source_disable_unref(i->console);
                 i->console_fd = close_fd(i->console_fd);
+                log_record(LOG_INFO, i->request.config->name, "the vendor's tool has ended its console");
         }
         return 0;
 }
@@ -206,7 +211,53 @@ static void on_measured(struct hypervisor_instance *i, const char *text, size_t 
         if (!qingtian_parse_measurements(text, n, image->pcr0, image->pcr8))
                 log_record(LOG_INFO, i->request.config->name,
                            "the vendor's tool cannot measure the image: its PCRs are not known here");
+        i->phase = PHASE_LOOK;
+        step(i);
+}
+
+/* An enclave of somebody else's with our CID would be taken for ours, and be stopped, when our start fails:
+ * so it is looked for before. */
+static void on_looked(struct hypervisor_instance *i, int status, const char *text, size_t n) {
+        struct qingtian_enclave list[QINGTIAN_ENCLAVES_MAX];
+        _cleanup_error_ struct error problem = ERROR_NULL;
+        size_t found = 0;
+
+        i->cid_was_free = qingtian_parse_query(text, n, status, list, &found, &problem) >= 0;
+        if (!i->cid_was_free)
+                log_record(LOG_WARNING, i->request.config->name, "%s",
+                           problem.message ? problem.message : "out of memory");
+        for (size_t k = 0; i->cid_was_free && k < found; k++) {
+                if (list[k].cid != i->request.config->cid)
+                        continue;
+                if (++i->failures < LOOKS_MAX) {
+                        step_later(i, POLL_USEC);
+                        return;
+                }
+                (void)error_set(
+                        &problem, ERROR_CID_IN_USE,
+                        "CID %llu belongs to enclave %llu of the vendor's tool, which was not started "
+                        "from here; choose another --cid, or end it with \"qt enclave stop "
+                        "--enclave-id %llu\"",
+                        (unsigned long long)list[k].cid, (unsigned long long)list[k].id,
+                        (unsigned long long)list[k].id);
+                fail(i, &problem);
+                return;
+        }
+        i->failures = 0;
         i->phase = PHASE_START;
+        step(i);
+}
+
+/* A tool that failed, was too slow, or lied may have started one all the same. */
+static void on_start_failed(struct hypervisor_instance *i, bool cid_used, struct error *problem) {
+        if (cid_used || !i->cid_was_free) {
+                fail(i, problem);
+                return;
+        }
+        i->problem = *problem;
+        *problem = ERROR_NULL;
+        i->stop_wanted = true;
+        i->phase = PHASE_FIND;
         step(i);
 }
 
@@ -220,16 +271,16 @@ static void on_started(struct hypervisor_instance *i, int status, const char *te
                         "the vendor's tool says that it started an enclave with CID %llu instead of %llu",
                         (unsigned long long)i->enclave.cid, (unsigned long long)i->request.config->cid);
         if (r < 0) {
-                /* A tool that failed, was too slow, or lied may have started one all the same. */
-                i->problem = problem;
-                problem = ERROR_NULL;
-                i->stop_wanted = true;
-                i->phase = PHASE_FIND;
-                step(i);
+                on_start_failed(i, qingtian_find_code(text, n) == QINGTIAN_CODE_CID_USED, &problem);
                 return;
         }
         qingtian_tool_guard(i->tool, i->enclave.id, true);
         i->phase = PHASE_RUN;
+        (void)unlinkat(i->request.directory_fd, IMAGE_NAME, 0); /* loaded: a copy would only cost memory */
+        if (i->enclave.debug && !i->request.config->debug)
+                log_record(
+                        LOG_WARNING, i->request.config->name,
+                        "the vendor's tool says that the enclave is in debug mode, which was not asked for");
         open_console(i);
         step(i); /* the rest of its facts, such as the vendor's process */
 }
@@ -241,6 +292,12 @@ static void announce(struct hypervisor_instance *i) {
         i->started = true;
         i->request.handlers->machine_runs(i->request.userdata);
         i->request.handlers->heartbeat(i->request.userdata);
+}
+
+/* By number and CID; and while its server is known, by that, for numbers and CIDs are given again. */
+static bool is_ours(const struct hypervisor_instance *i, const struct qingtian_enclave *e) {
+        return e->cid == i->request.config->cid && (i->phase == PHASE_FIND || e->id == i->enclave.id) &&
+               (e->pid == 0 || i->enclave.pid == 0 || e->pid == i->enclave.pid);
 }
 
 static void on_queried(struct hypervisor_instance *i, int status, const char *text, size_t n) {
@@ -255,12 +312,17 @@ static void on_queried(struct hypervisor_instance *i, int status, const char *te
         }
         i->failures = 0;
         for (size_t k = 0; k < found; k++)
-                if (list[k].cid == i->request.config->cid &&
-                    (i->phase == PHASE_FIND || list[k].id == i->enclave.id))
+                if (is_ours(i, &list[k]))
                         ours = &list[k];
         if (ours)
                 i->enclave = *ours;
         announce(i);
+        if (!ours && qingtian_is_blank(text, n) && !i->doubted) {
+                i->doubted = true; /* of failures nothing is printed, too */
+                step_later(i, POLL_USEC);
+                return;
+        }
+        i->doubted = false;
         if (!ours) {
                 conclude(i);
                 return;
@@ -300,6 +362,8 @@ static void on_done(void *userdata, enum qingtian_verb verb, int status, const c
                 on_measured(i, text, status == 0 ? n : 0);
         else if (verb == QINGTIAN_START)
                 on_started(i, status, text, n);
+        else if (verb == QINGTIAN_QUERY && i->phase == PHASE_LOOK)
+                on_looked(i, status, text, n);
         else if (verb == QINGTIAN_QUERY)
                 on_queried(i, status, text, n);
         else

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 
 #define ARGUMENTS_MAX 16
 #define STOP_TIMEOUT_MSEC 30000u
+#define STOP_ATTEMPTS 3
 
 struct helper {
         int fd; /* to the monitor */
@@ -77,8 +77,15 @@ static void compose(const struct helper *h, enum qingtian_verb verb, uint64_t id
                 add(c, "--debug-mode");
 }
 
+/* Whatever language its user speaks, the tool speaks that of its documents, and a console's lines come out as
+ * they are written though they go into a pipe. */
+static void choose_environment(void) {
+        (void)setenv("LC_ALL", "C.UTF-8", 1);
+        (void)setenv("PYTHONUNBUFFERED", "1", 1);
+}
+
 /* output: what becomes standard output and error. The tool gets a group of its own, so that whatever it
- * starts can be ended with it. */
+ * starts can be ended with it. All else that the helper has open is close-on-exec. */
 static pid_t spawn(const struct command *c, int output) {
         pid_t pid = fork();
         sigset_t none;
@@ -89,9 +96,9 @@ static pid_t spawn(const struct command *c, int output) {
         (void)sigemptyset(&none);
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
         (void)signal(SIGPIPE, SIG_DFL);
-        if (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0 ||
-            close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+        if (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
                 _exit(126);
+        choose_environment();
         (void)execv(c->arguments[0], (char *const *)c->arguments);
         _exit(errno == ENOENT ? 127 : 126);
 }
@@ -103,16 +110,19 @@ static uint64_t now_msec(void) {
         return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* What is there now; what has no room is read and dropped, so that the tool never waits for us. */
+/* What is there now, so that the tool never waits for us. Results and errors come last: of more than there is
+ * room for, the beginning is dropped. */
 static void take_output(struct helper_reply *reply, int fd) {
         char more[4096];
         ssize_t n;
 
         while ((n = read(fd, more, sizeof(more))) > 0) {
-                size_t room = sizeof(reply->text) - reply->n, part = (size_t)n < room ? (size_t)n : room;
-
-                memcpy(reply->text + reply->n, more, part);
-                reply->n += part;
+                if (reply->n + (size_t)n > sizeof(reply->text)) {
+                        reply->n -= sizeof(reply->text) / 2;
+                        memmove(reply->text, reply->text + sizeof(reply->text) / 2, reply->n);
+                }
+                memcpy(reply->text + reply->n, more, (size_t)n);
+                reply->n += (size_t)n;
         }
 }
 
@@ -130,9 +140,9 @@ static bool asked_to_cancel(const struct helper *h, short events) {
 static int wait_for(struct helper *h, pid_t pid, int output, uint64_t timeout_msec) {
         _cleanup_close_ int process = (int)syscall(SYS_pidfd_open, pid, 0);
         uint64_t end = now_msec() + timeout_msec;
-        int why = 0, status;
+        int why = process < 0 ? -errno : 0, status; /* whom we cannot watch we do not let run */
 
-        while (process >= 0 && why == 0) {
+        while (why == 0) {
                 uint64_t now = now_msec();
                 struct pollfd p[] = { { process, POLLIN, 0 }, { output, POLLIN, 0 }, { h->fd, POLLIN, 0 } };
                 int left = now >= end ? 0 : (int)(end - now < INT32_MAX ? end - now : INT32_MAX);
@@ -185,6 +195,12 @@ static void run(struct helper *h, enum qingtian_verb verb, uint64_t id, uint64_t
                 h->reply.status = -EACCES;
 }
 
+/* It may end by itself: another reader, an enclave that is gone. */
+static void reap_console(struct helper *h) {
+        if (h->console > 0 && waitpid(h->console, NULL, WNOHANG) == h->console)
+                h->console = 0;
+}
+
 static void end_console(struct helper *h) {
         if (h->console <= 0)
                 return;
@@ -224,7 +240,20 @@ static int receive(int fd, struct helper_request *ret, int *ret_fd) {
         return n == sizeof(*ret) ? 0 : -EPIPE;
 }
 
-/* The monitor is gone: so shall its enclave. One that was being started has no number yet, but a CID. */
+/* "It is not there" is as good as a success; anything else may pass, a lock that is held for one. */
+static void stop_stubbornly(struct helper *h, uint64_t id) {
+        for (int attempt = 0; attempt < STOP_ATTEMPTS; attempt++) {
+                if (attempt > 0)
+                        (void)sleep(1);
+                run(h, QINGTIAN_STOP, id, STOP_TIMEOUT_MSEC);
+                if (qingtian_parse_stop(h->reply.text, h->reply.n, h->reply.status, NULL) >= 0 ||
+                    qingtian_find_code(h->reply.text, h->reply.n) == 28)
+                        return;
+        }
+}
+
+/* The monitor is gone: so shall its enclave. One that was being started has no number yet, but a CID that was
+ * nobody's when the start began. */
 static void clean_up(struct helper *h) {
         struct qingtian_enclave list[QINGTIAN_ENCLAVES_MAX];
         size_t n = 0;
@@ -232,7 +261,7 @@ static void clean_up(struct helper *h) {
         end_console(h);
         h->fd = -1; /* poll(2) passes it over */
         if (h->guarding) {
-                run(h, QINGTIAN_STOP, h->guarded, STOP_TIMEOUT_MSEC);
+                stop_stubbornly(h, h->guarded);
                 return;
         }
         if (!h->started)
@@ -242,7 +271,20 @@ static void clean_up(struct helper *h) {
                 return;
         for (size_t i = 0; i < n; i++)
                 if (list[i].cid == h->start->cid)
-                        run(h, QINGTIAN_STOP, list[i].id, STOP_TIMEOUT_MSEC);
+                        stop_stubbornly(h, list[i].id);
+}
+
+static void run_and_reply(struct helper *h, const struct helper_request *request) {
+        if ((unsigned)request->verb >= QINGTIAN_VERB_MAX)
+                return;
+        if (request->verb == QINGTIAN_START)
+                h->started = request->on;
+        run(h, request->verb, request->id, request->timeout_msec);
+        /* The CID went to somebody else's enclave while we were at it. */
+        if (request->verb == QINGTIAN_START &&
+            qingtian_find_code(h->reply.text, h->reply.n) == QINGTIAN_CODE_CID_USED)
+                h->started = false;
+        (void)send(h->fd, &h->reply, offsetof(struct helper_reply, text) + h->reply.n, MSG_NOSIGNAL);
 }
 
 void helper_main(int fd, const struct qingtian_start *start) {
@@ -254,12 +296,10 @@ void helper_main(int fd, const struct qingtian_start *start) {
         (void)prctl(PR_SET_NAME, "qt-tool-helper");
         (void)signal(SIGPIPE, SIG_IGN);
         while (receive(h.fd, &request, &passed) >= 0) {
+                reap_console(&h);
                 switch (request.kind) {
                 case HELPER_RUN:
-                        h.started |= request.verb == QINGTIAN_START;
-                        run(&h, request.verb, request.id, request.timeout_msec);
-                        (void)send(h.fd, &h.reply, offsetof(struct helper_reply, text) + h.reply.n,
-                                   MSG_NOSIGNAL);
+                        run_and_reply(&h, &request);
                         break;
                 case HELPER_CONSOLE:
                         if (passed >= 0)

@@ -12,7 +12,7 @@ struct helper_request {
         enum helper_request_kind kind;
         enum qingtian_verb verb;
         uint64_t id, timeout_msec;
-        bool on;
+        bool on; /* of a guard; of a start: an enclave with its CID may be taken for ours */
 };
 
 struct helper_reply {

@@ -224,10 +224,16 @@ int qingtian_parse_start(const char *text, size_t n, int status, struct qingtian
         return qingtian_error_set(reterr, "start", text, n, status);
 }
 
+bool qingtian_is_blank(const char *text, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (!isspace((unsigned char)text[i]))
+                        return false;
+        return true;
+}
+
 int qingtian_parse_query(const char *text, size_t n, int status, struct qingtian_enclave *ret, size_t *ret_n,
                          struct error *reterr) {
         const char *end = text + n, *p = text, *open;
-        bool empty = true;
         size_t found = 0;
 
         if (status != 0)
@@ -241,10 +247,8 @@ int qingtian_parse_query(const char *text, size_t n, int status, struct qingtian
                         return qingtian_error_set(reterr, "query", text, n, status);
                 p = close + 1;
         }
-        for (const char *c = text; c < end && empty; c++)
-                empty = isspace((unsigned char)*c);
-        /* Warnings may stand in front of "[]"; something else may not. */
-        if (found == 0 && !empty && !find(text, n, "[]"))
+        /* Warnings may stand in front of "[]"; something else may not, and no sentence of failure. */
+        if (found == 0 && !qingtian_is_blank(text, n) && (!find(text, n, "[]") || find_sentence(text, n)))
                 return qingtian_error_set(reterr, "query", text, n, status);
         *ret_n = found;
         return 0;

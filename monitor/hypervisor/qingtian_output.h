@@ -34,10 +34,15 @@ int qingtian_parse_start(const char *text, size_t n, int status, struct qingtian
 int qingtian_parse_query(const char *text, size_t n, int status, struct qingtian_enclave *ret, size_t *ret_n,
                          struct error *reterr);
 
+/* Nothing but white space: what the documents promise of a query without enclaves, and of a failed stop. */
+bool qingtian_is_blank(const char *text, size_t n);
+
 int qingtian_parse_stop(const char *text, size_t n, int status, struct error *reterr);
 
 /* Of query-eif, which older tools do not have: false when there are none. pcr8 is empty when not told. */
 bool qingtian_parse_measurements(const char *text, size_t n, char pcr0[97], char pcr8[97]);
+
+#define QINGTIAN_CODE_CID_USED 43
 
 /* The tool's own code (1 to 43) in a text, or 0. */
 int qingtian_find_code(const char *text, size_t n);

@@ -63,20 +63,30 @@ static int ask(struct qingtian_tool *t, const struct helper_request *request, in
         return sendmsg(t->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
-int qingtian_tool_run(struct qingtian_tool *t, enum qingtian_verb verb, uint64_t id, uint64_t timeout_msec) {
-        struct helper_request request = {
-                .kind = HELPER_RUN, .verb = verb, .id = id, .timeout_msec = timeout_msec
-        };
+static int ask_to_run(struct qingtian_tool *t, const struct helper_request *request) {
         int r;
 
         if (t->busy)
                 return -EBUSY;
-        r = ask(t, &request, -1);
+        r = ask(t, request, -1);
         if (r < 0)
                 return r;
         t->busy = true;
-        t->verb = verb;
+        t->verb = request->verb;
         return 0;
+}
+
+int qingtian_tool_run(struct qingtian_tool *t, enum qingtian_verb verb, uint64_t id, uint64_t timeout_msec) {
+        return ask_to_run(t,
+                          &(struct helper_request){
+                                  .kind = HELPER_RUN, .verb = verb, .id = id, .timeout_msec = timeout_msec });
+}
+
+int qingtian_tool_start(struct qingtian_tool *t, bool cid_was_free, uint64_t timeout_msec) {
+        return ask_to_run(t, &(struct helper_request){ .kind = HELPER_RUN,
+                                                       .verb = QINGTIAN_START,
+                                                       .on = cid_was_free,
+                                                       .timeout_msec = timeout_msec });
 }
 
 bool qingtian_tool_is_busy(const struct qingtian_tool *t) {

@@ -36,6 +36,11 @@ struct qingtian_tool *qingtian_tool_free(struct qingtian_tool *t);
 
 /* -EBUSY while another command runs. id is of use to QINGTIAN_STOP. */
 int qingtian_tool_run(struct qingtian_tool *t, enum qingtian_verb verb, uint64_t id, uint64_t timeout_msec);
+
+/* The same for QINGTIAN_START. cid_was_free: nobody had the CID just before, so an enclave that has it when
+ * the monitor dies in the middle is ours to stop. */
+int qingtian_tool_start(struct qingtian_tool *t, bool cid_was_free, uint64_t timeout_msec);
+
 bool qingtian_tool_is_busy(const struct qingtian_tool *t);
 
 /* End the command that runs; its done function is called with -ECANCELED. */

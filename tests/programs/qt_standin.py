@@ -9,7 +9,10 @@ Copied into a directory of its own, where it keeps its state. The image is its s
   quiet        no JSON behind the line       noisy       warnings around everything, the word error among them
   life=MS      the enclave's life            exit=N      its application tells that on the lifecycle channel
   zombie       a stop does not stop it       late        the first query fails
-A file "old" beside it: a version without query-eif. A file "stop2": the other message of stop.
+  flood=KIB    so much noise in front        debuglie    LaunchMode is debug, whatever was asked for
+  mute         one query prints nothing      sulk        the first stop fails and prints nothing
+A file "old" beside it: a version without query-eif. A file "stop2": the other message of stop. It counts as failed when its
+environment is not the one that it should have.
 """
 import json
 import os
@@ -86,6 +89,7 @@ def start(o):
     w = words(o["eif"])
     time.sleep(int(w.get("slow", 0)) / 1000)
     noise = WARNING + "0 error(s) in the log\n" if "noisy" in w else ""
+    noise += f"{'noise' * 40}\n" * (int(w.get("flood", 0)) * 1024 // 201)
     print(noise, end="", flush=True)
     if w.get("raise") == "permission":
         raise PermissionError(13, "Permission denied", "/var/run/enclave/lock")
@@ -101,7 +105,7 @@ def start(o):
     server = subprocess.Popen([sys.executable, __file__, "server", o["cid"], w.get("life", "600000"), w.get("exit", "0")],
                               start_new_session=True)
     e = {"EnclaveID": number, "ProcessID": server.pid, "EnclaveCID": int(o["cid"]), "NumberOfCPUs": int(o["cpus"]),
-         "MemoryMiB": int(o["mem"]), "LaunchMode": "debug" if "debug-mode" in o else "normal"}
+         "MemoryMiB": int(o["mem"]), "LaunchMode": "debug" if "debug-mode" in o or "debuglie" in w else "normal"}
     (STATE / str(number)).write_text(json.dumps({**e, "words": w}))
     if "silent" in w:
         return
@@ -111,12 +115,22 @@ def start(o):
         print(json.dumps({**{k: v for k, v in e.items() if k != "ProcessID"}, "EnclaveCID": cid}, indent=4))
 
 
+def once(enclave, word):
+    """True the first time that this is asked of an enclave whose image has the word."""
+    mark = HERE / f"{word}-once"
+    if word not in enclave["words"] or mark.exists():
+        return False
+    mark.write_text("")
+    return True
+
+
 def query():
     entries = list(alive())
     for e in entries:
-        if "late" in e["words"] and not (HERE / "failed-once").exists():
-            (HERE / "failed-once").write_text("")
+        if once(e, "late"):
             sys.exit("Lock acquire failure.")
+        if once(e, "mute"):
+            return
     noisy = any("noisy" in e.pop("words") for e in entries)
     print((WARNING if noisy else "") + (json.dumps(entries, indent=4) if entries else "[]"))
 
@@ -124,6 +138,8 @@ def query():
 def stop(number):
     for e in alive():
         if e["EnclaveID"] == number:
+            if once(e, "sulk"):
+                return
             if "zombie" not in e["words"]:
                 os.kill(e["ProcessID"], signal.SIGKILL)
             if (HERE / "stop2").exists():
@@ -143,6 +159,8 @@ def console(number):
 def main():
     if sys.argv[1] == "server":
         return serve(int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    if (os.environ.get("LC_ALL"), os.environ.get("PYTHONUNBUFFERED")) != ("C.UTF-8", "1"):
+        sys.exit("File operation failure.")
     STATE.mkdir(exist_ok=True)
     verb, rest, o = sys.argv[2], sys.argv[3:], {}
     while rest:

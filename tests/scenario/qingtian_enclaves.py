@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hypervisor qingtian: the real daemon, monitor and CLI with a stand-in for the vendor's tool."""
+import json
 import os
 import re
 import shutil
 import signal
+import subprocess
 
 from harness import BUILD, PATIENCE, SOURCE, Daemon, check, done, skip, wait_for
 
@@ -75,7 +77,7 @@ def ends(d):
 
 
 def variants(d):
-    for script in ("quiet", "noisy", "late"):
+    for script in ("quiet", "noisy", "late", "flood=300", "mute", "sulk", "debuglie"):
         r = d.run(script, name="variant")
         check(r.status == 0, f"start: {script}", r)
         (d.tool / "stop2").write_text("")
@@ -83,6 +85,7 @@ def variants(d):
         check(r.status == 0 and r.json()[0]["Reason"]["Kind"] == "stopped" and not d.enclaves(),
               "and stop with the other message", r, *d.enclaves())
         d.cli("forget")
+    check("debug mode, which was not asked for" in d.log_text(), "a debug mode that nobody asked for is logged")
     (d.tool / "old").write_text("")
     r = d.run("", name="variant")
     check(r.status == 0 and not (r.json().get("Measurements") or {}).get("PCR0"), "a tool without query-eif: no PCRs are claimed", r)
@@ -104,6 +107,46 @@ def failures(d):
     check(d.calls()[-1].startswith("enclave query") and any(c.startswith("enclave stop") for c in d.calls()[-4:]),
           "an enclave that a lying start left behind is found by its CID and stopped", *d.calls()[-5:])
     check("Traceback" not in d.log_text(), "no trace of Python in the daemon's log")
+
+
+def foreigners(d):
+    """An enclave that was started with the vendor's tool directly: its CID is not ours to take, nor it to stop."""
+    with subprocess.Popen(["sleep", "1000"]) as other:
+        path = d.tool / "enclaves/0"
+        path.write_text(json.dumps({"EnclaveID": 0, "ProcessID": other.pid, "EnclaveCID": 4, "NumberOfCPUs": 2, "MemoryMiB": 1024,
+                                    "LaunchMode": "normal", "words": {}}))
+        before = len(d.calls())
+        r = d.run("", name="second")
+        check(r.status != 0 and ": CidInUse: " in r.err and "enclave 0 of the vendor's tool" in r.err, "its CID is taken", r)
+        r = d.run("", "--cid", "5", name="second")
+        check(r.status == 0, "another one is not", r)
+        d.ok("terminate", "second", "--force")
+        stops = [c for c in d.calls()[before:] if c.startswith("enclave stop")]
+        check(path.exists() and other.poll() is None and stops == ["enclave stop --enclave-id 1"], "it lives, and was never stopped", *stops)
+        d.cli("forget")
+        # It comes while our start is under way, too late to be seen before.
+        path.unlink()
+        p = d.popen("run", "--eif", d.image("slow=1500 code=43"), "--name", "late")
+        wait_for(lambda: any(c.startswith("enclave start") for c in d.calls()[-1:]), "the start")
+        path.write_text(json.dumps({"EnclaveID": 0, "ProcessID": other.pid, "EnclaveCID": 4, "words": {}}))
+        err = p.communicate(timeout=PATIENCE)[1]
+        check(p.returncode != 0 and ": CidInUse: " in err and other.poll() is None, "nor when it took the CID in the meantime", err)
+        check(d.calls()[-1].startswith("enclave start"), "nothing is looked for then", *d.calls()[-3:])
+        path.unlink()
+        other.kill()
+    d.cli("forget")
+
+
+def stubborn(d):
+    d.run("zombie", name="zombie")
+    r = d.cli("terminate", "zombie", "--force", "-o", "json")
+    e = d.describe("zombie")
+    check(e["State"] == "failed" and e["Reason"]["Kind"] == "hypervisor-died" and "still there" in e["Reason"]["Text"],
+          "a tool that says ten times that it stopped an enclave which is still there is not believed", r, e)
+    for path in d.enclaves():
+        os.kill(json.loads(path.read_text())["ProcessID"], signal.SIGKILL)
+        path.unlink()
+    d.cli("forget")
 
 
 def times(d):
@@ -132,6 +175,8 @@ def main():
         ends(d)
         variants(d)
         failures(d)
+        foreigners(d)
+        stubborn(d)
         times(d)
     with QingTian() as d:
         (d.tool / "qt").unlink()

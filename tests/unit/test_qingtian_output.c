@@ -110,6 +110,7 @@ static void queries(void **state) {
                 { "[{\"Status\": \"Running\"}]", -1 },
                 { "Traceback (most recent call last):\n", -1 },
                 { WARNING, -1 },
+                { "Lock acquire failure.\n[]\n", -1 }, /* a failure that exits with 0 */
         };
         (void)state;
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {

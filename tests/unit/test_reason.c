@@ -51,6 +51,8 @@ static const struct {
         { OBSERVED(.shutdown = "guest-shutdown", .heartbeat = true), REASON_EXITED, true, "does not tell" },
         { OBSERVED(.heartbeat = true, .hypervisor_signal = 9), REASON_HYPERVISOR_DIED, false, "SIGKILL" },
         { OBSERVED(.shutdown = "host-signal"), REASON_HYPERVISOR_DIED, false, "host-signal" },
+        { OBSERVED(.stop_requested = true, .lost = true, .errors = "still there"), REASON_HYPERVISOR_DIED,
+          false, "still there" },
         { { .errors = "cannot allocate memory", .hypervisor_status = 1 },
           REASON_START_FAILED,
           false,
