@@ -49,6 +49,10 @@ bool doctor_has(const struct doctor *d, const char *path) {
         return faccessat(d->root_fd, path, F_OK, 0) == 0;
 }
 
+bool doctor_link(const struct doctor *d, const char *path) {
+        return faccessat(d->root_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 bool doctor_device(struct doctor *d, const char *topic, const char *path) {
         char remedy[128] = "ask root for access";
         const struct group *g;

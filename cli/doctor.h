@@ -34,6 +34,7 @@ void doctor_find(struct doctor *d, enum verdict v, const char *topic, const char
  * slash. */
 bool doctor_read(const struct doctor *d, const char *path, char *ret, size_t size);
 bool doctor_has(const struct doctor *d, const char *path);
+bool doctor_link(const struct doctor *d, const char *path); /* one that may lead nowhere */
 
 /* A device that is there: may the caller open it, and if not, what helps? False without the device. */
 bool doctor_device(struct doctor *d, const char *topic, const char *path);

@@ -16,6 +16,8 @@
 #define QTBOX_MODULE "opt/qingtian/enclave/virtio-qtbox.ko"
 #define QTBOX_DEVICE "dev/qtbox_service0"
 #define NITRO_DEVICE "dev/nitro_enclaves"
+#define QTBOX_SERVICE "qt-enclave-env"
+#define QTBOX_ENV "etc/qingtian/enclave/qt-enclave-env.conf"
 #define MODULE_MAX (64 << 20)
 
 /* An enclave reaches its parent at CID 3: a parent with another one never hears a heartbeat. */
@@ -23,6 +25,9 @@ static void check_parent_cid(struct doctor *d) {
         _cleanup_close_ int fd = d->live ? openat(d->root_fd, "dev/vsock", O_RDONLY | O_CLOEXEC) : -1;
         unsigned cid = 0;
 
+        if (!doctor_has(d, "dev/vsock"))
+                doctor_find(d, VERDICT_WRONG, "vsock", "modprobe vmw_vsock_virtio_transport",
+                            "there is no /dev/vsock: nothing can talk to an enclave");
         if (fd < 0 || ioctl(fd, IOCTL_VM_SOCKETS_GET_LOCAL_CID, &cid) < 0 || cid == 3)
                 return;
         doctor_find(d, VERDICT_WARNING, "vsock", "unload vsock transports that this parent does not need",
@@ -106,6 +111,21 @@ static void explain_qtbox_absent(struct doctor *d) {
                             "virtio-qtbox is not loaded");
 }
 
+/* systemd keeps a link for each unit that is active, a one-shot that has ended included. */
+static void check_qingtian_service(struct doctor *d) {
+        if (!doctor_has(d, QTBOX_ENV))
+                doctor_find(d, VERDICT_WARNING, "qingtian", "yum install qingtian-tool",
+                            "/" QTBOX_ENV " is not there: nothing is reserved for enclaves");
+        else if (!doctor_link(d, "run/systemd/units/invocation:" QTBOX_SERVICE ".service"))
+                doctor_find(d, VERDICT_WARNING, "qingtian", "systemctl enable --now " QTBOX_SERVICE,
+                            "the service " QTBOX_SERVICE
+                            " has not run: no CPUs and huge pages are reserved for enclaves");
+        else
+                doctor_find(d, VERDICT_OK, "qingtian", NULL,
+                            "the service " QTBOX_SERVICE " has run; `qt-enclave pool show` compares what it "
+                            "reserved with its file");
+}
+
 static void check_qingtian(struct doctor *d) {
         bool module = doctor_has(d, "sys/module/virtio_qtbox");
 
@@ -114,6 +134,7 @@ static void check_qingtian(struct doctor *d) {
                 if (!doctor_has(d, "usr/local/bin/qt") && !doctor_has(d, "usr/bin/qt"))
                         doctor_find(d, VERDICT_WARNING, "qingtian", "yum install qingtian-tool",
                                     "the vendor's tool qt is neither in /usr/bin nor in /usr/local/bin");
+                check_qingtian_service(d);
                 check_parent_cid(d);
         } else if (module)
                 doctor_find(d, VERDICT_WRONG, "qingtian", "create the instance with QingTian Enclave enabled",

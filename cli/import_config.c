@@ -371,11 +371,13 @@ static int read_env(char *text, const char *name, FILE *f, struct error *reterr)
         at.line = p.memory_line;
         if (p.memory_mib % p.hugepage_size)
                 return refuse(&at, reterr, "memory_mib must be a multiple of hugepage_size");
-        /* The vendor's service goes on isolating them; the daemon only has to know how much there is. */
-        (void)fprintf(f,
-                      "# CPUs and huge pages stay with the service qt-enclave-env and its file\n"
-                      "mode:shared\nplatform:qingtian\nhypervisor:qingtian\nmemory_mib:%" PRIu64 "\n",
-                      p.memory_mib);
+        /* The vendor's service goes on isolating them, and the daemon reads its file; memory_mib is for a
+         * parent where that file is not. */
+        (void)fprintf(
+                f,
+                "# CPUs and huge pages stay with the service qt-enclave-env and its file, which is read\n"
+                "mode:shared\nplatform:qingtian\nhypervisor:qingtian\nmemory_mib:%" PRIu64 "\n",
+                p.memory_mib);
         return 0;
 }
 

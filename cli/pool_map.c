@@ -97,6 +97,24 @@ static void print_shares(const json_t *pool) {
                 table_print(&t, stdout);
 }
 
+/* What somebody else has set aside, and what is the matter with it. */
+static void print_service(const json_t *s) {
+        const json_t *offline = json_object_get(s, "OfflineCPUs");
+
+        if (!s)
+                return;
+        (void)printf("%s: %s; %s asks for %" JSON_INTEGER_FORMAT " MiB and %" JSON_INTEGER_FORMAT
+                     " CPUs; the kernel shows %" JSON_INTEGER_FORMAT
+                     " MiB in such pages, %" JSON_INTEGER_FORMAT " unused, and %zu CPUs offline\n",
+                     member_text(s, "Name"),
+                     json_is_true(json_object_get(s, "Active")) ? "has run" : "has not run",
+                     member_text(s, "File"), member_number(s, "AskedMiB"), member_number(s, "AskedCPUs"),
+                     member_number(s, "ReservedMiB"), member_number(s, "UnusedMiB"),
+                     json_array_size(offline));
+        if (*member_text(s, "Problem"))
+                (void)printf("! %s\n", member_text(s, "Problem"));
+}
+
 void print_pool(const json_t *pool) {
         const json_t *nodes = json_object_get(pool, "Nodes");
         bool dedicated = strcmp(member_text(pool, "Mode"), "dedicated") == 0;
@@ -105,9 +123,11 @@ void print_pool(const json_t *pool) {
                      member_text(pool, "Platform"), member_text(pool, "Hypervisor"));
         (void)printf("%" JSON_INTEGER_FORMAT " MiB%s, %" JSON_INTEGER_FORMAT
                      " MiB free; %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " enclaves\n",
-                     member_number(pool, "MemoryMiB"), dedicated ? " in huge pages" : "",
+                     member_number(pool, "MemoryMiB"),
+                     member_number(pool, "PageMiB") > 0 ? " in huge pages" : "",
                      member_number(pool, "FreeMiB"), member_number(pool, "Enclaves"),
                      member_number(pool, "EnclavesMax"));
+        print_service(json_object_get(pool, "Service"));
         for (size_t i = 0; i < json_array_size(nodes); i++) {
                 const json_t *node = json_array_get(nodes, i);
 

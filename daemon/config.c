@@ -38,6 +38,12 @@ static int check_whole(const struct config *c, const char *name, struct error *r
                 return error_set(reterr, ERROR_CONFIG_INVALID,
                                  "%s: cpu_count:%" PRIu64 " and cpu_list:%s exclude each other; keep one",
                                  name, c->cpu_count, c->cpu_list);
+        if (strcmp(c->mode, "dedicated") == 0 && strcmp(c->hypervisor, "qingtian") == 0)
+                return error_set(
+                        reterr, ERROR_CONFIG_INVALID,
+                        "%s: mode:dedicated and hypervisor:qingtian exclude each other: CPUs and huge "
+                        "pages of a QingTian parent are its service's, which is told in %s",
+                        name, c->qingtian_env);
         return 0;
 }
 

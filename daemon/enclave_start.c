@@ -9,6 +9,7 @@
 #include "daemon/enclave_internal.h"
 #include "daemon/facts.h"
 #include "daemon/manager.h"
+#include "daemon/pool_change.h"
 #include "daemon/spawn.h"
 #include "daemon/store.h"
 
@@ -240,6 +241,7 @@ static int start_monitor(struct enclave *e, int image_fd, struct error *reterr) 
 int enclave_start(struct enclave *e, int image_fd, struct error *reterr) {
         int r;
 
+        pool_refresh(e->manager);
         r = pool_reserve(&e->manager->pool, e->plan.cpus, e->plan.memory_mib, &e->share, reterr);
         if (r < 0) {
                 enclave_end(e, reason_new("start-failed",

@@ -387,6 +387,7 @@ static int handle_forget(struct server_call *call, void *userdata, struct error 
 /* --- the pool --- */
 
 static int handle_pool_show(struct server_call *call, void *userdata, struct error *reterr _unused_) {
+        pool_refresh(userdata);
         call_reply(call, json_pack("{s:o}", "Pool", pool_to_json(userdata)), NULL, 0);
         return 0;
 }

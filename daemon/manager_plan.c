@@ -116,7 +116,7 @@ static int check_plan(const struct manager *m, const struct plan *plan, bool mas
         const struct quota limit = { m->config.quota_enclaves, m->config.quota_cpus,
                                      m->config.quota_memory_mib };
         const struct quota wanted = { 1, plan->cpus, plan->memory_mib };
-        struct limits_situation situation = { .dedicated = m->pool.mode == POOL_DEDICATED,
+        struct limits_situation situation = { .dedicated = m->pool.mode != POOL_SHARED,
                                               .page_mib = page_mib(m->pool.page),
                                               .enclaves_max = (unsigned)m->config.enclaves_max };
         struct quota used = { 0, 0, 0 };
@@ -127,6 +127,8 @@ static int check_plan(const struct manager *m, const struct plan *plan, bool mas
 
                 situation.node_cpus = cpus > situation.node_cpus ? cpus : situation.node_cpus;
         }
+        if (m->pool.mode == POOL_VENDOR) /* which node what is offline belongs to, nobody tells */
+                situation.node_cpus += cpu_list_count(&m->pool.vendor.offline);
         count_in_use(m, plan->uid, &situation, &used);
         r = limits_check(m->limits,
                          &(struct limits_request){ .cpus = plan->cpus,

@@ -19,7 +19,7 @@ uint64_t pool_node_free_mib(const struct pool *p, unsigned node) {
 uint64_t pool_free_mib(const struct pool *p) {
         uint64_t sum = 0;
 
-        if (p->mode == POOL_SHARED)
+        if (p->mode != POOL_DEDICATED)
                 return p->reserved_mib >= p->memory_mib ? 0 : p->memory_mib - p->reserved_mib;
         for (unsigned node = 0; node < p->topology.n_nodes; node++)
                 sum += pool_node_free_mib(p, node);
@@ -88,6 +88,32 @@ static int reserve_shared(struct pool *p, unsigned cpus, uint64_t memory_mib, st
                                  "%" PRIu64 " MiB of memory asked for; the pool has %" PRIu64 " MiB, %" PRIu64
                                  " MiB of it free",
                                  memory_mib, p->memory_mib, pool_free_mib(p));
+        *ret = (struct share){ .held = true, .cpus = cpus, .memory_mib = memory_mib, .node = NODE_UNKNOWN };
+        count_share(p, ret);
+        return 0;
+}
+
+static unsigned vendor_free_cpus(const struct pool *p) {
+        return p->reserved_cpus >= p->vendor.asked_cpus ? 0 : p->vendor.asked_cpus - p->reserved_cpus;
+}
+
+static int reserve_vendor(struct pool *p, unsigned cpus, uint64_t memory_mib, struct share *ret,
+                          struct error *reterr) {
+        const struct vendor_pool *v = &p->vendor;
+        const char *hint = *v->problem ? v->problem : "raise that in its file and restart it";
+
+        if (cpus > vendor_free_cpus(p))
+                return error_set(reterr, ERROR_NO_CPUS,
+                                 "%u CPUs asked for; " VENDOR_SERVICE
+                                 " sets %u aside, %u of them are given, so at most %u would work; %s",
+                                 cpus, v->asked_cpus, p->reserved_cpus, vendor_free_cpus(p), hint);
+        if (memory_mib > pool_free_mib(p))
+                return error_set(reterr, ERROR_NO_MEMORY,
+                                 "%" PRIu64 " MiB asked for; " VENDOR_SERVICE " has %" PRIu64
+                                 " MiB reserved in pages of %u MiB, %" PRIu64
+                                 " of it given, so at most %" PRIu64 " would work; %s",
+                                 memory_mib, p->memory_mib, page_mib(p->page), p->reserved_mib,
+                                 pool_free_mib(p), hint);
         *ret = (struct share){ .held = true, .cpus = cpus, .memory_mib = memory_mib, .node = NODE_UNKNOWN };
         count_share(p, ret);
         return 0;
@@ -167,6 +193,8 @@ static int reserve_dedicated(struct pool *p, unsigned cpus, uint64_t memory_mib,
 
 int pool_reserve(struct pool *p, unsigned cpus, uint64_t memory_mib, struct share *ret,
                  struct error *reterr) {
+        if (p->mode == POOL_VENDOR)
+                return reserve_vendor(p, cpus, memory_mib, ret, reterr);
         return p->mode == POOL_SHARED ? reserve_shared(p, cpus, memory_mib, ret, reterr)
                                       : reserve_dedicated(p, cpus, memory_mib, ret, reterr);
 }
@@ -221,11 +249,26 @@ static struct pool_largest largest_shared(const struct pool *p) {
         return l;
 }
 
+static struct pool_largest largest_vendor(const struct pool *p) {
+        uint64_t max = p->page == PAGE_2M ? p->limits->memory_mib_max_2m : p->limits->memory_mib_max;
+        struct pool_largest l = { .cpus = even(p, vendor_free_cpus(p)), .memory_mib = pool_free_mib(p) };
+
+        if (l.memory_mib > max)
+                l.memory_mib = max;
+        (void)snprintf(l.why, sizeof(l.why),
+                       VENDOR_SERVICE " sets %u CPUs aside, %u are given; %" PRIu64 " MiB, %" PRIu64
+                                      " are given, one enclave has at most %" PRIu64,
+                       p->vendor.asked_cpus, p->reserved_cpus, p->memory_mib, p->reserved_mib, max);
+        return l;
+}
+
 struct pool_largest pool_largest(const struct pool *p, unsigned node) {
         struct pool_largest l = { .cpus = 0 };
         uint64_t max;
         unsigned spare;
 
+        if (p->mode == POOL_VENDOR)
+                return largest_vendor(p);
         if (p->mode == POOL_SHARED)
                 return largest_shared(p);
         max = p->page == PAGE_2M ? p->limits->memory_mib_max_2m : p->limits->memory_mib_max;

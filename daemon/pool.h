@@ -10,16 +10,20 @@
  *
  * Mode dedicated: the pool has certain CPUs, whole cores and never CPU 0's, and a number of huge pages on
  * each node. A share has all its cores and pages on one node; no core is in two shares.
+ *
+ * Mode vendor: a QingTian parent's service has set aside a number of CPUs and MiB; which of them an enclave
+ * gets is the vendor's tool's decision, so they are only counted.
  */
 
 #include "base/error.h"
 #include "daemon/limits.h"
 #include "daemon/topology.h"
+#include "daemon/vendor_pool.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum pool_mode { POOL_SHARED, POOL_DEDICATED };
+enum pool_mode { POOL_SHARED, POOL_DEDICATED, POOL_VENDOR };
 
 struct pool {
         enum pool_mode mode;
@@ -28,12 +32,16 @@ struct pool {
         unsigned n_shares;
         unsigned reserved_cpus;
 
-        /* shared */
+        /* shared, vendor */
         uint64_t memory_mib;   /* for all enclaves together */
         uint64_t reserved_mib; /* by them; counted in both modes */
 
-        /* dedicated */
+        /* dedicated, vendor */
         enum page_size page;
+
+        struct vendor_pool vendor;
+
+        /* dedicated */
         bool one_node;              /* the hypervisor's driver takes CPUs of one node only */
         struct cpu_list cpus, used; /* of the pool, and of them those in shares */
         struct node_pages {

@@ -436,6 +436,11 @@ int pool_change_start(struct manager *m, const struct pool_wish *wish, struct se
                 return error_set(reterr, ERROR_WRONG_STATE,
                                  "the pool is shared: enclaves take CPUs and memory as they are started; put "
                                  "mode:dedicated into the configuration to give them their own");
+        if (m->pool.mode == POOL_VENDOR)
+                return error_set(reterr, ERROR_WRONG_STATE,
+                                 "the pool is the service " VENDOR_SERVICE
+                                 "'s: change %s and restart it, best right after boot",
+                                 m->config.qingtian_env);
         if (m->pool_change)
                 return error_set(reterr, ERROR_WRONG_STATE,
                                  "another change of the pool is under way; try again");
@@ -493,6 +498,38 @@ static int size_dedicated(struct manager *m, struct error *reterr) {
         return finish(&c, r, c.pages, reterr);
 }
 
+static int read_vendor(struct manager *m, struct error *reterr) {
+        struct pool *p = &m->pool;
+        int r = vendor_pool_read(&p->vendor, m->config.qingtian_env, m->sysfs_fd, &p->topology, reterr);
+
+        if (r < 0)
+                return r;
+        p->page = p->vendor.page;
+        p->memory_mib = vendor_pool_mib(&p->vendor);
+        return 0;
+}
+
+/* Without its file, or with one that we cannot read, the vendor's tool alone knows what there is. */
+static void open_vendor(struct manager *m) {
+        _cleanup_error_ struct error e = ERROR_NULL;
+        int r = read_vendor(m, &e);
+
+        if (r >= 0) {
+                m->pool.mode = POOL_VENDOR;
+                if (*m->pool.vendor.problem)
+                        log_warning("%s", m->pool.vendor.problem);
+        } else if (r != -ENOENT)
+                log_warning("%s", e.message ? e.message : "out of memory");
+}
+
+void pool_refresh(struct manager *m) {
+        _cleanup_error_ struct error e = ERROR_NULL;
+
+        if (m->pool.mode == POOL_VENDOR && read_machine(m, &e) >= 0 && read_vendor(m, &e) < 0)
+                (void)snprintf(m->pool.vendor.problem, sizeof(m->pool.vendor.problem), "%s",
+                               e.message ? e.message : "its file is gone; these are its last numbers");
+}
+
 int pool_open(struct manager *m, struct error *reterr) {
         _cleanup_error_ struct error e = ERROR_NULL;
         int r;
@@ -506,10 +543,12 @@ int pool_open(struct manager *m, struct error *reterr) {
         r = read_machine(m, reterr);
         if (r < 0)
                 return r;
-        if (m->pool.mode == POOL_SHARED) {
+        if (strcmp(m->config.hypervisor, "qingtian") == 0)
+                open_vendor(m);
+        if (m->pool.mode == POOL_SHARED)
                 size_shared(m);
+        if (m->pool.mode != POOL_DEDICATED)
                 return 0;
-        }
         load(m);
         if (size_dedicated(m, &e) < 0)
                 log_error("the pool is not what the configuration asks for: %s",

@@ -29,5 +29,8 @@ void pool_change_free(struct pool_change *c);
 /* What the pool has, for the next daemon. */
 void pool_remember(const struct manager *m);
 
+/* The pool of a QingTian parent changes without us: look again. Nothing for the others. */
+void pool_refresh(struct manager *m);
+
 /* In the shape of io.qtenclave.Manager.Pool. */
 json_t *pool_to_json(const struct manager *m);

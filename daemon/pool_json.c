@@ -84,7 +84,24 @@ static json_t *shares_json(const struct manager *m) {
         return array;
 }
 
+/* Who has set it aside, when that was not us. */
+static json_t *service_json(const struct manager *m) {
+        const struct vendor_pool *v = &m->pool.vendor;
+
+        if (m->pool.mode != POOL_VENDOR)
+                return NULL;
+        return json_pack("{s:s, s:b, s:s, s:I, s:i, s:I, s:I, s:o, s:s*}", "Name", VENDOR_SERVICE, "Active",
+                         v->active, "File", m->config.qingtian_env, "AskedMiB", (json_int_t)v->asked_mib,
+                         "AskedCPUs", (int)v->asked_cpus, "ReservedMiB",
+                         (json_int_t)(v->pages * page_mib(v->page)), "UnusedMiB",
+                         (json_int_t)(v->free_pages * page_mib(v->page)), "OfflineCPUs", numbers(&v->offline),
+                         "Problem", *v->problem ? v->problem : NULL);
+}
+
 json_t *pool_to_json(const struct manager *m) {
+        static const char *const modes[] = {
+                [POOL_SHARED] = "shared", [POOL_DEDICATED] = "dedicated", [POOL_VENDOR] = "vendor"
+        };
         const struct pool *p = &m->pool;
         struct cpu_list parent = select_cpus(&p->topology.online, &p->cpus, false);
         uint64_t total = p->memory_mib;
@@ -95,12 +112,13 @@ json_t *pool_to_json(const struct manager *m) {
                 if (p->mode == POOL_DEDICATED)
                         total += p->pages[node].ours * page_mib(p->page);
         }
-        return json_pack(
-                "{s:s, s:s, s:s, s:i, s:I, s:I, s:i, s:i, s:o, s:o, s:o, s:o*}", "Mode",
-                p->mode == POOL_SHARED ? "shared" : "dedicated", "Platform", m->limits->name, "Hypervisor",
-                m->config.hypervisor, "PageMiB", p->mode == POOL_SHARED ? 0 : (int)page_mib(p->page),
-                "MemoryMiB", (json_int_t)total, "FreeMiB", (json_int_t)pool_free_mib(p), "EnclavesMax",
-                (int)(m->config.enclaves_max ? m->config.enclaves_max : m->limits->enclaves_max), "Enclaves",
-                (int)p->n_shares, "ParentCPUs", numbers(&parent), "Nodes", nodes, "Shares", shares_json(m),
-                "QueuedCPUs", m->driver_pool.has_queued ? numbers(&m->driver_pool.queued) : NULL);
+        return json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:i, s:i, s:o, s:o, s:o, s:o*, s:o*}", "Mode",
+                         modes[p->mode], "Platform", m->limits->name, "Hypervisor", m->config.hypervisor,
+                         "PageMiB", p->mode == POOL_SHARED ? 0 : (int)page_mib(p->page), "MemoryMiB",
+                         (json_int_t)total, "FreeMiB", (json_int_t)pool_free_mib(p), "EnclavesMax",
+                         (int)(m->config.enclaves_max ? m->config.enclaves_max : m->limits->enclaves_max),
+                         "Enclaves", (int)p->n_shares, "ParentCPUs", numbers(&parent), "Nodes", nodes,
+                         "Shares", shares_json(m), "QueuedCPUs",
+                         m->driver_pool.has_queued ? numbers(&m->driver_pool.queued) : NULL, "Service",
+                         service_json(m));
 }

@@ -37,13 +37,22 @@ def examples(text):
     return re.findall(r"^\.Bd.*?^\.Ed", text, re.M | re.S)
 
 
+def literals(text):
+    """What is typed or printed as it stands; punctuation behind it differs."""
+    return [re.sub(r"\s*[.,:;、，。：；)）]+$", "", line) for line in re.findall(r"^\.((?:Ql|Pa|Cm|Ev) .*)$", text, re.M)]
+
+
+def date(text):
+    return re.findall(r"^\.Dd .*$", text, re.M)
+
+
 def headings(text):
     return re.findall(r"^\.(S[hs]) ", text, re.M)
 
 
 for page in sorted((root / "man/zh_CN").glob("*.[1-8]")):
     english, chinese = (root / "man" / page.name).read_text(), page.read_text()
-    for what, find in (("entries", entries), ("options", options), ("references", references), ("examples", examples)):
+    for what, find in (("entries", entries), ("options", options), ("references", references), ("examples", examples), ("literals", literals), ("date", date)):
         tap.point(f"zh_CN/{page.name} has the same {what}", differences(find(english), find(chinese)))
     tap.point(f"zh_CN/{page.name} has as many headings, in the same order",
               [] if headings(english) == headings(chinese) else [f"{headings(english)}", f"{headings(chinese)}"])

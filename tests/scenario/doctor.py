@@ -76,7 +76,15 @@ says("QingTian: SELinux", 1, "wrong", "qingtian", ["SELinux"], "insmod",
      **{MODULE: "vermagic=5.10.0-182 SMP\0", "sys/fs/selinux/enforce": "1"})
 says("QingTian: not loaded", 1, "wrong", "qingtian", ["not loaded"], "insmod", **{MODULE: ""})
 says("QingTian: a module without device", 1, "wrong", "qingtian", [QTBOX], "QingTian Enclave", **{"sys/module/virtio_qtbox/x": ""})
-says("QingTian: no tool", 0, "warning", "qingtian", ["tool qt"], "yum", **{QTBOX: ""})
+PARENT = {QTBOX: "", "dev/vsock": "", "usr/local/bin/qt": "", "etc/qingtian/enclave/qt-enclave-env.conf": "cpu_count:2\n",
+          "run/systemd/units/invocation:qt-enclave-env.service": ""}
+says("QingTian: a parent that is well", 0, "ok", "qingtian", ["has run"], None, **PARENT)
+says("QingTian: no tool", 0, "warning", "qingtian", ["tool qt"], "yum", **{**PARENT, "usr/local/bin/qt": None})
+says("QingTian: its service has not run", 0, "warning", "qingtian", ["has not run"], "systemctl enable",
+     **{**PARENT, "run/systemd/units/invocation:qt-enclave-env.service": None})
+says("QingTian: its service has no file", 0, "warning", "qingtian", ["nothing is reserved"], "yum",
+     **{**PARENT, "etc/qingtian/enclave/qt-enclave-env.conf": None})
+says("QingTian: no vsock", 1, "wrong", "vsock", ["/dev/vsock"], "modprobe", **{**PARENT, "dev/vsock": None})
 
 root = machine()
 (root / "run/qt-enclave").mkdir(parents=True)

@@ -5,9 +5,12 @@ import os
 import re
 import shutil
 import signal
+import pathlib
 import subprocess
+import tempfile
 
-from harness import BUILD, PATIENCE, SOURCE, Daemon, check, done, skip, wait_for
+from harness import BUILD, ORDINARY, PATIENCE, SOURCE, Daemon, check, done, skip, wait_for
+from invented_machine import invent
 
 CODES = SOURCE / "monitor/hypervisor/qingtian_errors.def"
 NITRO_DEVICE = str(BUILD / "tests/programs/nitro_device")
@@ -17,9 +20,9 @@ KINDS = {name: text for name, text in re.findall(r'^ERROR\((\w+), "(\w+)"', (SOU
 class QingTian(Daemon):
     """Below the emulated device only for its vsock: no test opens a real one."""
 
-    def __init__(self, more=""):
+    def __init__(self, more="", options=()):
         self.more = more
-        super().__init__(config="placeholder:1")
+        super().__init__(config="placeholder:1", options=options)
 
     def start(self):
         if self.command[0] != NITRO_DEVICE:
@@ -166,6 +169,71 @@ def times(d):
     d.cli("forget")
 
 
+def restarts(d):
+    """Our policy over an enclave that the vendor's service would leave ended."""
+    (d.tool / "owner").write_text(str(d.process.pid))
+    d.run("life=300 exit=1", "--restart", "on-failure", name="again")
+    e = wait_for(lambda: (lambda e: e if e["Restarts"] >= 1 and e["State"] == "running" else None)(d.describe("again")), "a restart")
+    check(len([c for c in d.calls() if c.startswith("enclave start")]) >= 2, "an enclave is started again as its policy says", e)
+    d.ok("terminate", "again", "--force")
+    d.cli("forget")
+
+
+def access(d):
+    """The vendor's tool gives everything to root; our daemon looks at who asks."""
+    os.chmod(d.runtime, 0o755)
+    os.chmod(d.socket, 0o666)
+    d.run("", "--debug", name="roots")
+    for verb in (("terminate", "roots"), ("console", "roots"), ("connect", "roots", "7")):
+        d.refused(f"somebody else may not {verb[0]}", 8, "PermissionDenied", *verb, uid=ORDINARY)
+    check(d.describe("roots")["State"] == "running", "and it lives")
+    d.ok("terminate", "roots", "--force")
+    d.cli("forget")
+
+
+def service():
+    """A pool that qt-enclave-env has set aside: counted, explained, and never changed."""
+    with tempfile.TemporaryDirectory(prefix="qt-sys-") as top:
+        top = pathlib.Path(top)
+        sysfs, conf, active = invent(top / "sys", nodes=1, cores=8, threads=1, pages=256), top / "conf", top / "run/systemd/units"
+        pages = sysfs / "devices/system/node/node0/hugepages/hugepages-2048kB"
+        (sysfs / "devices/system/cpu/online").write_text("0-5\n")
+        conf.write_text("# by the operator\nhugepage_size:2\nmemory_mib: 512\ncpu_count:2\n")
+        active.mkdir(parents=True)
+        (active / "invocation:qt-enclave-env.service").symlink_to("0123456789abcdef")
+        with QingTian(f"qingtian_env:{conf}\nmemory_mib:64\n", ["--sysfs", str(sysfs)]) as d:
+            p = d.cli("pool", "show", "-o", "json").json()
+            s = p.get("Service", {})
+            check(p["Mode"] == "vendor" and p["PageMiB"] == 2 and p["MemoryMiB"] == 512 and p["Nodes"][0]["LargestCPUs"] == 2
+                  and s["Active"] and s["AskedMiB"] == 512 and s["ReservedMiB"] == 512 and s["OfflineCPUs"] == [6, 7] and "Problem" not in s,
+                  "the pool is what the service's file says", p)
+            text = d.ok("pool", "show").out
+            check("qt-enclave-env: has run" in text and "512 MiB and 2 CPUs" in text and "!" not in text, "in words", text)
+            d.refused("pages of 2 MiB have their own limit", 7, "LimitExceeded", "run", "--eif", d.image(), "--memory", "1024",
+                      contains="512")
+            d.refused("more CPUs than are set aside", 7, "NoCpus", "run", "--eif", d.image(), "--memory", "256", "--cpus", "4",
+                      contains=("sets 2 aside", "at most 2 would work"))
+            r = d.run("", "--memory", "384")
+            check(r.status == 0 and any("--mem 384" in c for c in d.calls()), "what fits is started", r)
+            d.refused("a second one finds no CPUs", 7, "NoCpus", "run", "--eif", d.image(), "--memory", "128", contains="2 of them are given")
+            d.ok("terminate", "--all", "--force")
+            d.refused("it is not ours to resize", 6, "WrongState", "pool", "set", "--memory", "0", contains=("qt-enclave-env", str(conf)))
+            check((pages / "nr_hugepages").read_text() == "256\n", "and nobody did")
+            (pages / "nr_hugepages").write_text("100\n")
+            p = d.cli("pool", "show", "-o", "json").json()
+            check(p["FreeMiB"] == 200 and "200 of 512" in p["Service"]["Problem"], "fewer pages than asked for are seen, and why", p)
+            d.refused("and told when they are missed", 7, "NoMemory", "run", "--eif", d.image(), "--memory", "256",
+                      contains=("at most 200 would work", "right after boot"))
+            (pages / "nr_hugepages").write_text("0\n")
+            (active / "invocation:qt-enclave-env.service").unlink()
+            d.refused("a service that has not run", 7, "NoMemory", "run", "--eif", d.image(), "--memory", "128",
+                      contains="systemctl start qt-enclave-env")
+            conf.write_text("hugepage_size:3\n")
+            p = d.cli("pool", "show", "-o", "json").json()
+            check("2 or 1024" in p["Service"]["Problem"] and p["PageMiB"] == 2, "a file that has become wrong: the last numbers, and that", p)
+            check("! " in d.cli("pool", "show").out, "in words too")
+
+
 def main():
     if os.getuid() != 0:
         skip("the hypervisor qingtian", "needs root")
@@ -177,7 +245,10 @@ def main():
         failures(d)
         foreigners(d)
         stubborn(d)
+        restarts(d)
+        access(d)
         times(d)
+    service()
     with QingTian() as d:
         (d.tool / "qt").unlink()
         r = d.run("")
