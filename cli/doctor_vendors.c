@@ -25,9 +25,6 @@ static void check_parent_cid(struct doctor *d) {
         _cleanup_close_ int fd = d->live ? openat(d->root_fd, "dev/vsock", O_RDONLY | O_CLOEXEC) : -1;
         unsigned cid = 0;
 
-        if (!doctor_has(d, "dev/vsock"))
-                doctor_find(d, VERDICT_WRONG, "vsock", "modprobe vmw_vsock_virtio_transport",
-                            "there is no /dev/vsock: nothing can talk to an enclave");
         if (fd < 0 || ioctl(fd, IOCTL_VM_SOCKETS_GET_LOCAL_CID, &cid) < 0 || cid == 3)
                 return;
         doctor_find(d, VERDICT_WARNING, "vsock", "unload vsock transports that this parent does not need",
@@ -112,7 +109,10 @@ static void explain_qtbox_absent(struct doctor *d) {
 }
 
 /* systemd keeps a link for each unit that is active, a one-shot that has ended included. */
-static void check_qingtian_service(struct doctor *d) {
+static void check_qingtian_surroundings(struct doctor *d) {
+        if (!doctor_has(d, "dev/vsock"))
+                doctor_find(d, VERDICT_WRONG, "vsock", "modprobe vmw_vsock_virtio_transport",
+                            "there is no /dev/vsock: nothing can talk to an enclave");
         if (!doctor_has(d, QTBOX_ENV))
                 doctor_find(d, VERDICT_WARNING, "qingtian", "yum install qingtian-tool",
                             "/" QTBOX_ENV " is not there: nothing is reserved for enclaves");
@@ -134,7 +134,7 @@ static void check_qingtian(struct doctor *d) {
                 if (!doctor_has(d, "usr/local/bin/qt") && !doctor_has(d, "usr/bin/qt"))
                         doctor_find(d, VERDICT_WARNING, "qingtian", "yum install qingtian-tool",
                                     "the vendor's tool qt is neither in /usr/bin nor in /usr/local/bin");
-                check_qingtian_service(d);
+                check_qingtian_surroundings(d);
                 check_parent_cid(d);
         } else if (module)
                 doctor_find(d, VERDICT_WRONG, "qingtian", "create the instance with QingTian Enclave enabled",
