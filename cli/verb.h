@@ -33,6 +33,14 @@ struct verb {
 #define VERB_DAEMON_OPTIONS \
         { "socket", 0, "PATH", "the daemon's socket (default: $QT_ENCLAVE_SOCKET, the user's, the system's)" }
 
+/* A verb has one word ("run") or two ("attest verify"); *ret_words is how many of argv it took. NULL: none of
+ * these. */
+const struct verb *verb_find(const struct verb *const *verbs, size_t n, int argc, char **argv,
+                             int *ret_words);
+
+/* Run it; argv[0] is the last word of its name. An error is printed here, once. Returns the exit status. */
+int verb_main(const struct verb *v, int argc, char **argv);
+
 enum output_format { OUTPUT_TEXT, OUTPUT_JSON };
 int verb_output_format(const struct options *o, enum output_format *ret, struct error *reterr);
 

@@ -10,7 +10,7 @@
 #include "daemon/enclave_state.h"
 #include "daemon/pool.h"
 #include "daemon/restart.h"
-#include "proto/client.h"
+#include "proto/async_call.h"
 
 #include <jansson.h>
 #include <stdint.h>

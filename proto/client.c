@@ -6,11 +6,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-
-#define CLIENT_QUEUE_LIMIT (2 * WIRE_MESSAGE_MAX)
 
 void reply_done(struct reply *r) {
         json_decref(r->parameters);
@@ -43,9 +40,8 @@ int connect_unix(const char *path, bool nonblocking) {
         return TAKE_FD(fd);
 }
 
-/* parameters are stolen, also on failure. */
-static int queue_call(struct wire *w, const char *method, json_t *parameters, enum call_flags flags,
-                      const int *fds, size_t n_fds) {
+int call_queue(struct wire *w, const char *method, json_t *parameters, enum call_flags flags, const int *fds,
+               size_t n_fds) {
         json_auto_t *call = json_pack("{s:s, s:o}", "method", method, "parameters",
                                       parameters ? parameters : json_object());
 
@@ -78,7 +74,7 @@ static int unpack_error(const char *full, json_t *parameters, struct error *rete
         return error_set(reterr, kind, "%s", full);
 }
 
-static int unpack_reply(struct wire_message *m, struct reply *ret, struct error *reterr) {
+int reply_unpack(struct wire_message *m, struct reply *ret, struct error *reterr) {
         const char *error = json_string_value(json_object_get(m->object, "error"));
         json_t *parameters = json_object_get(m->object, "parameters");
 
@@ -119,7 +115,7 @@ int client_send(struct client *c, const char *method, json_t *parameters, enum c
                 const int *fds, size_t n_fds, struct error *reterr) {
         int r;
 
-        r = queue_call(&c->wire, method, parameters, flags, fds, n_fds);
+        r = call_queue(&c->wire, method, parameters, flags, fds, n_fds);
         if (r < 0)
                 return error_set_errno(reterr, ERROR_INTERNAL, r, "cannot send %s", method);
         while ((r = wire_flush(&c->wire)) == 0) {
@@ -146,7 +142,7 @@ int client_receive(struct client *c, int timeout_msec, struct reply *ret, struct
                                  "the daemon closed the connection before it answered");
         if (r < 0)
                 return error_set_errno(reterr, ERROR_PROTOCOL, r, "the answer is no Varlink message");
-        return unpack_reply(&m, ret, reterr);
+        return reply_unpack(&m, ret, reterr);
 }
 
 int client_call(struct client *c, const char *method, json_t *parameters, struct reply *ret,
@@ -157,116 +153,4 @@ int client_call(struct client *c, const char *method, json_t *parameters, struct
         if (r < 0)
                 return r;
         return client_receive(c, -1, ret, reterr);
-}
-
-/* --- on an event loop --- */
-
-struct async_call {
-        struct wire wire;
-        sd_event_source *io, *timer;
-        async_reply on_reply;
-        void *userdata;
-};
-
-struct async_call *async_call_free(struct async_call *c) {
-        if (!c)
-                return NULL;
-        sd_event_source_disable_unref(c->io);
-        sd_event_source_disable_unref(c->timer);
-        wire_done(&c->wire);
-        free(c);
-        return NULL;
-}
-
-/* The last word; the receiver may free the call. */
-static void end_call(struct async_call *c, int r, const struct error *e) {
-        (void)sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
-        (void)sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
-        c->on_reply(c, r, NULL, e, c->userdata);
-}
-
-/* One answer at most, so that freeing the call inside the receiver's function is safe. */
-static void receive_answer(struct async_call *c) {
-        _cleanup_wire_message_ struct wire_message m = WIRE_MESSAGE_NULL;
-        _cleanup_reply_ struct reply reply = REPLY_NULL;
-        _cleanup_error_ struct error e = ERROR_NULL;
-        int r;
-
-        r = wire_receive(&c->wire, &m);
-        if (r == 0)
-                return;
-        if (r > 0)
-                r = unpack_reply(&m, &reply, &e);
-        if (r < 0) {
-                end_call(c, r, &e);
-                return;
-        }
-        if (!reply.continues)
-                (void)sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
-        c->on_reply(c, 0, &reply, NULL, c->userdata);
-}
-
-static int on_async_io(sd_event_source *source, int fd _unused_, uint32_t events, void *userdata) {
-        struct async_call *c = userdata;
-
-        if (events & EPOLLOUT) {
-                int r = wire_flush(&c->wire);
-
-                if (r < 0) {
-                        end_call(c, r, NULL);
-                        return 0;
-                }
-                if (r > 0)
-                        (void)sd_event_source_set_io_events(source, EPOLLIN);
-        }
-        if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-                receive_answer(c);
-        return 0;
-}
-
-static int on_async_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
-        end_call(userdata, -ETIMEDOUT, NULL);
-        return 0;
-}
-
-static int async_call_begin(struct async_call **ret, sd_event *event, int fd, const char *method,
-                            json_t *parameters, enum call_flags flags, const int *fds, size_t n_fds,
-                            uint64_t timeout_usec, async_reply on_reply, void *userdata) {
-        _cleanup_async_call_ struct async_call *c = calloc(1, sizeof(*c));
-        json_auto_t *owned = parameters;
-        int r;
-
-        if (!c) {
-                (void)close_fd(fd);
-                return -ENOMEM;
-        }
-        c->on_reply = on_reply;
-        c->userdata = userdata;
-        r = wire_init(&c->wire, fd, CLIENT_QUEUE_LIMIT);
-        if (r < 0)
-                return r;
-        r = queue_call(&c->wire, method, TAKE(owned), flags, fds, n_fds);
-        if (r < 0)
-                return r;
-        r = sd_event_add_io(event, &c->io, fd, EPOLLIN | EPOLLOUT, on_async_io, c);
-        if (r >= 0 && timeout_usec > 0)
-                r = sd_event_add_time_relative(event, &c->timer, CLOCK_MONOTONIC, timeout_usec, 0,
-                                               on_async_timer, c);
-        if (r < 0)
-                return r;
-        *ret = TAKE(c);
-        return 0;
-}
-
-int async_call_new(struct async_call **ret, sd_event *event, int fd, const char *method, json_t *parameters,
-                   enum call_flags flags, uint64_t timeout_usec, async_reply on_reply, void *userdata) {
-        return async_call_begin(ret, event, fd, method, parameters, flags, NULL, 0, timeout_usec, on_reply,
-                                userdata);
-}
-
-int async_call_new_passing(struct async_call **ret, sd_event *event, int fd, const char *method,
-                           json_t *parameters, int passed_fd, uint64_t timeout_usec, async_reply on_reply,
-                           void *userdata) {
-        return async_call_begin(ret, event, fd, method, parameters, CALL_PLAIN, &passed_fd, 1, timeout_usec,
-                                on_reply, userdata);
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The calling side of Varlink, twice: blocking, for programs that do one thing (the CLI), and on sd-event,
- * for the daemon, which must never wait for anybody.
+ * The calling side of Varlink, blocking, for programs that do one thing (the CLI); async_call.h has it for
+ * programs that must never wait for anybody.
  *
  * An error answer becomes *reterr, its kind found by the last part of its name. Answers come from a peer that
  * may be broken or older or newer than we are: callers take members out of them with care and never assert on
@@ -14,7 +14,6 @@
 #include "proto/wire.h"
 
 #include <jansson.h>
-#include <systemd/sd-event.h>
 
 enum call_flags { CALL_PLAIN = 0, CALL_MORE = 1, CALL_ONEWAY = 2 };
 
@@ -59,26 +58,14 @@ int client_receive(struct client *c, int timeout_msec, struct reply *ret, struct
 int client_call(struct client *c, const char *method, json_t *parameters, struct reply *ret,
                 struct error *reterr);
 
-/* --- on an event loop: one object is one connection and one call --- */
+/* --- for async_call.c --- */
 
-struct async_call;
+/* How much a connection may queue to be sent. */
+#define CLIENT_QUEUE_LIMIT (2 * WIRE_MESSAGE_MAX)
 
-/* Called for each answer, and once with r < 0 when there will be no more: ERROR_DESCRIBED and *e for an error
- * answer, -ECONNRESET when the peer went away, -ETIMEDOUT. The call may be freed at any time, also from
- * within the function; one that is kept after its last answer tells with -ECONNRESET when the peer is gone.
- */
-typedef void (*async_reply)(struct async_call *call, int r, struct reply *reply, const struct error *e,
-                            void *userdata);
+/* A call into the queue of a connection; parameters are stolen, also on failure. */
+int call_queue(struct wire *w, const char *method, json_t *parameters, enum call_flags flags, const int *fds,
+               size_t n_fds);
 
-/* Takes a connected non-blocking socket over (also on failure). timeout_usec 0: none. parameters are stolen.
- */
-int async_call_new(struct async_call **ret, sd_event *event, int fd, const char *method, json_t *parameters,
-                   enum call_flags flags, uint64_t timeout_usec, async_reply on_reply, void *userdata);
-
-/* The same with a descriptor beside it, index 0, which stays the caller's. */
-int async_call_new_passing(struct async_call **ret, sd_event *event, int fd, const char *method,
-                           json_t *parameters, int passed_fd, uint64_t timeout_usec, async_reply on_reply,
-                           void *userdata);
-struct async_call *async_call_free(struct async_call *c);
-DEFINE_CLEANUP(struct async_call *, async_call_free)
-#define _cleanup_async_call_ _cleanup_(async_call_freep)
+/* An answer out of a message, whose descriptors move; an error answer becomes *reterr. */
+int reply_unpack(struct wire_message *m, struct reply *ret, struct error *reterr);

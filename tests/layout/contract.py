@@ -16,7 +16,7 @@ tap.point("the interface names every error of the table and no other",
           [f"only in the interface: {e}" for e in interface if e not in table])
 tap.point("error names are unique", [e for e in set(table) if table.count(e) > 1])
 
-rows = re.findall(r"^VERB\((\w+)\)", (root / "cli/verbs.def").read_text(), re.M)
+rows = re.findall(r"^(?:DAEMON_)?VERB\((\w+)\)", (root / "cli/verbs.def").read_text(), re.M)
 defined = {m for p in (root / "cli").glob("verb_*.c")
            for m in re.findall(r"^const struct verb verb_(\w+) =", p.read_text(), re.M)}
 tap.point("every verb has a row and every row a verb", sorted(set(rows) ^ defined))

@@ -84,7 +84,7 @@ def reachable(uid, *paths):
 
 def copy_programs(to):
     """The programs of the build, laid out as they find each other there."""
-    for name in ("cli/qt-enclave", "daemon/qt-enclaved", "monitor/qt-enclave-monitor", "guest/qt-init",
+    for name in ("cli/qt-enclave", "cli/qt-enclave-whole", "daemon/qt-enclaved", "monitor/qt-enclave-monitor", "guest/qt-init",
                  "tests/programs/monitor_standin"):
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(BUILD / name, to / name)

@@ -2,7 +2,7 @@
 
 /* A real server on one end of a socket pair, bytes of every kind on the other. */
 
-#include "proto/client.h"
+#include "proto/async_call.h"
 #include "proto/server.h"
 #include "tests/unit/unit.h"
 

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "cli/verb.h"
+
+#include <jansson.h>
+#include <string.h>
+
+const struct verb *verb_find(const struct verb *const *verbs, size_t n, int argc, char **argv,
+                             int *ret_words) {
+        char two[64] = "";
+
+        if (argc >= 2)
+                (void)snprintf(two, sizeof(two), "%s %s", argv[0], argv[1]);
+        for (size_t i = 0; i < n; i++) {
+                *ret_words = strchr(verbs[i]->name, ' ') ? 2 : 1;
+                if (strcmp(verbs[i]->name, *ret_words == 2 ? two : argv[0]) == 0)
+                        return verbs[i];
+        }
+        return NULL;
+}
+
+static void print_verb_help(const struct verb *v) {
+        (void)printf("usage: qt-enclave %s %s\n\n%s.\n", v->name, v->synopsis, v->help);
+        if (v->details)
+                (void)printf("\n%s", v->details);
+        (void)printf("\noptions:\n");
+        options_print(v->options, stdout);
+}
+
+int verb_output_format(const struct options *o, enum output_format *ret, struct error *reterr) {
+        static const char *const words[] = { [OUTPUT_TEXT] = "text", [OUTPUT_JSON] = "json", NULL };
+        size_t index;
+        int r;
+
+        r = options_choice(o, "output-format", words, &index, reterr);
+        if (r >= 0)
+                *ret = (enum output_format)index;
+        return r;
+}
+
+/* The one place where an error is printed: a line for a person, in JSON mode an object for a program too. */
+static int report(const struct options *o, int r, struct error *e) {
+        const char *format = o->specs ? options_value(o, "output-format") : NULL;
+
+        if (r != ERROR_DESCRIBED || e->kind == ERROR_NONE)
+                (void)error_wrap(e, r, "internal error");
+        (void)fflush(stdout);
+        (void)fprintf(stderr, "qt-enclave: %s: %s\n", error_name(e->kind),
+                      e->message ? e->message : error_meaning(e->kind));
+        if (format && strcmp(format, "json") == 0) {
+                json_auto_t *object =
+                        json_pack("{s:{s:s, s:s?, s:i}}", "Error", "Name", error_name(e->kind), "Message",
+                                  e->message, "ExitStatus", (int)error_exit_status(e->kind));
+
+                if (object) {
+                        (void)json_dumpf(object, stdout, JSON_INDENT(2));
+                        (void)putchar('\n');
+                }
+        }
+        return error_exit_status(e->kind);
+}
+
+int verb_main(const struct verb *v, int argc, char **argv) {
+        _cleanup_options_ struct options o = OPTIONS_NULL;
+        _cleanup_error_ struct error e = ERROR_NULL;
+        int r;
+
+        r = options_parse(&o, v->options, argc, argv, &e);
+        if (r < 0)
+                return report(&o, r, &e);
+        if (options_flag(&o, "help")) {
+                print_verb_help(v);
+                return EXIT_OK;
+        }
+        if (o.n_positional < v->min_arguments ||
+            (v->max_arguments >= 0 && o.n_positional > v->max_arguments)) {
+                r = error_set(&e, ERROR_USAGE, "usage: qt-enclave %s %s", v->name, v->synopsis);
+                return report(&o, r, &e);
+        }
+        r = v->run(&o, &e);
+        if (r < 0)
+                return report(&o, r, &e);
+        if (fflush(stdout) != 0 || ferror(stdout)) {
+                r = error_set(&e, ERROR_OUTPUT_FAILED, "cannot write to standard output");
+                return report(&o, r, &e);
+        }
+        return r;
+}
