@@ -69,6 +69,22 @@ static int read_request(const struct options *o, struct build_request *q, struct
         return r < 0 ? r : use_blobs(q, reterr);
 }
 
+/* nitro-cli has a number of its own for a certificate or key that is not there. */
+static int check_signer(const struct options *o, unsigned *code, struct error *reterr) {
+        static const char *const files[] = { "signing-certificate", "private-key" };
+
+        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+                const char *path = options_value(o, files[i]);
+
+                if (!path || strncmp(path, "pkcs11:", strlen("pkcs11:")) == 0 || access(path, R_OK) == 0)
+                        continue;
+                *code = NITRO_SIGNING;
+                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot read the %s %s",
+                                       files[i], path);
+        }
+        return 0;
+}
+
 static int check_build(const struct options *o, unsigned *code, struct error *reterr) {
         bool certificate = options_flag(o, "signing-certificate"), key = options_flag(o, "private-key");
         int r;
@@ -88,7 +104,7 @@ static int check_build(const struct options *o, unsigned *code, struct error *re
                         NITRO_DOCKERFILE, code, reterr,
                         "--docker-dir: a Dockerfile is not built here; build it with `buildah bud "
                         "-t oci:DIR`, then give --docker-uri oci:DIR");
-        return 0;
+        return check_signer(o, code, reterr);
 }
 
 int nitro_build_enclave(const struct options *o, unsigned *code, struct error *reterr) {
@@ -137,6 +153,8 @@ int nitro_sign_eif(const struct options *o, unsigned *code, struct error *reterr
 
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(needed); i++)
                 r = personality_require(o, needed[i], NITRO_MISSING, code, reterr);
+        if (r >= 0)
+                r = check_signer(o, code, reterr);
         if (r < 0)
                 return r;
         r = image_sign(options_value(o, "eif-path"), options_value(o, "signing-certificate"),

@@ -131,6 +131,9 @@ static int check_config_members(const json_t *file, unsigned *code, struct error
                         i++;
                 if (i == ELEMENTSOF(members))
                         return nitro_refuse(NITRO_JSON, code, reterr, "--config: unknown member %s", key);
+                if (json_is_integer(value) && json_integer_value(value) < 0)
+                        return nitro_refuse(NITRO_JSON, code, reterr, "--config: %s must not be negative",
+                                            key);
                 if (json_is_null(value) || json_typeof(value) == members[i].type ||
                     (members[i].type == JSON_TRUE && json_is_boolean(value)))
                         continue;
@@ -177,7 +180,6 @@ static int read_config(const struct options *o, struct request *q, unsigned *cod
                                               "enclave-cid", "enclave-name", "debug-mode" };
         const char *path = options_value(o, "config");
         json_error_t where;
-        json_int_t memory, cid;
         int r;
 
         for (size_t i = 0; i < ELEMENTSOF(others); i++)
@@ -197,16 +199,11 @@ static int read_config(const struct options *o, struct request *q, unsigned *cod
                 return r;
         q->path = json_string_value(json_object_get(q->file, "eif_path"));
         q->name = json_string_value(json_object_get(q->file, "enclave_name"));
-        memory = member_number(q->file, "memory_mib");
-        cid = member_number(q->file, "enclave_cid");
-        if (!q->path || memory == 0)
+        q->memory_mib = (uint64_t)member_number(q->file, "memory_mib");
+        q->cid = (uint64_t)member_number(q->file, "enclave_cid");
+        if (!q->path || !json_is_integer(json_object_get(q->file, "memory_mib")))
                 return nitro_refuse(NITRO_MISSING, code, reterr, "%s is missing",
                                     q->path ? "memory_mib" : "eif_path");
-        if (memory < 0 || cid < 0)
-                return nitro_refuse(NITRO_INVALID, code, reterr, "%s: must not be negative",
-                                    memory < 0 ? "memory_mib" : "enclave_cid");
-        q->memory_mib = (uint64_t)memory;
-        q->cid = (uint64_t)cid;
         q->debug = json_is_true(json_object_get(q->file, "debug_mode"));
         q->attach = json_is_true(json_object_get(q->file, "attach_console"));
         return 0;
@@ -277,6 +274,8 @@ int nitro_run_enclave(const struct options *o, unsigned *code, struct error *ret
                 return r;
         (void)fputs("Start allocating memory...\n", stderr);
         r = start(o, &q, &enclave, reterr);
+        if (r == ERROR_DESCRIBED && reterr->kind == ERROR_SIGNATURE_INVALID)
+                *code = NITRO_CERTIFICATE;
         if (r < 0)
                 return r;
         tell_started(enclave);
@@ -299,22 +298,27 @@ static int terminate_one(const struct options *o, const json_t *enclave, json_t 
         return 0;
 }
 
-/* Those of other users are not this user's to end. */
+/* Those of other users are not this user's to end. One that does not end keeps none of the others alive. */
 static int terminate_all(const struct options *o, struct error *reterr) {
         json_auto_t *all = NULL, *ended = json_array();
-        int r = daemon_describe(o, NULL, false, &all, reterr);
+        int r = daemon_describe(o, NULL, false, &all, reterr), printed;
 
-        for (size_t i = 0; r >= 0 && i < json_array_size(all); i++) {
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < json_array_size(all); i++) {
                 const json_t *e = json_array_get(all, i);
                 json_t *one = NULL;
+                int failed;
 
                 if (getuid() != 0 && member_number(e, "Uid") != (json_int_t)getuid())
                         continue;
-                r = terminate_one(o, e, &one, reterr);
+                failed = terminate_one(o, e, &one, r < 0 ? NULL : reterr);
+                r = r < 0 ? r : failed;
                 if (one)
                         (void)json_array_append_new(ended, one);
         }
-        return r < 0 ? r : print_json(ended, reterr);
+        printed = print_json(ended, r < 0 ? NULL : reterr);
+        return r < 0 ? r : printed;
 }
 
 int nitro_terminate_enclave(const struct options *o, unsigned *code, struct error *reterr) {

@@ -156,15 +156,16 @@ int nitro_explain(const struct options *o, unsigned *code, struct error *reterr)
 /* With NITRO_CLI_LOGS_PATH, a file for each error in that directory, as scripts collect them. */
 static void write_log(const char *text, char *ret_path, size_t size) {
         const char *directory = getenv("NITRO_CLI_LOGS_PATH");
-        time_t now = time(NULL);
+        struct timespec now;
         char stamp[32] = "";
         struct tm tm;
 
         *ret_path = '\0';
-        if (!directory || !*directory || !gmtime_r(&now, &tm))
+        if (!directory || !*directory || clock_gettime(CLOCK_REALTIME, &now) < 0 ||
+            !gmtime_r(&now.tv_sec, &tm))
                 return;
-        (void)strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
-        (void)snprintf(ret_path, size, "%s/err%s.log", directory, stamp);
+        (void)strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
+        (void)snprintf(ret_path, size, "%s/err%s.%09ldZ.log", directory, stamp, now.tv_nsec);
         if (replace_file(AT_FDCWD, ret_path, text, strlen(text), 0644) < 0)
                 *ret_path = '\0';
 }
@@ -250,6 +251,12 @@ static int nitro_main(int argc, char **argv) {
         const struct personality_command *c;
 
         (void)signal(SIGPIPE, SIG_IGN);
+        c = argc == 3 && strcmp(argv[1], "help") == 0 ? personality_command(&personality_nitro_cli, argv[2])
+                                                      : NULL;
+        if (c) {
+                personality_print_help("nitro-cli ", c);
+                return 0;
+        }
         if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
             strcmp(argv[1], "help") == 0) {
                 print_help(argc < 2 ? stderr : stdout);

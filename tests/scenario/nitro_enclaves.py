@@ -186,6 +186,16 @@ def refusals(d, pages):
     damaged.write_bytes(eif_bytes.compose(parts(""))[:-1] + b"x")
     r = d.cli("run", "--eif", str(damaged), "--memory", "64")
     check(r.status != 0 and "ImageInvalid" in r.err and "CRC" in r.err, "a damaged image", r)
+    openssl = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp384r1", "-nodes", "-subj", "/CN=t",
+               "-keyout", "key.pem", "-out", "cert.pem"]
+    subprocess.run(openssl, cwd=d.home, check=True, capture_output=True)
+    signed = d.eif("", "signed.eif")
+    r = nitro_cli(d, "sign-eif", "--eif-path", signed, "--signing-certificate", str(d.home / "cert.pem"), "--private-key", str(d.home / "key.pem"))
+    check(r.status == 0, "an image is signed", r)
+    stolen = eif_bytes.sections(pathlib.Path(signed).read_bytes())[-1]
+    pathlib.Path(signed).write_bytes(eif_bytes.compose([*parts("say=other"), stolen]))
+    r = nitro_cli(d, "run-enclave", "--eif-path", signed, "--memory", "64", "--cpu-count", "2")
+    check(r.status == 59 and "[ E59 ]" in r.err and "SignatureInvalid" in r.err, "another image's signature: E59", r)
     r = d.cli("run", "--eif", str(too_big), "--memory", "640")
     check(r.status != 0 and "NoMemory" in r.err and "huge pages of 2 MiB" in r.err, "more memory than there are huge pages", r)
     wait_for(lambda: pages.free() == before, "every refusal gives its pages back")

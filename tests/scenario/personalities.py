@@ -143,6 +143,9 @@ def nitro(d):
     (s.folder / "words.json").write_text('{"cpu_ids": [2, "3"], "memory_mib": 256, "eif_path": "app.eif"}')
     (s.folder / "neither.json").write_text('{"memory_mib": 256, "eif_path": "app.eif"}')
     (s.folder / "unknown.json").write_text('{"cpus": 2}')
+    (s.folder / "nothing.json").write_text('{"cpu_count": 2, "memory_mib": 0, "eif_path": "app.eif"}')
+    (s.folder / "negative.json").write_text('{"cpu_count": 2, "memory_mib": -256, "eif_path": "app.eif"}')
+    (s.folder / "hungry.json").write_text('{"cpu_count": 2, "memory_mib": null, "eif_path": "app.eif"}')
     with open(s.folder / "big.eif", "wb") as f:
         f.truncate(100 << 20)
     base = "--memory 256 --eif-path app.eif"
@@ -160,6 +163,7 @@ def nitro(d):
                  "nitro-cli run-enclave --config twice.json", "nitro-cli run-enclave --config words.json",
                  "nitro-cli run-enclave --config neither.json", "nitro-cli run-enclave --config unknown.json",
                  "nitro-cli run-enclave --config none.json",
+                 *(f"nitro-cli run-enclave --config {n}.json" for n in ("nothing", "negative", "hungry")),
                  "nitro-cli run-enclave --cpu-count 2 --memory 256 --eif-path dies.eif",
                  f"nitro-cli run-enclave --cpu-count 2 {base} --enclave-name a/b",
                  "nitro-cli describe-enclaves", "nitro-cli describe-enclaves --metadata",
@@ -170,10 +174,17 @@ def nitro(d):
                  "nitro-cli terminate-enclave --all", "nitro-cli describe-enclaves",
                  "nitro-cli describe-eif --eif-path real.eif", "nitro-cli describe-eif --eif-path kernel/init",
                  "nitro-cli pcr --input kernel/init", "nitro-cli pcr", "nitro-cli pcr --input a --signing-certificate b",
-                 "nitro-cli sign-eif --eif-path real.eif", "nitro-cli build-enclave --docker-uri docker-archive:app.tar",
+                 "nitro-cli sign-eif --eif-path real.eif",
+                 "nitro-cli sign-eif --eif-path real.eif --signing-certificate none.pem --private-key key.pem",
+                 "nitro-cli sign-eif --eif-path real.eif --signing-certificate cert.pem --private-key none.pem",
+                 "nitro-cli sign-eif --eif-path none.eif --signing-certificate cert.pem --private-key key.pem",
+                 "nitro-cli sign-eif --eif-path real.eif --signing-certificate cert.pem --private-key cert.pem", "nitro-cli build-enclave --docker-uri docker-archive:app.tar",
                  "nitro-cli build-enclave --docker-uri docker-archive:app.tar --output-file x.eif --private-key key.pem",
+                 "nitro-cli build-enclave --docker-uri docker-archive:app.tar --output-file x.eif --private-key key.pem"
+                 " --signing-certificate none.pem", "nitro-cli build-enclave --docker-uri docker-archive:none.tar --output-file x.eif",
                  "nitro-cli build-enclave --docker-uri app:1 --docker-dir . --output-file x.eif",
-                 "nitro-cli explain --error-code E26", "nitro-cli explain --error-code E61", "nitro-cli explain"):
+                 "nitro-cli explain --error-code E26", "nitro-cli explain --error-code E61", "nitro-cli explain",
+                 "nitro-cli help pcr"):
         s.run(line)
     s.compare()
     r = s.run(f"nitro-cli run-enclave --cpu-count 2 {base}", quiet=True)
@@ -189,6 +200,11 @@ def nitro(d):
     r = s.run("nitro-cli console --enclave-name nobody", quiet=True, NITRO_CLI_LOGS_PATH=str(logs))
     check(len(list(logs.iterdir())) == 1 and str(list(logs.iterdir())[0]) in r.stderr
           and "[ E40 ]" in list(logs.iterdir())[0].read_text(), "NITRO_CLI_LOGS_PATH gets a file for an error", r)
+    s.run("nitro-cli console --enclave-name nobody", quiet=True, NITRO_CLI_LOGS_PATH=str(logs))
+    check(len(list(logs.iterdir())) == 2 and all(re.fullmatch(r"err\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z\.log", f.name)
+                                                  for f in logs.iterdir()), "and another one for the next", *logs.iterdir())
+    again = s.run("nitro-cli sign-eif --eif-path made.eif --signing-certificate cert.pem --private-key key.pem", quiet=True)
+    check(again.returncode == 0 and json.loads(again.stdout)["Measurements"]["PCR8"] == pcr8(s), "a signed image can be signed again", again)
 
 
 def nitro_images(s):
