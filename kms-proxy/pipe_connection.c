@@ -61,14 +61,14 @@ static void pipe_describe(const struct connection *base, struct audit_record *re
 static const struct connection_ops pipe_ops = { pipe_free, pipe_describe };
 
 /* What each side is watched for follows from what the two directions wait for. */
-static int watch_both(struct pipe_connection *c, int out, int in) {
+static int watch_both(struct pipe_connection *c) {
         uint32_t enclave = 0, upstream = 0;
         int r;
 
-        enclave |= out == FLOW_WAIT_INPUT ? EPOLLIN : 0;
-        upstream |= out == FLOW_WAIT_OUTPUT ? EPOLLOUT : 0;
-        upstream |= in == FLOW_WAIT_INPUT ? EPOLLIN : 0;
-        enclave |= in == FLOW_WAIT_OUTPUT ? EPOLLOUT : 0;
+        enclave |= c->out.wait == FLOW_WAIT_INPUT ? EPOLLIN : 0;
+        upstream |= c->out.wait == FLOW_WAIT_OUTPUT ? EPOLLOUT : 0;
+        upstream |= c->in.wait == FLOW_WAIT_INPUT ? EPOLLIN : 0;
+        enclave |= c->in.wait == FLOW_WAIT_OUTPUT ? EPOLLOUT : 0;
         r = watch_set(c->base.watch, enclave);
         return r < 0 ? r : watch_set(c->upstream_watch, upstream);
 }
@@ -77,24 +77,35 @@ static const char *broken_reason(int r) {
         return r == -ECONNRESET || r == -EPIPE ? "reset" : "error";
 }
 
-static void relay(struct pipe_connection *c) {
+/* Serve the directions that can go on: in a conversation it is one of them at a time, and asking the other
+ * side's socket for nothing would be a third of the system calls. */
+static void relay(struct pipe_connection *c, bool out_ready, bool in_ready) {
         uint64_t before = c->out.bytes + c->in.bytes, limit = c->base.config->bytes_per_connection;
-        int out = flow_pump(&c->out, &c->base.proxy->relays), in = 0;
+        int r = 0;
 
-        if (out >= 0)
-                in = flow_pump(&c->in, &c->base.proxy->relays);
-        if (out < 0 || in < 0) {
-                connection_end(&c->base, CONNECTION_ALLOWED, broken_reason(out < 0 ? out : in));
+        if (out_ready)
+                r = flow_pump(&c->out, &c->base.proxy->relays);
+        if (r >= 0 && in_ready)
+                r = flow_pump(&c->in, &c->base.proxy->relays);
+        if (r < 0) {
+                connection_end(&c->base, CONNECTION_ALLOWED, broken_reason(r));
                 return;
         }
         if (c->out.bytes + c->in.bytes != before)
                 c->base.active_usec = now_monotonic_usec();
-        if (out == FLOW_ENDED && in == FLOW_ENDED)
+        if (c->out.wait == FLOW_ENDED && c->in.wait == FLOW_ENDED)
                 connection_end(&c->base, CONNECTION_ALLOWED, "closed");
         else if (limit && c->out.bytes + c->in.bytes > limit)
                 connection_end(&c->base, CONNECTION_REFUSED, "bytes-limit");
-        else if (watch_both(c, out, in) < 0)
+        else if (watch_both(c) < 0)
                 connection_end(&c->base, CONNECTION_FAILED, "out-of-memory");
+}
+
+/* Which event of this side lets which direction go on; a side that broke concerns both. */
+static void relay_events(struct pipe_connection *c, uint32_t events, uint32_t out_event, uint32_t in_event) {
+        const uint32_t broken = EPOLLERR | EPOLLHUP;
+
+        relay(c, events & (out_event | broken), events & (in_event | broken));
 }
 
 static void begin_relay(struct pipe_connection *c) {
@@ -110,7 +121,7 @@ static void begin_relay(struct pipe_connection *c) {
         c->base.active_usec = now_monotonic_usec();
         c->out.from = c->in.to = c->base.fd;
         c->out.to = c->in.from = c->upstream;
-        relay(c);
+        relay(c, true, true);
 }
 
 static void serve_upstream(void *userdata, uint32_t events) {
@@ -119,7 +130,7 @@ static void serve_upstream(void *userdata, uint32_t events) {
         int error = 0;
 
         if (c->base.established) {
-                relay(c);
+                relay_events(c, events, EPOLLOUT, EPOLLIN);
                 return;
         }
         if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
@@ -221,11 +232,11 @@ static void read_hello(struct pipe_connection *c) {
                 connection_end(&c->base, CONNECTION_REFUSED, client_hello_reason(verdict));
 }
 
-static void serve_enclave(void *userdata, uint32_t events _unused_) {
+static void serve_enclave(void *userdata, uint32_t events) {
         struct pipe_connection *c = userdata;
 
         if (c->base.established)
-                relay(c);
+                relay_events(c, events, EPOLLIN, EPOLLOUT);
         else
                 read_hello(c);
 }

@@ -108,6 +108,7 @@ static ssize_t receive(struct flow *f, struct relay_pool *pool) {
         return n;
 }
 
+/* What to wait for (enum flow_wait), or a negative errno. */
 static int pump(struct flow *f, struct relay_pool *pool) {
         for (size_t moved = 0; moved < BUDGET;) {
                 int r = send_all(f);
@@ -117,7 +118,6 @@ static int pump(struct flow *f, struct relay_pool *pool) {
                         return r == -EAGAIN ? FLOW_WAIT_OUTPUT : r;
                 if (f->end_read) {
                         (void)shutdown(f->to, SHUT_WR);
-                        f->ended = true;
                         return FLOW_ENDED;
                 }
                 if (moved && moved < TRANSFER_MIN)
@@ -135,12 +135,15 @@ static int pump(struct flow *f, struct relay_pool *pool) {
 int flow_pump(struct flow *f, struct relay_pool *pool) {
         int r;
 
-        if (f->ended)
-                return FLOW_ENDED;
+        if (f->wait == FLOW_ENDED)
+                return 0;
         r = pump(f, pool);
         if (f->buffer && (r < 0 || f->buffer->start == f->buffer->end)) {
                 pool_give(pool, f->buffer);
                 f->buffer = NULL;
         }
-        return r;
+        if (r < 0)
+                return r;
+        f->wait = (enum flow_wait)r;
+        return 0;
 }
