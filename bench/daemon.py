@@ -15,7 +15,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/scenario"))
 from harness import STANDIN, Daemon, wait_for  # noqa: E402
 
-N = 32
+N = 32  # as nitro: qingtian has at most 62 vCPUs in all, 31 enclaves
 CYCLES = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
 DESCRIBE = b'{"method":"io.qtenclave.Manager.Describe","parameters":{"Name":"e0"}}\0'
 
@@ -46,11 +46,11 @@ def ask(path):
             pass
 
 
-with Daemon(monitor=STANDIN, config=f"enclaves_max:{N}\nquota_connections:1024\n") as d:
+with Daemon(monitor=STANDIN, config=f"platform:nitro\nenclaves_max:{N}\nquota_connections:1024\n") as d:
     print(f"idle daemon: {rss(d.process.pid):.1f} MiB (limit 8)")
     image = d.image()
     for i in range(N):
-        assert d.cli("run", "--eif", image, "--name", f"e{i}", "--memory", "128").status == 0 or i >= 31
+        assert d.cli("run", "--eif", image, "--name", f"e{i}", "--memory", "128").status == 0
     alive = len(d.cli("describe", "-o", "json").json())
     print(f"with {alive} enclaves: daemon {rss(d.process.pid):.1f} MiB")
 

@@ -71,6 +71,22 @@ static void print_end(const json_t *e) {
         print_clean(stdout, member_text(e, "ConsoleTail"), 1);
 }
 
+/* Its part of a dedicated pool. */
+static void print_place(const json_t *e) {
+        const json_t *cpus = json_object_get(e, "CPUIDs");
+        char list[256] = "";
+        size_t n = 0;
+
+        if (!json_object_get(e, "Node"))
+                return;
+        for (size_t i = 0; i < json_array_size(cpus) && n + 16 < sizeof(list); i++)
+                n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%" JSON_INTEGER_FORMAT, i > 0 ? "," : "",
+                                      json_integer_value(json_array_get(cpus, i)));
+        print_field(stdout, "Place",
+                    "node %" JSON_INTEGER_FORMAT ", CPUs %s, pages of %" JSON_INTEGER_FORMAT " MiB",
+                    member_number(e, "Node"), list, member_number(e, "PageMiB"));
+}
+
 static void print_one(const json_t *e) {
         char since[32];
 
@@ -82,6 +98,7 @@ static void print_one(const json_t *e) {
                     member_number(e, "EnclaveID"), member_number(e, "EnclaveCID"));
         print_field(stdout, "Size", "%" JSON_INTEGER_FORMAT " CPUs, %" JSON_INTEGER_FORMAT " MiB",
                     member_number(e, "NumberOfCPUs"), member_number(e, "MemoryMiB"));
+        print_place(e);
         print_field(stdout, "Mode", "%s", member_text(e, "LaunchMode"));
         print_field(stdout, "Owner", "uid %" JSON_INTEGER_FORMAT, member_number(e, "Uid"));
         print_field(stdout, "Hypervisor", "%s%s%s", member_text(e, "Hypervisor"),

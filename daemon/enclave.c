@@ -17,11 +17,9 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #define END_FILE_MAX (64 * 1024)
-#define EXIT_PATIENCE_USEC (10 * 1000000ull) /* between a monitor's last word and its exit */
 
 void plan_done(struct plan *p) {
         free(p->name);
@@ -43,6 +41,7 @@ int enclave_new(struct enclave **ret, struct manager *m, struct plan *plan) {
                 return -ENOMEM;
         e->manager = m;
         e->image_fd = -1;
+        e->monitor = e->hypervisor = PROCESS_NULL;
         e->plan = *plan;
         *plan = (struct plan){ .name = NULL };
         e->created_usec = e->since_usec = realtime_usec();
@@ -50,15 +49,6 @@ int enclave_new(struct enclave **ret, struct manager *m, struct plan *plan) {
                 ;
         *p = *ret = e;
         return 0;
-}
-
-/* A monitor may outlive its record by a moment; it must still be reaped when it ends. */
-void enclave_release_child(struct enclave *e) {
-        if (!e->child)
-                return;
-        (void)sd_event_source_set_userdata(e->child, NULL);
-        (void)sd_event_source_set_floating(e->child, true);
-        e->child = sd_event_source_unref(e->child);
 }
 
 struct enclave *enclave_free(struct enclave *e) {
@@ -74,12 +64,14 @@ struct enclave *enclave_free(struct enclave *e) {
         pool_release(&e->manager->pool, &e->share);
         (void)async_call_free(e->watch);
         (void)async_call_free(e->stop);
-        enclave_release_child(e);
+        enclave_clear_deadline(e);
+        process_done(&e->monitor);
+        process_done(&e->hypervisor);
         sd_event_source_disable_unref(e->restart_timer);
         (void)close_fd(e->image_fd);
-        sd_event_source_disable_unref(e->deadline);
         json_decref(e->facts);
         json_decref(e->reason);
+        json_decref(e->verdict);
         plan_done(&e->plan);
         free(e);
         return NULL;
@@ -117,6 +109,7 @@ void enclave_set_state(struct enclave *e, enum enclave_state state) {
                 e->running_usec = e->since_usec;
         metrics_step(&e->manager->metrics, state, json_string_value(json_object_get(e->reason, "Kind")));
         log_step(e);
+        enclave_set_deadline(e);
         enclave_save(e);
         manager_enclave_changed(e->manager, e);
 }
@@ -129,21 +122,22 @@ void enclave_end(struct enclave *e, json_t *reason) {
 
         e->watch = async_call_free(e->watch);
         e->stop = async_call_free(e->stop);
-        e->deadline = sd_event_source_disable_unref(e->deadline);
+        enclave_clear_deadline(e);
+        process_done(&e->monitor);
+        process_done(&e->hypervisor);
         remove_directory(e->manager->enclaves_fd, e->plan.name);
         pool_release(&e->manager->pool, &e->share);
         json_decref(e->reason);
         e->reason = reason;
         if (kind && strcmp(kind, "stopped") == 0 && e->stopping)
                 (void)json_object_set_new(e->reason, "Uid", json_integer(e->stop_uid));
-        e->monitor_pid = 0;
         enclave_set_state(e, good ? ENCLAVE_STOPPED : ENCLAVE_FAILED);
         enclave_restart_later(e);
         if (e->restart_timer)
                 enclave_save(e);
 }
 
-static bool facts_ended(const struct enclave *e) {
+bool enclave_facts_ended(const struct enclave *e) {
         return e->facts && enclave_state_is_end(facts_state(e->facts));
 }
 
@@ -171,12 +165,10 @@ static json_t *read_end_file(const struct enclave *e) {
         return facts_accept(raw);
 }
 
-void enclave_gone(struct enclave *e) {
+static json_t *find_reason(struct enclave *e) {
         json_t *reason = NULL;
 
-        if (!enclave_is_alive(e))
-                return;
-        if (!facts_ended(e)) {
+        if (!enclave_facts_ended(e)) {
                 json_t *last = read_end_file(e);
 
                 if (last) {
@@ -184,23 +176,41 @@ void enclave_gone(struct enclave *e) {
                         e->facts = last;
                 }
         }
-        if (facts_ended(e))
+        if (enclave_facts_ended(e))
                 reason = facts_reason(e->facts);
         if (!reason)
-                reason = reason_new("monitor-lost",
-                                    "the monitor ended without a word; the kernel's log may tell why");
-        enclave_end(e, reason);
+                reason = TAKE(e->verdict);
+        return reason
+                       ?: reason_new("monitor-lost",
+                                     "the monitor ended without a word; the kernel's log may tell why");
 }
 
-static int on_exit_patience(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
-        struct enclave *e = userdata;
+static void on_hypervisor_end(void *userdata, const siginfo_t *info _unused_) {
+        enclave_gone(userdata);
+}
 
-        log_record(LOG_WARNING, e->plan.name, "its monitor does not end, killing it");
-        /* Only a child of ours is certain to be the process we mean. */
-        if (e->child)
-                (void)kill(e->monitor_pid, SIGKILL);
-        enclave_gone(e);
-        return 0;
+/* A monitor that was killed takes its hypervisor along, which may have much memory to give back. */
+static bool hypervisor_lives(struct enclave *e) {
+        json_int_t pid = json_integer_value(json_object_get(e->facts, "HypervisorPID"));
+
+        if (process_is_followed(&e->hypervisor))
+                return true;
+        if (enclave_facts_ended(e) || pid <= 1 || pid > INT32_MAX || e->hypervisor.userdata == e)
+                return false;
+        return process_follow_number(&e->hypervisor, e->manager->event, (pid_t)pid, on_hypervisor_end, e) >=
+               0;
+}
+
+void enclave_gone(struct enclave *e) {
+        if (!enclave_is_alive(e))
+                return;
+        e->watch = async_call_free(e->watch);
+        if (process_is_followed(&e->monitor) || hypervisor_lives(e)) {
+                /* What it has is not free before. */
+                enclave_set_exit_deadline(e);
+                return;
+        }
+        enclave_end(e, find_reason(e));
 }
 
 void enclave_name_cpus(struct enclave *e) {
@@ -219,11 +229,9 @@ void enclave_take_facts(struct enclave *e, json_t *facts) {
                 return;
         if (enclave_state_is_end(state)) {
                 /* It ends when its monitor is gone: until then it holds memory and its sockets. */
-                if (!e->deadline)
-                        (void)sd_event_add_time_relative(e->manager->event, &e->deadline, CLOCK_MONOTONIC,
-                                                         EXIT_PATIENCE_USEC, 0, on_exit_patience, e);
                 if (e->state != ENCLAVE_STOPPING)
                         enclave_set_state(e, ENCLAVE_STOPPING);
+                enclave_set_exit_deadline(e);
         } else if (state != e->state && enclave_step_is_legal(e->state, state))
                 enclave_set_state(e, state);
         else {
@@ -232,23 +240,25 @@ void enclave_take_facts(struct enclave *e, json_t *facts) {
         }
 }
 
-int enclave_on_child(sd_event_source *source, const siginfo_t *info, void *userdata) {
+void enclave_on_monitor_end(void *userdata, const siginfo_t *info) {
         struct enclave *e = userdata;
 
-        if (!e) {
-                sd_event_source_disable_unref(source);
-                return 0;
-        }
-        if (info->si_code == CLD_EXITED && info->si_status == 0)
+        if (!info || (info->si_code == CLD_EXITED && info->si_status == 0))
                 log_record(LOG_DEBUG, e->plan.name, "its monitor ended");
         else
                 log_record(LOG_WARNING, e->plan.name, "its monitor %s %d",
                            info->si_code == CLD_EXITED ? "ended with status" : "was killed by signal",
                            info->si_status);
-        e->child = sd_event_source_disable_unref(e->child);
-        if (!e->watch) /* else its last words may still wait in the socket, and their end will tell */
+        if (e->watch) /* its last words may still wait in the socket, and their end will tell */
+                enclave_set_exit_deadline(e);
+        else
                 enclave_gone(e);
-        return 0;
+}
+
+bool enclave_has_run(const struct enclave *e) {
+        const char *kind = json_string_value(json_object_get(e->reason, "Kind"));
+
+        return e->running_usec > 0 || (kind && (strcmp(kind, "exited") == 0 || strcmp(kind, "killed") == 0));
 }
 
 static void on_stop_answer(struct async_call *call, int r, struct reply *reply _unused_,
@@ -268,6 +278,7 @@ void enclave_stop(struct enclave *e, uid_t uid, uint64_t grace_msec) {
 
         e->stopping = true;
         e->stop_uid = uid;
+        e->grace_msec = grace_msec;
         e->stop = async_call_free(e->stop);
         r = enclave_call(e, "Stop", json_pack("{s:I}", "GraceMSec", (json_int_t)grace_msec), 0,
                          on_stop_answer, e, &e->stop, &error);
@@ -275,4 +286,6 @@ void enclave_stop(struct enclave *e, uid_t uid, uint64_t grace_msec) {
                 log_record(LOG_WARNING, e->plan.name, "%s", error.message);
         if (e->state != ENCLAVE_STOPPING)
                 enclave_set_state(e, ENCLAVE_STOPPING);
+        else if (!enclave_facts_ended(e))
+                enclave_set_deadline(e); /* somebody has less patience, or more */
 }

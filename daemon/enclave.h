@@ -9,6 +9,7 @@
 
 #include "daemon/enclave_state.h"
 #include "daemon/pool.h"
+#include "daemon/process.h"
 #include "daemon/restart.h"
 #include "proto/async_call.h"
 
@@ -45,15 +46,20 @@ struct enclave {
         uint64_t restart_usec; /* when, while there is a timer */
         unsigned n_quick;      /* quick ends in a row */
         bool crash_loop;
-        pid_t monitor_pid; /* as we started it; 0 when another daemon did and left no record */
-        json_t *facts;     /* of facts_accept(), or NULL */
-        json_t *reason;    /* once it has ended */
+        struct process monitor, hypervisor; /* the second is only waited for, once the first is gone */
+        json_t *facts;                      /* of facts_accept(), or NULL */
+        json_t *reason;                     /* once it has ended */
         struct share share;
         bool stopping; /* somebody asked for its end: */
         uid_t stop_uid;
+        uint64_t grace_msec;      /* that the application has from then on */
+        json_t *verdict;          /* why it was ended by force, should it leave no word of its own */
         struct async_call *watch; /* facts and the life of the monitor */
         struct async_call *stop;
-        sd_event_source *child, *deadline;
+        sd_event_source *deadline; /* of the present state */
+        sd_event_source *pulse;    /* the next time to ask whether its monitor still answers */
+        struct async_call *ping;
+        unsigned n_silent; /* pings in a row without an answer */
 };
 
 void plan_done(struct plan *p);
@@ -81,6 +87,12 @@ int enclave_start(struct enclave *e, int image_fd, struct error *reterr);
 
 /* Find the monitor of an enclave that an earlier daemon started, or learn what became of it. */
 void enclave_recover(struct enclave *e);
+
+/* Did its application run, though perhaps nobody saw the state between? */
+bool enclave_has_run(const struct enclave *e);
+
+/* Does anybody listen in its directory, whatever its record says? */
+bool enclave_has_monitor(const struct enclave *e);
 
 /* Ask it to end, power off after the grace period (0: at once). */
 void enclave_stop(struct enclave *e, uid_t uid, uint64_t grace_msec);

@@ -66,13 +66,13 @@ json_t *enclave_to_json(const struct enclave *e) {
                 "{s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:s, s:o, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b}",
                 "EnclaveID", (json_int_t)e->plan.id, "EnclaveCID", (json_int_t)e->plan.cid, "NumberOfCPUs",
                 (json_int_t)e->plan.cpus, "MemoryMiB", (json_int_t)e->plan.memory_mib, "LaunchMode",
-                e->plan.debug ? "debug" : "normal", "Status", status, "ProcessID",
-                (json_int_t)(alive ? e->monitor_pid : 0), "EnclaveName", e->plan.name, "CPUIDs",
-                cpu_ids_json(&e->share), "State", enclave_state_name(e->state), "Flags",
-                e->plan.debug ? "DEBUG_MODE" : "NONE", "AttestedPCRs", e->plan.debug ? "zero" : "measured",
-                "Hypervisor", e->manager->config.hypervisor, "Uid", (json_int_t)e->plan.uid, "CreatedUSec",
-                (json_int_t)e->created_usec, "SinceUSec", (json_int_t)e->since_usec, "Restarts",
-                (json_int_t)e->restarts, "Ready", alive && json_is_true(json_object_get(e->facts, "Ready")));
+                e->plan.debug ? "debug" : "normal", "Status", status, "ProcessID", (json_int_t)e->monitor.pid,
+                "EnclaveName", e->plan.name, "CPUIDs", cpu_ids_json(&e->share), "State",
+                enclave_state_name(e->state), "Flags", e->plan.debug ? "DEBUG_MODE" : "NONE", "AttestedPCRs",
+                e->plan.debug ? "zero" : "measured", "Hypervisor", e->manager->config.hypervisor, "Uid",
+                (json_int_t)e->plan.uid, "CreatedUSec", (json_int_t)e->created_usec, "SinceUSec",
+                (json_int_t)e->since_usec, "Restarts", (json_int_t)e->restarts, "Ready",
+                alive && json_is_true(json_object_get(e->facts, "Ready")));
         if (!object)
                 return NULL;
         if (measurements)

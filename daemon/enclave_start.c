@@ -116,32 +116,32 @@ static void on_watch(struct async_call *call _unused_, int r, struct reply *repl
 }
 
 static int watch(struct enclave *e, int directory_fd) {
-        int fd = connect_in(directory_fd);
+        int fd = connect_in(directory_fd), r;
 
         if (fd < 0)
                 return fd;
+        if (!process_is_followed(&e->monitor)) {
+                r = process_follow_listener(&e->monitor, e->manager->event, fd, enclave_on_monitor_end, e);
+                if (r < 0)
+                        log_record(LOG_WARNING, e->plan.name, "cannot follow the process of its monitor: %s",
+                                   strerror(-r));
+        }
         return async_call_new(&e->watch, e->manager->event, fd, "io.qtenclave.Monitor.Watch", NULL, CALL_MORE,
                               0, on_watch, e);
-}
-
-/* Longer for what takes longer: reading and measuring the image, and giving the guest its memory. */
-static uint64_t boot_timeout_msec(const struct enclave *e) {
-        return e->manager->config.boot_timeout * 1000 + e->plan.image_size / (1024 * 1024) * 100 +
-               e->plan.memory_mib;
 }
 
 /* What the monitor is told, in a memory file that nobody can change any more, and in a copy in the directory
  * for a daemon that has lost its records. */
 static int make_config(const struct enclave *e, int directory_fd) {
-        json_auto_t *config =
-                json_pack("{s:s, s:i, s:I, s:i, s:o, s:I, s:b, s:s, s:I, s:I, s:I, s:i, s:i, s:s, s:s}",
-                          "Name", e->plan.name, "EnclaveID", (int)e->plan.id, "CID", (json_int_t)e->plan.cid,
-                          "CPUs", (int)e->plan.cpus, "CPUIDs", cpu_ids_json(&e->share), "MemoryMiB",
-                          (json_int_t)e->plan.memory_mib, "Debug", e->plan.debug, "Hypervisor",
-                          e->manager->config.hypervisor, "BootTimeoutMSec", (json_int_t)boot_timeout_msec(e),
-                          "ClientUid", (json_int_t)e->plan.uid, "DaemonUid", (json_int_t)e->manager->uid,
-                          "HugePageMiB", (int)enclave_page_mib(e), "Node", enclave_node(e), "Platform",
-                          e->manager->limits->name, "Tool", e->manager->config.qingtian_tool);
+        json_auto_t *config = json_pack(
+                "{s:s, s:i, s:I, s:i, s:o, s:I, s:b, s:s, s:I, s:I, s:I, s:i, s:i, s:s, s:s}", "Name",
+                e->plan.name, "EnclaveID", (int)e->plan.id, "CID", (json_int_t)e->plan.cid, "CPUs",
+                (int)e->plan.cpus, "CPUIDs", cpu_ids_json(&e->share), "MemoryMiB",
+                (json_int_t)e->plan.memory_mib, "Debug", e->plan.debug, "Hypervisor",
+                e->manager->config.hypervisor, "BootTimeoutMSec", (json_int_t)enclave_boot_timeout_msec(e),
+                "ClientUid", (json_int_t)e->plan.uid, "DaemonUid", (json_int_t)e->manager->uid, "HugePageMiB",
+                (int)enclave_page_mib(e), "Node", enclave_node(e), "Platform", e->manager->limits->name,
+                "Tool", e->manager->config.qingtian_tool);
         _cleanup_free_ char *text = NULL, *pki = development_pki_directory();
         _cleanup_close_ int fd = -1;
         int r;
@@ -161,11 +161,9 @@ static int make_config(const struct enclave *e, int directory_fd) {
                 r = memory_file_seal(fd);
         if (r < 0)
                 return r;
+        /* A start that nobody could find again is none. */
         r = replace_file(directory_fd, "config.json", text, strlen(text), 0644);
-        if (r < 0)
-                log_record(LOG_WARNING, e->plan.name,
-                           "cannot keep a copy of its configuration, continuing without: %s", strerror(-r));
-        return TAKE_FD(fd);
+        return r < 0 ? r : TAKE_FD(fd);
 }
 
 static int make_directory(const struct enclave *e, int *ret_fd, struct error *reterr) {
@@ -174,7 +172,7 @@ static int make_directory(const struct enclave *e, int *ret_fd, struct error *re
         /* Nothing living has this name; a leftover is one of a power cut. */
         remove_directory(e->manager->enclaves_fd, e->plan.name);
         if (mkdirat(e->manager->enclaves_fd, e->plan.name, 0711) < 0)
-                return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot make %s/enclaves/%s",
+                return error_set_errno(reterr, ERROR_OUTPUT_FAILED, errno, "cannot make %s/enclaves/%s",
                                        e->manager->runtime_path, e->plan.name);
         fd = open_directory(e);
         if (fd < 0)
@@ -193,6 +191,7 @@ static int start_monitor(struct enclave *e, int image_fd, struct error *reterr) 
         uid_t uid = MONITOR_UID_BASE + e->plan.id;
         /* The vendor's tool wants root, so its monitor stays root, in its cage. */
         bool drop = e->manager->uid == 0 && strcmp(e->manager->config.hypervisor, "qingtian") != 0;
+        pid_t pid;
         int r;
 
         r = make_directory(e, &directory, reterr);
@@ -203,8 +202,9 @@ static int start_monitor(struct enclave *e, int image_fd, struct error *reterr) 
                 return error_set_errno(reterr, ERROR_INTERNAL, listener, "cannot make the monitor's socket");
         config = make_config(e, directory);
         if (config < 0)
-                return error_set_errno(reterr, ERROR_INTERNAL, config,
-                                       "cannot write the monitor's configuration");
+                return error_set_errno(reterr, ERROR_OUTPUT_FAILED, config,
+                                       "cannot write %s/enclaves/%s/config.json", e->manager->runtime_path,
+                                       e->plan.name);
         /* Sticky: the proxy may add its sockets there and touch nothing else. While the directory is still
          * ours, because that needs no capability. */
         if (e->manager->has_proxy_group && fchmod(directory, 01771) < 0)
@@ -222,16 +222,16 @@ static int start_monitor(struct enclave *e, int image_fd, struct error *reterr) 
                                                    .device = device_of(e->manager->config.hypervisor),
                                                    .drop = drop,
                                                    .uid = uid },
-                          &e->monitor_pid, reterr);
+                          &pid, reterr);
         if (r < 0)
                 return r;
-        r = sd_event_add_child(e->manager->event, &e->child, e->monitor_pid, WEXITED, enclave_on_child, e);
+        r = process_follow_child(&e->monitor, e->manager->event, pid, enclave_on_monitor_end, e);
         if (r >= 0)
                 r = watch(e, directory);
         if (r < 0) {
-                (void)kill(e->monitor_pid, SIGKILL);
-                if (!e->child)
-                        (void)waitpid(e->monitor_pid, NULL, 0);
+                (void)kill(pid, SIGKILL); /* not reaped yet */
+                if (!process_is_followed(&e->monitor))
+                        (void)waitpid(pid, NULL, 0);
                 return error_set_errno(reterr, ERROR_INTERNAL, r, "cannot follow the monitor");
         }
         enclave_save(e);
@@ -257,6 +257,13 @@ int enclave_start(struct enclave *e, int image_fd, struct error *reterr) {
         return r;
 }
 
+bool enclave_has_monitor(const struct enclave *e) {
+        _cleanup_close_ int directory = open_directory(e);
+        _cleanup_close_ int fd = directory < 0 ? -1 : connect_in(directory);
+
+        return fd >= 0;
+}
+
 void enclave_recover(struct enclave *e) {
         _cleanup_close_ int directory = open_directory(e);
         int r = directory < 0 ? directory : watch(e, directory);
@@ -267,6 +274,9 @@ void enclave_recover(struct enclave *e) {
                 enclave_gone(e);
                 return;
         }
+        if (e->state == ENCLAVE_CREATED)
+                e->state = ENCLAVE_ALLOCATING; /* the step that could not be written down */
+        enclave_set_deadline(e);
         pool_adopt(&e->manager->pool, e->plan.cpus, e->plan.memory_mib, &hint.ids, hint.node, &e->share);
         enclave_name_cpus(e); /* as they were when the last daemon saved them */
         log_record(LOG_INFO, e->plan.name, "found again, %s", enclave_state_name(e->state));

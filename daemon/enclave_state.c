@@ -16,7 +16,7 @@ static const char *const names[ENCLAVE_STATE_MAX] = {
 /* A monitor tells its facts when there is somebody to tell: while the daemon is away it may take several
  * steps, so steps forward may be left out. Back goes only a restart. */
 static const unsigned legal[ENCLAVE_STATE_MAX] = {
-        [ENCLAVE_CREATED] = BIT(ALLOCATING) | BIT(STOPPING) | ENDS,
+        [ENCLAVE_CREATED] = BIT(ALLOCATING) | ENDS,
         [ENCLAVE_ALLOCATING] = BIT(LOADING) | BIT(BOOTING) | BIT(RUNNING) | BIT(STOPPING) | ENDS,
         [ENCLAVE_LOADING] = BIT(BOOTING) | BIT(RUNNING) | BIT(STOPPING) | ENDS,
         [ENCLAVE_BOOTING] = BIT(RUNNING) | BIT(STOPPING) | ENDS,

@@ -269,13 +269,25 @@ static void load_directories(struct manager *m) {
         }
 }
 
+/* A record that could not be written (disk full, read-only) tells of the life before this one. */
+static void believe_monitor(struct enclave *e) {
+        if (enclave_is_alive(e) || !enclave_has_monitor(e))
+                return;
+        e->state = ENCLAVE_ALLOCATING; /* it knows better */
+        e->restart_usec = 0;
+        json_decref(e->reason);
+        e->reason = NULL;
+}
+
 static void recover(struct manager *m) {
         m->recovering = true; /* nobody leaves the list while we walk it */
         load_state(m);
         load_directories(m);
         for (struct enclave *e = m->enclaves; e; e = e->next) {
-                bool pending = e->restart_usec > 0;
+                bool pending;
 
+                believe_monitor(e);
+                pending = e->restart_usec > 0;
                 e->restart_usec = 0;
                 if (enclave_is_alive(e))
                         enclave_recover(e);

@@ -18,22 +18,6 @@ struct caller manager_caller(const struct manager *m, const struct server_call *
                                 .in_group = m->has_group && call_in_group(call, m->group) };
 }
 
-int manager_authorize(struct server_call *call, const struct server_method *method, void *userdata,
-                      struct error *reterr) {
-        struct manager *m = userdata;
-        struct caller caller = manager_caller(m, call);
-
-        if (access_allows((enum access_class)method->access, &caller, m->uid))
-                return 0;
-        log_notice("uid %u may not call %s", caller.uid, method->name);
-        if (method->access == ACCESS_POOL)
-                return error_set(reterr, ERROR_PERMISSION_DENIED,
-                                 "uid %u may not call %s; only root and the daemon's user may", caller.uid,
-                                 method->name);
-        return error_set(reterr, ERROR_PERMISSION_DENIED, "uid %u may not call %s; members of group %s may",
-                         caller.uid, method->name, m->config.group);
-}
-
 /* What changes something leaves a record: who, what, what became of it. */
 static void log_request(const struct server_call *call, const char *name, const char *outcome) {
         char message[256], uid[32], method[64], enclave[96];
@@ -45,6 +29,22 @@ static void log_request(const struct server_call *call, const char *name, const 
         (void)snprintf(method, sizeof(method), "REQUEST_METHOD=%s", call_method(call));
         (void)snprintf(enclave, sizeof(enclave), "ENCLAVE=%s", name);
         log_fields(LOG_NOTICE, message, fields);
+}
+
+int manager_authorize(struct server_call *call, const struct server_method *method, void *userdata,
+                      struct error *reterr) {
+        struct manager *m = userdata;
+        struct caller caller = manager_caller(m, call);
+
+        if (access_allows((enum access_class)method->access, &caller, m->uid))
+                return 0;
+        log_request(call, "-", "denied");
+        if (method->access == ACCESS_POOL)
+                return error_set(reterr, ERROR_PERMISSION_DENIED,
+                                 "uid %u may not call %s; only root and the daemon's user may", caller.uid,
+                                 method->name);
+        return error_set(reterr, ERROR_PERMISSION_DENIED, "uid %u may not call %s; members of group %s may",
+                         caller.uid, method->name, m->config.group);
 }
 
 static const char *text_of(struct server_call *call, const char *member) {
@@ -146,15 +146,17 @@ static int handle_run(struct server_call *call, void *userdata, struct error *re
                 call_take_fd(call, json_integer_value(json_object_get(call_parameters(call), "Image")));
         _cleanup_(plan_done) struct plan plan = { .name = NULL };
         struct enclave *e;
+        char name[80];
         int r;
 
         r = make_plan(m, call, image_fd, &plan, reterr);
-        log_request(call, plan.name ? plan.name : "?",
+        (void)snprintf(name, sizeof(name), "%s", plan.name ? plan.name : "?");
+        if (r >= 0)
+                r = manager_run(m, &plan, image_fd, &e, reterr);
+        log_request(call, name,
                     r >= 0                 ? "starting"
                     : r == ERROR_DESCRIBED ? error_name(reterr->kind)
                                            : "failed");
-        if (r >= 0)
-                r = manager_run(m, &plan, image_fd, &e, reterr);
         if (r >= 0)
                 r = waiter_add_run(m, e, call);
         if (r >= 0)

@@ -70,13 +70,6 @@ static void fail_run(struct server_call *call, const struct enclave *e) {
         call_fail(call, &error);
 }
 
-/* Did its application run, though nobody saw the state between? */
-static bool has_run(const struct enclave *e) {
-        const char *kind = json_string_value(json_object_get(e->reason, "Kind"));
-
-        return kind && (strcmp(kind, "exited") == 0 || strcmp(kind, "killed") == 0);
-}
-
 static void notify_run(struct waiter *w, struct enclave *e) {
         struct server_call *call = w->call;
         json_t *answer;
@@ -90,7 +83,7 @@ static void notify_run(struct waiter *w, struct enclave *e) {
                 return;
         }
         waiter_free(w);
-        if (!enclave_is_alive(e) && !has_run(e)) {
+        if (!enclave_is_alive(e) && !enclave_has_run(e)) {
                 fail_run(call, e);
                 return;
         }

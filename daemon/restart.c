@@ -68,10 +68,11 @@ static int open_image(struct enclave *e, struct error *reterr) {
 }
 
 static void forget_last_life(struct enclave *e) {
-        enclave_release_child(e);
         json_decref(e->facts);
         json_decref(e->reason);
-        e->facts = e->reason = NULL;
+        json_decref(e->verdict);
+        e->facts = e->reason = e->verdict = NULL;
+        e->grace_msec = 0;
         e->stopping = false;
         e->running_usec = 0;
 }
@@ -123,7 +124,7 @@ void enclave_restart_later(struct enclave *e) {
         struct restart_decision d;
 
         /* Whoever runs an image by hand sees its first start fail; what is declared has nobody to see it. */
-        if (!e->plan.declared && e->running_usec == 0 && e->restarts == 0)
+        if (!e->plan.declared && !enclave_has_run(e) && e->restarts == 0)
                 return;
         d = restart_decide(
                 &(struct restart_end){ .policy = e->plan.restart,

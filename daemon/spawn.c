@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -103,6 +104,10 @@ static int become_monitor(const struct spawn_request *q, int *status_fd) {
                 if (r < 0)
                         return r;
         }
+        /* Once more, as who it is now: the kernel then tells whoever connects that this process is the other
+         * end. A later daemon knows by that whom it has found. */
+        if (listen(FD_FIRST, SOMAXCONN) < 0)
+                return -errno;
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return -errno;
         (void)execveat(FD_PROGRAM, "", arguments, environment, AT_EMPTY_PATH);

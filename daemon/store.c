@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #define NAME_LENGTH_MAX 64
+#define GRACE_MSEC_MAX (3600 * 1000)
 #define REMOVE_DEPTH_MAX 4
 #define REMOVE_ENTRIES_MAX 4096
 
@@ -36,7 +37,7 @@ json_t *store_record(const struct enclave *e) {
                           "Debug", e->plan.debug, "Uid", (json_int_t)e->plan.uid, "State",
                           enclave_state_name(e->state), "CreatedUSec", (json_int_t)e->created_usec,
                           "SinceUSec", (json_int_t)e->since_usec, "Restarts", (int)e->restarts, "MonitorPID",
-                          (int)e->monitor_pid, "ImagePath", e->plan.image_path);
+                          (int)e->monitor.pid, "ImagePath", e->plan.image_path);
 
         if (record && e->share.held && e->share.node != NODE_UNKNOWN) {
                 (void)json_object_set_new(record, "CPUIDs", cpu_ids_json(&e->share));
@@ -54,6 +55,8 @@ json_t *store_record(const struct enclave *e) {
         }
         if (record && e->stopping)
                 (void)json_object_set_new(record, "StopUid", json_integer(e->stop_uid));
+        if (record && e->stopping)
+                (void)json_object_set_new(record, "GraceMSec", json_integer((json_int_t)e->grace_msec));
         if (record && e->facts)
                 (void)json_object_set(record, "Facts", e->facts);
         if (record && e->reason)
@@ -117,6 +120,8 @@ int store_load(const json_t *record, struct enclave *e) {
                 .uid = (uid_t)take_number(record, uid_key, 0, UINT32_MAX - 1, 0),
         };
 
+        if (take_number(record, "Version", 0, INT32_MAX, STORE_VERSION) > STORE_VERSION)
+                return -ENOTSUP; /* of a newer daemon: what it means is not ours to guess */
         if (!name || !name_is_valid(name) || plan.id == UINT32_MAX || !plan.cid || !plan.cpus ||
             !plan.memory_mib)
                 return -EINVAL;
@@ -136,13 +141,13 @@ int store_load(const json_t *record, struct enclave *e) {
         e->created_usec = (uint64_t)take_number(record, "CreatedUSec", 0, INT64_MAX, 0);
         e->since_usec = (uint64_t)take_number(record, "SinceUSec", 0, INT64_MAX, 0);
         e->restarts = (unsigned)take_number(record, "Restarts", 0, INT32_MAX, 0);
-        e->monitor_pid = (pid_t)take_number(record, "MonitorPID", 0, INT32_MAX, 0);
         e->n_quick = (unsigned)take_number(record, "QuickEnds", 0, INT32_MAX, 0);
         e->crash_loop = json_is_true(json_object_get(record, "CrashLoop"));
         e->running_usec = (uint64_t)take_number(record, "RunningUSec", 0, INT64_MAX, 0);
         e->restart_usec = (uint64_t)take_number(record, "RestartUSec", 0, INT64_MAX, 0);
         e->stopping = json_is_integer(json_object_get(record, "StopUid"));
         e->stop_uid = (uid_t)take_number(record, "StopUid", 0, UINT32_MAX - 1, 0);
+        e->grace_msec = (uint64_t)take_number(record, "GraceMSec", 0, GRACE_MSEC_MAX, 0);
         e->facts = facts_accept(facts);
         if (enclave_state_is_end(e->state) &&
             interface_check(interface_find(interface_manager(), IDL_TYPE, "Reason")->type, reason, NULL) >= 0)

@@ -10,7 +10,7 @@
  * monitor got), monitor.sock, end (last facts), and the sockets of its vsock
  *
  * Records are versioned; loading is tolerant: what is missing gets a default, what is broken is reported and
- * left out.
+ * left out, and so is a record of a newer version: the monitor of an enclave that lives knows what it is.
  */
 
 #include "daemon/enclave.h"
@@ -23,7 +23,7 @@ int store_save(int state_fd, const struct enclave *e);
 void store_forget(int state_fd, const char *name);
 
 /* From a record, or from the config.json of an enclave's directory. Fills plan, state, times and what else is
- * known. -EINVAL when it makes no sense. Pure. */
+ * known. -EINVAL when it makes no sense, -ENOTSUP when it is of a newer version. Pure. */
 int store_load(const json_t *record, struct enclave *e);
 json_t *store_record(const struct enclave *e);
 

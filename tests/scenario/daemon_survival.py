@@ -2,9 +2,11 @@
 """kill -9 of the daemon and of the monitor in every state: nothing is leaked, and the pool equals what lives."""
 import json
 import os
+import re
+import shutil
 import signal
 
-from harness import PATIENCE, STANDIN, Daemon, check, done, wait_for
+from harness import PATIENCE, SOURCE, STANDIN, Daemon, check, done, wait_for
 
 LONG = 1000000
 CONFIG = "enclaves_max:16\n"
@@ -125,10 +127,48 @@ def records_are_old_or_broken(d):
           "halves and leftovers are cleared away")
     (d.runtime / "enclaves/.hidden").rmdir()
     d.ok("terminate", "kept")
+    d.ok("forget")
+
+
+def versions(d):
+    """A record of each version that was ever written loads; one of a newer version is left to the monitor."""
+    state = d.runtime / "state"
+    newest = int(re.search(r"#define STORE_VERSION (\d+)", (SOURCE / "daemon/store.h").read_text()).group(1))
+    for version in range(1, newest + 1):
+        fixtures = sorted((SOURCE / f"tests/golden/state/{version}").glob("*.json"))
+        check(fixtures, f"version {version} has fixtures")
+        d.kill()
+        for fixture in fixtures:
+            shutil.copy(fixture, state)
+        d.start()
+        everything = d.all()
+        for fixture in fixtures:
+            record, e = json.loads(fixture.read_text()), everything.get(fixture.stem)
+            wanted = record.get("Reason", {"Kind": "monitor-lost"})
+            check(e and all(e["Reason"].get(k) == v for k, v in wanted.items()) and e["Uid"] == record["Uid"]
+                  and e["EnclaveID"] == record["EnclaveID"] and e["Restarts"] == record["Restarts"]
+                  and bool(e.get("CrashLoop")) == bool(record.get("CrashLoop")), f"{fixture.stem} loads", record, e)
+        d.ok("forget")
+    d.ok("run", "--eif", d.image(), "--name", "newer", "--memory", "128")
+    before = d.describe("newer")
+    d.kill()
+    record = json.loads((state / "newer.json").read_text())
+    check(record["Version"] == newest, "what is written is of the newest version", record)
+    (state / "newer.json").write_text(json.dumps({**record, "Version": newest + 1, "Name": "newer", "CID": 99}))
+    (state / "garbage.json").write_bytes(os.urandom(500))
+    (state / "huge.json").write_text("[" * 200000)
+    d.start()
+    after = d.describe("newer")
+    check(all(before[k] == after[k] for k in ("EnclaveCID", "Uid", "State", "ProcessID", "MemoryMiB")),
+          "a record of a newer version is not guessed at: its monitor is asked", before, after)
+    check(set(d.all()) == {"newer"}, "garbage and endless files are left out", d.all())
+    (state / "garbage.json").unlink()
+    (state / "huge.json").unlink()
+    d.ok("terminate", "newer")
 
 
 with Daemon(monitor=STANDIN, config=CONFIG) as d:
-    for part in (daemon_dies, monitor_dies, both_die, words_outlive_the_daemon, records_are_old_or_broken):
+    for part in (daemon_dies, monitor_dies, both_die, words_outlive_the_daemon, records_are_old_or_broken, versions):
         print("#", part.__name__)
         part(d)
 done()
