@@ -97,8 +97,30 @@ static void check_kernel(struct doctor *d) {
                             system);
 }
 
+/* Whether a dedicated pool's CPUs can leave the parent. */
+static void check_cpuset(struct doctor *d) {
+        char controllers[512], *rest = controllers;
+
+        if (!doctor_read(d, "sys/fs/cgroup/cgroup.controllers", controllers, sizeof(controllers))) {
+                doctor_find(d, VERDICT_WARNING, "cpuset", "boot with systemd.unified_cgroup_hierarchy=1",
+                            "cgroup v2 is not at /sys/fs/cgroup; vCPUs of a dedicated pool are only pinned, "
+                            "the parent's programs may use their CPUs too");
+                return;
+        }
+        for (const char *word; (word = strsep(&rest, " "));)
+                if (strcmp(word, "cpuset") == 0) {
+                        doctor_find(d, VERDICT_OK, "cpuset", NULL,
+                                    "CPUs of a dedicated pool can leave the parent (cgroup v2)");
+                        return;
+                }
+        doctor_find(d, VERDICT_WARNING, "cpuset", "use a kernel with CONFIG_CPUSETS, outside of containers",
+                    "cgroup v2 has no controller cpuset here; vCPUs of a dedicated pool are only pinned, the "
+                    "parent's programs may use their CPUs too");
+}
+
 void doctor_check_local(struct doctor *d) {
         check_kvm(d);
         check_qemu(d);
         check_kernel(d);
+        check_cpuset(d);
 }

@@ -115,6 +115,59 @@ static void print_service(const json_t *s) {
                 (void)printf("! %s\n", member_text(s, "Problem"));
 }
 
+/* How far the pool's CPUs are from the parent. */
+static void print_isolation(const json_t *pool) {
+        const char *problem = member_text(pool, "IsolationProblem"), *kind = member_text(pool, "Isolation");
+
+        if (*problem)
+                (void)printf("CPUs are only pinned to, the parent's programs may use them too: %s\n",
+                             problem);
+        else if (strcmp(kind, "driver") == 0)
+                (void)puts("CPUs of the pool are offline for the parent (driver nitro_enclaves)");
+        else if (strcmp(kind, "service") == 0)
+                (void)puts("CPUs of the pool are taken by the vendor's qt-enclave-env.service");
+        else if (strcmp(kind, "isolated") == 0 || strcmp(kind, "root") == 0)
+                (void)printf("CPUs of the pool have left the parent (cpuset partition, %s)\n", kind);
+}
+
+void print_pool_largest(const json_t *pool) {
+        static const char *const titles[] = { "NODE", "CPUS", "MEMORY", "WHY NOT MORE", NULL };
+        const json_t *nodes = json_object_get(pool, "Nodes");
+        bool dedicated = strcmp(member_text(pool, "Mode"), "dedicated") == 0;
+        _cleanup_(table_done) struct table t = TABLE_NULL;
+
+        table_init(&t, titles);
+        for (size_t i = 0; i < (dedicated ? json_array_size(nodes) : 1); i++) {
+                const json_t *node = json_array_get(nodes, i);
+
+                table_row(&t);
+                if (dedicated)
+                        table_cell(&t, "%" JSON_INTEGER_FORMAT, member_number(node, "Node"));
+                else
+                        table_cell(&t, "-");
+                table_cell(&t, "%" JSON_INTEGER_FORMAT, member_number(node, "LargestCPUs"));
+                table_cell(&t, "%" JSON_INTEGER_FORMAT " MiB", member_number(node, "LargestMemoryMiB"));
+                table_cell(&t, "%s", member_text(node, "Why"));
+        }
+        table_print(&t, stdout);
+}
+
+json_t *pool_largest_json(const json_t *pool) {
+        const json_t *nodes = json_object_get(pool, "Nodes");
+        json_t *array = json_array();
+
+        for (size_t i = 0; i < json_array_size(nodes); i++) {
+                const json_t *node = json_array_get(nodes, i);
+
+                (void)json_array_append_new(
+                        array, json_pack("{s:O, s:O, s:O, s:O}", "Node", json_object_get(node, "Node"),
+                                         "LargestCPUs", json_object_get(node, "LargestCPUs"),
+                                         "LargestMemoryMiB", json_object_get(node, "LargestMemoryMiB"), "Why",
+                                         json_object_get(node, "Why")));
+        }
+        return array;
+}
+
 void print_pool(const json_t *pool) {
         const json_t *nodes = json_object_get(pool, "Nodes");
         bool dedicated = strcmp(member_text(pool, "Mode"), "dedicated") == 0;
@@ -128,6 +181,7 @@ void print_pool(const json_t *pool) {
                      member_number(pool, "FreeMiB"), member_number(pool, "Enclaves"),
                      member_number(pool, "EnclavesMax"));
         print_service(json_object_get(pool, "Service"));
+        print_isolation(pool);
         for (size_t i = 0; i < json_array_size(nodes); i++) {
                 const json_t *node = json_array_get(nodes, i);
 

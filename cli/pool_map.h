@@ -6,3 +6,7 @@
 #include <jansson.h>
 
 void print_pool(const json_t *pool);
+
+/* Only the largest enclave that would start now, for each node. */
+void print_pool_largest(const json_t *pool);
+json_t *pool_largest_json(const json_t *pool);

@@ -8,6 +8,7 @@
 #include "daemon/development_pki.h"
 #include "daemon/enclave_internal.h"
 #include "daemon/facts.h"
+#include "daemon/local_pool.h"
 #include "daemon/manager.h"
 #include "daemon/pool_change.h"
 #include "daemon/spawn.h"
@@ -187,7 +188,7 @@ static const char *device_of(const char *hypervisor) {
 }
 
 static int start_monitor(struct enclave *e, int image_fd, struct error *reterr) {
-        _cleanup_close_ int directory = -1, listener = -1, config = -1;
+        _cleanup_close_ int directory = -1, listener = -1, config = -1, cgroup = -1;
         uid_t uid = MONITOR_UID_BASE + e->plan.id;
         /* The vendor's tool wants root, so its monitor stays root, in its cage. */
         bool drop = e->manager->uid == 0 && strcmp(e->manager->config.hypervisor, "qingtian") != 0;
@@ -213,12 +214,15 @@ static int start_monitor(struct enclave *e, int image_fd, struct error *reterr) 
         if (drop && fchown(directory, uid, e->manager->has_proxy_group ? e->manager->proxy_group : uid) < 0)
                 return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot give the directory to uid %u",
                                        uid);
+        cgroup = local_pool_enter(e->manager, e);
         r = spawn_monitor(&(struct spawn_request){ .program = e->manager->monitor_program,
                                                    .name = e->plan.name,
                                                    .listen_fd = listener,
                                                    .image_fd = image_fd,
                                                    .directory_fd = directory,
                                                    .config_fd = config,
+                                                   .cgroup_fd = cgroup,
+                                                   .node = enclave_node(e),
                                                    .device = device_of(e->manager->config.hypervisor),
                                                    .drop = drop,
                                                    .uid = uid },

@@ -7,7 +7,9 @@
 #include "daemon/declared.h"
 #include "daemon/driver_pool.h"
 #include "daemon/guest_listeners.h"
+#include "daemon/local_pool.h"
 #include "daemon/pool_change.h"
+#include "daemon/startup.h"
 #include "daemon/store.h"
 
 #include <errno.h>
@@ -30,6 +32,7 @@ struct manager *manager_free(struct manager *m) {
         waiters_free(m);
         relays_free(m);
         driver_pool_done(&m->driver_pool);
+        local_pool_done(m);
         (void)guest_listeners_free(m->guest_listeners);
         while (m->enclaves)
                 (void)enclave_free(m->enclaves);
@@ -87,24 +90,40 @@ static int open_runtime(struct manager *m, struct error *reterr) {
         return 0;
 }
 
+/* One partition for each daemon that may be on this machine: the system's, and those with a directory of
+ * their own (FNV-1a of its path). */
+static char *partition_name(const char *runtime_path) {
+        uint32_t hash = 2166136261u;
+        char *name;
+
+        if (strcmp(runtime_path, SYSTEM_RUNTIME_DIR) == 0)
+                return strdup("qt-enclave");
+        for (const char *p = runtime_path; *p; p++)
+                hash = (hash ^ (unsigned char)*p) * 16777619u;
+        return asprintf(&name, "qt-enclave-%08x", hash) < 0 ? NULL : name;
+}
+
 /* Everything that needs no undoing but freeing. */
 static int manager_fill(struct manager *m, struct manager_options *options) {
         struct group *group;
 
         m->state_fd = m->enclaves_fd = m->lock_fd = m->sysfs_fd = -1;
+        m->cpu_partition = CPU_PARTITION_NULL;
         m->config = options->config;
         memset(&options->config, 0, sizeof(options->config));
         m->uid = geteuid();
         m->limits = platform_find(m->config.platform);
         m->runtime_path = strdup(options->runtime_path);
         m->monitor_program = strdup(options->monitor_program);
+        m->partition_name = partition_name(options->runtime_path);
         group = *m->config.group ? getgrnam(m->config.group) : NULL;
         m->has_group = group;
         m->group = group ? group->gr_gid : 0;
         group = m->uid == 0 ? getgrnam(PROXY_GROUP) : NULL;
         m->has_proxy_group = group;
         m->proxy_group = group ? group->gr_gid : 0;
-        return m->runtime_path && m->monitor_program ? sd_event_default(&m->event) : -ENOMEM;
+        return m->runtime_path && m->monitor_program && m->partition_name ? sd_event_default(&m->event)
+                                                                          : -ENOMEM;
 }
 
 static int manager_open(struct manager *m, const char *sysfs, struct error *reterr) {
@@ -187,8 +206,10 @@ static void forget_oldest(struct manager *m, const struct enclave *newest) {
 
 void manager_enclave_changed(struct manager *m, struct enclave *e) {
         waiters_notify(m, e);
-        if (!enclave_is_alive(e))
+        if (!enclave_is_alive(e)) {
                 driver_pool_enclave_ended(m);
+                local_pool_enclave_ended(m);
+        }
         if (!enclave_is_alive(e) && !m->recovering)
                 forget_oldest(m, e);
 }
@@ -327,6 +348,7 @@ int manager_start(struct manager *m, int listen_fd, struct error *reterr) {
         int r;
 
         recover(m);
+        local_pool_open(m);
         r = guest_listeners_new(&m->guest_listeners, m, reterr);
         if (r < 0)
                 return r;
@@ -344,6 +366,7 @@ int manager_start(struct manager *m, int listen_fd, struct error *reterr) {
 void manager_leave(struct manager *m) {
         static const char *const names[] = { SOCKET_NAME, "enclaves", "state" };
 
+        local_pool_leave(m);
         if (!m->made_socket) /* the service manager's: it goes on listening for the next daemon */
                 return;
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {

@@ -8,6 +8,7 @@
 
 #include "daemon/access.h"
 #include "daemon/config.h"
+#include "daemon/cpu_partition.h"
 #include "daemon/driver_pool.h"
 #include "daemon/enclave.h"
 #include "daemon/limits.h"
@@ -27,6 +28,9 @@ struct manager {
         struct metrics metrics;
         struct pool_change *pool_change; /* one under way, or NULL */
         struct driver_pool driver_pool;
+        struct cpu_partition cpu_partition; /* what takes the pool's CPUs from the parent */
+        char *partition_name;
+        sd_event_source *collect_retry;
         struct server *server;
         struct enclave *enclaves;
         struct waiter *waiters;                  /* calls that are answered when an enclave gets somewhere */

@@ -6,8 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <sys/vfs.h>
 #include <time.h>
 
 #define TRIES 4
@@ -16,9 +14,8 @@
 static void compact_memory(int root_fd) {
         const struct timespec moment = { .tv_nsec = 100 * 1000 * 1000 };
         _cleanup_close_ int fd = -1;
-        struct statfs fs;
 
-        if (fstatfs(root_fd, &fs) < 0 || fs.f_type != SYSFS_MAGIC)
+        if (!topology_is_real(root_fd))
                 return;
         fd = open("/proc/sys/vm/compact_memory", O_WRONLY | O_CLOEXEC);
         if (fd >= 0)

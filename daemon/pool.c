@@ -55,6 +55,20 @@ static bool overlap(const struct cpu_list *a, const struct cpu_list *b) {
         return false;
 }
 
+/* The rule that an enclave leaves some CPUs of its node. */
+unsigned pool_node_cpus_max(const struct pool *p, unsigned node) {
+        unsigned n = cpu_list_count(&p->topology.nodes[node].cpus);
+
+        return n > p->limits->node_cpus_spare ? n - p->limits->node_cpus_spare : 0;
+}
+
+/* What could be reserved there at once. */
+static unsigned node_cpus(const struct pool *p, unsigned node) {
+        unsigned idle = pool_node_free_cpus(p, node), max = pool_node_cpus_max(p, node);
+
+        return idle < max ? idle : max;
+}
+
 static void count_share(struct pool *p, const struct share *s) {
         p->reserved_mib += s->memory_mib;
         p->reserved_cpus += s->cpus;
@@ -142,7 +156,7 @@ static unsigned best_node(const struct pool *p, unsigned cpus, uint64_t memory_m
         unsigned best = NODE_UNKNOWN;
 
         for (unsigned node = 0; node < p->topology.n_nodes; node++)
-                if (pool_node_free_cpus(p, node) >= cpus && pool_node_free_mib(p, node) >= memory_mib &&
+                if (node_cpus(p, node) >= cpus && pool_node_free_mib(p, node) >= memory_mib &&
                     (best == NODE_UNKNOWN || pool_node_free_mib(p, node) < pool_node_free_mib(p, best)))
                         best = node;
         return best;
@@ -153,7 +167,7 @@ static int refuse_dedicated(const struct pool *p, unsigned cpus, uint64_t memory
         uint64_t most_mib = 0;
 
         for (unsigned node = 0; node < p->topology.n_nodes; node++) {
-                unsigned free_cpus = pool_node_free_cpus(p, node);
+                unsigned free_cpus = node_cpus(p, node);
                 uint64_t free_mib = pool_node_free_mib(p, node);
 
                 most_cpus = free_cpus > most_cpus ? free_cpus : most_cpus;
@@ -236,10 +250,27 @@ static unsigned even(const struct pool *p, unsigned cpus) {
         return cpus - cpus % p->limits->cpu_multiple;
 }
 
-static struct pool_largest largest_shared(const struct pool *p) {
-        unsigned left = p->reserved_cpus >= p->limits->cpus_max ? 0 : p->limits->cpus_max - p->reserved_cpus;
-        struct pool_largest l = { .cpus = even(p, left), .memory_mib = pool_free_mib(p) };
+static bool is_full(const struct pool *p, struct pool_largest *l) {
+        unsigned max = p->enclaves_max ? p->enclaves_max : p->limits->enclaves_max;
 
+        if (p->n_shares < max)
+                return false;
+        (void)snprintf(l->why, sizeof(l->why), "%u enclaves are alive and %s allows %u", p->n_shares,
+                       p->enclaves_max ? "enclaves_max" : p->limits->name, max);
+        return true;
+}
+
+static unsigned cpus_left(const struct pool *p) {
+        return p->reserved_cpus >= p->limits->cpus_max ? 0 : p->limits->cpus_max - p->reserved_cpus;
+}
+
+static struct pool_largest largest_shared(const struct pool *p) {
+        struct pool_largest l = { .cpus = 0 };
+
+        if (is_full(p, &l))
+                return l;
+        l.cpus = even(p, cpus_left(p));
+        l.memory_mib = pool_free_mib(p);
         if (l.memory_mib > p->limits->memory_mib_max)
                 l.memory_mib = p->limits->memory_mib_max;
         (void)snprintf(
@@ -262,35 +293,51 @@ static struct pool_largest largest_vendor(const struct pool *p) {
         return l;
 }
 
+/* The smallest of three numbers of CPUs, and which it is. */
+static unsigned largest_cpus(const struct pool *p, unsigned node, char *why, size_t size) {
+        unsigned idle = pool_node_free_cpus(p, node), max = pool_node_cpus_max(p, node), left = cpus_left(p);
+
+        if (left < idle && left < max) {
+                (void)snprintf(why, size, "%s allows %u CPUs in all and %u are given", p->limits->name,
+                               p->limits->cpus_max, p->reserved_cpus);
+                return left;
+        }
+        if (max < idle) {
+                (void)snprintf(why, size, "an enclave leaves %u of the %u CPUs of its node",
+                               p->limits->node_cpus_spare, cpu_list_count(&p->topology.nodes[node].cpus));
+                return max;
+        }
+        (void)snprintf(why, size, "the pool has %u free CPUs in whole cores there", idle);
+        return idle;
+}
+
+static uint64_t largest_mib(const struct pool *p, unsigned node, char *why, size_t size) {
+        uint64_t max = p->page == PAGE_2M ? p->limits->memory_mib_max_2m : p->limits->memory_mib_max;
+        uint64_t idle = pool_node_free_mib(p, node);
+
+        if (max < idle) {
+                (void)snprintf(why, size, "%s allows %" PRIu64 " MiB with %u MiB pages", p->limits->name, max,
+                               page_mib(p->page));
+                return max;
+        }
+        (void)snprintf(why, size, "the pool has %" PRIu64 " MiB in free %u MiB pages there", idle,
+                       page_mib(p->page));
+        return idle;
+}
+
 struct pool_largest pool_largest(const struct pool *p, unsigned node) {
         struct pool_largest l = { .cpus = 0 };
-        uint64_t max;
-        unsigned spare;
+        char cpus[128], memory[128];
 
         if (p->mode == POOL_VENDOR)
                 return largest_vendor(p);
         if (p->mode == POOL_SHARED)
                 return largest_shared(p);
-        max = p->page == PAGE_2M ? p->limits->memory_mib_max_2m : p->limits->memory_mib_max;
-        spare = cpu_list_count(&p->topology.nodes[node].cpus);
-        spare = spare > p->limits->node_cpus_spare ? spare - p->limits->node_cpus_spare : 0;
-        l.cpus = pool_node_free_cpus(p, node);
-        l.memory_mib = pool_node_free_mib(p, node);
-        (void)snprintf(l.why, sizeof(l.why),
-                       "the pool has %u free CPUs in whole cores and %" PRIu64
-                       " MiB of free %u MiB pages there",
-                       l.cpus, l.memory_mib, page_mib(p->page));
-        if (l.cpus > spare) {
-                l.cpus = spare;
-                (void)snprintf(l.why, sizeof(l.why), "an enclave leaves %u CPUs of its node",
-                               p->limits->node_cpus_spare);
-        }
-        if (l.memory_mib > max) {
-                l.memory_mib = max;
-                (void)snprintf(l.why, sizeof(l.why), "%s allows %" PRIu64 " MiB with %u MiB pages",
-                               p->limits->name, max, page_mib(p->page));
-        }
-        l.cpus = even(p, l.cpus);
+        if (is_full(p, &l))
+                return l;
+        l.cpus = even(p, largest_cpus(p, node, cpus, sizeof(cpus)));
+        l.memory_mib = largest_mib(p, node, memory, sizeof(memory));
+        (void)snprintf(l.why, sizeof(l.why), "%s; %s", cpus, memory);
         return l;
 }
 
@@ -356,20 +403,63 @@ int pool_check_cpus(const struct pool *p, const struct cpu_list *cpus, struct er
         return check_one_node(p, cpus, reterr);
 }
 
-/* Cores already in use first, then from the last one down: firmware and interrupts like the first. Of one
- * node, or of all (NODE_UNKNOWN). */
-static struct cpu_list choose_on(const struct pool *p, unsigned count, unsigned node) {
-        struct cpu_list cpus = p->used, core;
+/* CPUs of a node that could be in a pool: whole cores without CPU 0's, from the last one down, since firmware
+ * and interrupts like the first. As many as still fit into count are added to *cpus; returns how many there
+ * are. */
+static unsigned take_node(const struct pool *p, unsigned node, unsigned count, struct cpu_list *cpus) {
+        struct cpu_list core;
+        unsigned n = 0;
 
-        for (unsigned i = p->topology.n_cpus; i-- > 0 && cpu_list_count(&cpus) < count;) {
+        for (unsigned i = p->topology.n_cpus; i-- > 0;) {
                 if (!cpu_list_has(&p->topology.online, i) || p->topology.cpus[i].core != i ||
-                    cpu_list_has(&cpus, i) || (node != NODE_UNKNOWN && p->topology.cpus[i].node != node))
+                    p->topology.cpus[i].node != node)
                         continue;
                 topology_core(&p->topology, i, &core);
-                if (cpu_list_has(&core, 0) || cpu_list_count(&cpus) + cpu_list_count(&core) > count)
+                if (cpu_list_has(&core, 0))
+                        continue;
+                n += cpu_list_count(&core);
+                if (cpu_list_has(cpus, i) || cpu_list_count(cpus) + cpu_list_count(&core) > count)
                         continue;
                 for (size_t w = 0; w < ELEMENTSOF(core.bits); w++)
-                        cpus.bits[w] |= core.bits[w];
+                        cpus->bits[w] |= core.bits[w];
+        }
+        return n;
+}
+
+/* Which of two nodes serves a pool of that many better: one with memory; then one that has them all, since an
+ * enclave lives on one node; then the one further from CPU 0, so that what the parent keeps is close
+ * together. */
+static bool is_better(const struct pool *p, unsigned count, unsigned a, unsigned b) {
+        const struct topology_node *nodes = p->topology.nodes;
+        struct cpu_list ignored = { { 0 } };
+        bool memory_a = nodes[a].memory_mib > 0, memory_b = nodes[b].memory_mib > 0;
+        bool all_a = take_node(p, a, 0, &ignored) >= count, all_b = take_node(p, b, 0, &ignored) >= count;
+        unsigned home = p->topology.cpus[0].node < p->topology.n_nodes ? p->topology.cpus[0].node : 0;
+
+        if (memory_a != memory_b)
+                return memory_a;
+        if (all_a != all_b)
+                return all_a;
+        if (nodes[home].distances[a] != nodes[home].distances[b])
+                return nodes[home].distances[a] > nodes[home].distances[b];
+        return a > b;
+}
+
+/* Cores already in use first, then one node after the other. */
+static struct cpu_list choose_by_node(const struct pool *p, unsigned count) {
+        bool done[TOPOLOGY_NODES_MAX] = { false };
+        struct cpu_list cpus = p->used;
+
+        for (unsigned round = 0; round < p->topology.n_nodes; round++) {
+                unsigned best = NODE_UNKNOWN;
+
+                for (unsigned node = 0; node < p->topology.n_nodes; node++)
+                        if (!done[node] && (best == NODE_UNKNOWN || is_better(p, count, node, best)))
+                                best = node;
+                if (best == NODE_UNKNOWN)
+                        break;
+                done[best] = true;
+                (void)take_node(p, best, count, &cpus);
         }
         return cpus;
 }
@@ -381,10 +471,12 @@ static struct cpu_list choose_on_one_node(const struct pool *p, unsigned count) 
         uint64_t best_pages = 0;
 
         for (unsigned node = p->topology.n_nodes; node-- > 0;) {
-                struct cpu_list cpus = choose_on(p, count, node);
-                unsigned n = cpu_list_count(&cpus);
+                struct cpu_list cpus = p->used;
                 uint64_t pages = p->topology.nodes[node].pages[p->page].total;
+                unsigned n;
 
+                (void)take_node(p, node, count, &cpus);
+                n = cpu_list_count(&cpus);
                 if (used < p->topology.n_cpus && p->topology.cpus[used].node != node)
                         continue;
                 if (n < best_count || (n == best_count && pages <= best_pages && best_count > 0))
@@ -397,7 +489,7 @@ static struct cpu_list choose_on_one_node(const struct pool *p, unsigned count) 
 }
 
 int pool_choose_cpus(const struct pool *p, unsigned count, struct cpu_list *ret, struct error *reterr) {
-        struct cpu_list cpus = p->one_node ? choose_on_one_node(p, count) : choose_on(p, count, NODE_UNKNOWN);
+        struct cpu_list cpus = p->one_node ? choose_on_one_node(p, count) : choose_by_node(p, count);
 
         if (cpu_list_count(&cpus) != count)
                 return error_set(reterr, ERROR_NO_CPUS,

@@ -31,6 +31,7 @@ struct pool {
         struct topology topology; /* owned */
         unsigned n_shares;
         unsigned reserved_cpus;
+        unsigned enclaves_max; /* the operator's own limit, 0: the platform's */
 
         /* shared, vendor */
         uint64_t memory_mib;   /* for all enclaves together */
@@ -81,13 +82,14 @@ void pool_release(struct pool *p, struct share *s);
 uint64_t pool_free_mib(const struct pool *p);                      /* in all */
 uint64_t pool_node_free_mib(const struct pool *p, unsigned node);  /* dedicated */
 unsigned pool_node_free_cpus(const struct pool *p, unsigned node); /* of whole free cores */
+unsigned pool_node_cpus_max(const struct pool *p, unsigned node);  /* that one enclave there may have */
 
 /* The largest enclave that would start on a node now (in mode shared: anywhere), and in a sentence why not a
  * larger one. */
 struct pool_largest {
         unsigned cpus;
         uint64_t memory_mib;
-        char why[160];
+        char why[320];
 };
 struct pool_largest pool_largest(const struct pool *p, unsigned node);
 

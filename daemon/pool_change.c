@@ -5,7 +5,9 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "daemon/driver_pool.h"
+#include "daemon/local_pool.h"
 #include "daemon/page_change.h"
+#include "daemon/pool_growth.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +29,7 @@ struct pool_change {
         size_t n;
         struct page_change pages[TOPOLOGY_NODES_MAX];
         uint64_t ours_before[TOPOLOGY_NODES_MAX];
-        struct cpu_list cpus;
+        struct cpu_list cpus, cpus_before;
 };
 
 struct report {
@@ -126,22 +128,6 @@ static void load(struct manager *m) {
 
 /* --- planning --- */
 
-static uint64_t ours_in_all(const struct pool *p) {
-        uint64_t sum = 0;
-
-        for (unsigned node = 0; node < p->topology.n_nodes; node++)
-                sum += p->pages[node].ours;
-        return sum;
-}
-
-/* Nodes with CPUs of the pool first: memory elsewhere helps no enclave. */
-static bool node_has_cpus(const struct pool *p, const struct cpu_list *cpus, unsigned node) {
-        for (unsigned i = 0; i < p->topology.n_cpus; i++)
-                if (cpu_list_has(cpus, i) && p->topology.cpus[i].node == node)
-                        return true;
-        return false;
-}
-
 static void plan_node(struct pool_change *c, unsigned node, int64_t delta) {
         const struct pool *p = &c->manager->pool;
         uint64_t total = p->topology.nodes[node].pages[p->page].total;
@@ -152,43 +138,15 @@ static void plan_node(struct pool_change *c, unsigned node, int64_t delta) {
         };
 }
 
-/* The rule that the parent keeps some memory, before the kernel is asked: it would give the last page away.
- */
-static int check_parent(const struct pool *p, unsigned node, uint64_t pages, struct error *reterr) {
-        const struct topology_node *n = &p->topology.nodes[node];
-        uint64_t keep = p->limits->parent_memory_mib_min, taken = 0, most;
-
-        if (n->memory_mib == 0)
-                return 0; /* the kernel does not say how much there is */
-        for (int size = 0; size < PAGE_SIZE_MAX; size++)
-                taken += n->pages[size].total * page_mib((enum page_size)size);
-        most = n->memory_mib > keep + taken ? (n->memory_mib - keep - taken) / page_mib(p->page) : 0;
-        if (pages <= most)
-                return 0;
-        return error_set(reterr, ERROR_NO_MEMORY,
-                         "%" PRIu64 " MiB more asked for; node %u has %" PRIu64 " MiB, %" PRIu64
-                         " MiB of them in huge pages already, and the parent keeps %" PRIu64
-                         ": at most %" PRIu64 " MiB more",
-                         pages * page_mib(p->page), n->id, n->memory_mib, taken, keep,
-                         most * page_mib(p->page));
-}
-
 static int plan_growth(struct pool_change *c, uint64_t pages, unsigned only, struct error *reterr) {
         const struct pool *p = &c->manager->pool;
-        unsigned best = only;
+        uint64_t add[TOPOLOGY_NODES_MAX] = { 0 };
+        int r = pool_spread(p, &c->cpus, pages, only, add, reterr);
 
-        for (unsigned node = 0; best == NODE_UNKNOWN && node < p->topology.n_nodes; node++)
-                if (node_has_cpus(p, &c->cpus, node) && p->topology.nodes[node].memory_mib > 0)
-                        best = node;
-        for (unsigned node = 0; best == NODE_UNKNOWN && node < p->topology.n_nodes; node++)
-                if (p->topology.nodes[node].memory_mib > 0)
-                        best = node;
-        if (best == NODE_UNKNOWN)
-                return error_set(reterr, ERROR_NO_MEMORY, "no node of this machine has memory");
-        if (check_parent(p, best, pages, reterr) < 0)
-                return ERROR_DESCRIBED;
-        plan_node(c, best, (int64_t)pages);
-        return 0;
+        for (unsigned node = 0; r >= 0 && node < p->topology.n_nodes; node++)
+                if (add[node] > 0)
+                        plan_node(c, node, (int64_t)add[node]);
+        return r;
 }
 
 static int plan_shrinking(struct pool_change *c, uint64_t pages, unsigned only, struct error *reterr) {
@@ -220,7 +178,7 @@ static int plan_shrinking(struct pool_change *c, uint64_t pages, unsigned only, 
 
 static int plan_memory(struct pool_change *c, uint64_t memory_mib, unsigned only, struct error *reterr) {
         const struct pool *p = &c->manager->pool;
-        uint64_t have = only == NODE_UNKNOWN ? ours_in_all(p) : p->pages[only].ours, want;
+        uint64_t have = only == NODE_UNKNOWN ? pool_ours(p) : p->pages[only].ours, want;
 
         if (memory_mib % page_mib(p->page))
                 return error_set(reterr, ERROR_LIMIT_EXCEEDED,
@@ -302,27 +260,39 @@ static void hold_back(struct pool_change *c) {
                                 c->pages[i].before - c->pages[i].after;
 }
 
-/* The CPUs of the pool are these from now on, if the driver has a say and agrees. */
-static int set_cpus(struct manager *m, const struct cpu_list *cpus) {
+/* The CPUs of the pool are these from now on, if whoever takes them from the parent agrees. */
+static int set_cpus(struct manager *m, const struct cpu_list *cpus, struct error *reterr) {
         struct driver_pool *d = &m->driver_pool;
         int r = 0;
 
         if (!driver_pool_is_used(m)) {
-                m->pool.cpus = *cpus;
-                return 0;
+                r = local_pool_set(m, cpus, reterr);
+                if (r >= 0)
+                        m->pool.cpus = *cpus;
+                return r;
         }
         if (memcmp(cpus, &d->cpus, sizeof(*cpus)) != 0)
                 r = driver_pool_write(m, cpus);
         m->pool.cpus = d->cpus;
         if (r != -EPERM)
-                return r;
+                return r < 0 ? driver_pool_error(r, cpus, reterr) : 0;
         driver_pool_queue(m, cpus); /* an enclave that is not ours, or that we do not know yet */
         return 0;
 }
 
+/* The memory could not be had, so the CPUs are as before; but enclaves that came meanwhile keep theirs. */
+static void restore_cpus(const struct pool_change *c) {
+        _cleanup_error_ struct error e = ERROR_NULL;
+        struct cpu_list cpus = c->cpus_before;
+
+        for (size_t w = 0; w < ELEMENTSOF(cpus.bits); w++)
+                cpus.bits[w] |= c->manager->pool.used.bits[w];
+        if (set_cpus(c->manager, &cpus, &e) < 0)
+                log_error("%s", e.message ? e.message : "out of memory");
+}
+
 static int finish(struct pool_change *c, int r, const struct page_change *done, struct error *reterr) {
         struct pool *p = &c->manager->pool;
-        int driver = 0;
 
         for (size_t i = 0; i < c->n; i++) {
                 unsigned node = c->pages[i].node;
@@ -332,8 +302,6 @@ static int finish(struct pool_change *c, int r, const struct page_change *done, 
                         p->pages[node].ours +=
                                 done[i].after - done[i].before; /* wraps around for shrinking */
         }
-        if (r >= 0)
-                driver = set_cpus(c->manager, &c->cpus);
         save(c->manager, NULL);
         (void)read_machine(c->manager, NULL);
         if (r == -ENOMEM) {
@@ -356,10 +324,8 @@ static int finish(struct pool_change *c, int r, const struct page_change *done, 
                 return error_set_errno(reterr,
                                        r == -EACCES || r == -EPERM ? ERROR_PERMISSION_DENIED : ERROR_INTERNAL,
                                        r, "cannot change the number of huge pages");
-        if (driver < 0)
-                return driver_pool_error(driver, &c->cpus, reterr);
         log_notice("the pool has %" PRIu64 " MiB in pages of %u MiB, %u CPUs",
-                   ours_in_all(p) * page_mib(p->page), page_mib(p->page), cpu_list_count(&p->cpus));
+                   pool_ours(p) * page_mib(p->page), page_mib(p->page), cpu_list_count(&p->cpus));
         return 0;
 }
 
@@ -381,6 +347,8 @@ static int on_report(sd_event_source *source _unused_, int fd, uint32_t events _
 
         memcpy(report.pages, c->pages, sizeof(report.pages));
         r = read_exactly(fd, &report, sizeof(report)) < 0 ? -EIO : report.r;
+        if (r < 0)
+                restore_cpus(c);
         r = finish(c, r, report.pages, &e);
         m->pool_change = NULL;
         pool_change_free(c);
@@ -450,10 +418,15 @@ int pool_change_start(struct manager *m, const struct pool_wish *wish, struct se
         c->manager = m;
         c->fd = -1;
         r = plan(c, wish, reterr);
+        c->cpus_before = m->pool.cpus;
+        if (r >= 0)
+                r = set_cpus(m, &c->cpus, reterr);
         if (r >= 0) {
                 save(m, c);
                 hold_back(c);
                 r = start_child(c);
+                if (r < 0)
+                        restore_cpus(c);
         }
         if (r < 0) {
                 pool_change_free(c);
@@ -472,15 +445,22 @@ static void size_shared(struct manager *m) {
         struct sysinfo info;
 
         m->pool.memory_mib = m->config.memory_mib;
-        if (m->config.memory_mib > 0 || sysinfo(&info) < 0)
+        if (sysinfo(&info) < 0)
                 return;
         total = (uint64_t)info.totalram * info.mem_unit / (1024 * 1024);
-        m->pool.memory_mib = total > keep ? total - keep : 0;
+        total = total > keep ? total - keep : 0;
+        if (m->config.memory_mib > total)
+                log_warning("memory_mib:%" PRIu64 " is more than there is without the %" PRIu64
+                            " MiB that the parent keeps; the pool has %" PRIu64 " MiB",
+                            m->config.memory_mib, keep, total);
+        if (m->config.memory_mib == 0 || m->config.memory_mib > total)
+                m->pool.memory_mib = total;
 }
 
 /* Nobody waits yet, so this may take as long as it takes. */
 static int size_dedicated(struct manager *m, struct error *reterr) {
         const struct config *config = &m->config;
+        _cleanup_error_ struct error e = ERROR_NULL;
         struct pool_change c = { .manager = m, .fd = -1 };
         struct pool_wish wish = { .cpu_count = config->cpu_count > 0 ? config->cpu_count : UINT64_MAX,
                                   .cpu_list = *config->cpu_list ? config->cpu_list : NULL,
@@ -491,6 +471,8 @@ static int size_dedicated(struct manager *m, struct error *reterr) {
         r = plan(&c, &wish, reterr);
         if (r < 0)
                 return r;
+        if (set_cpus(m, &c.cpus, &e) < 0) /* that is no reason to be without memory */
+                log_error("%s", e.message ? e.message : "out of memory");
         if (c.n == 0)
                 return finish(&c, 0, c.pages, reterr);
         save(m, &c);
@@ -536,6 +518,7 @@ int pool_open(struct manager *m, struct error *reterr) {
 
         m->pool.mode = strcmp(m->config.mode, "dedicated") == 0 ? POOL_DEDICATED : POOL_SHARED;
         m->pool.limits = m->limits;
+        m->pool.enclaves_max = (unsigned)m->config.enclaves_max;
         m->pool.page = m->config.hugepage_size == 2 ? PAGE_2M : PAGE_1G;
         m->pool.one_node = driver_pool_is_used(m);
         if (driver_pool_is_used(m))

@@ -2,6 +2,8 @@
 
 /* The pool in the shape of io.qtenclave.Manager.Pool. */
 
+#include "daemon/driver_pool.h"
+#include "daemon/local_pool.h"
 #include "daemon/pool_change.h"
 
 static json_t *numbers(const struct cpu_list *l) {
@@ -51,18 +53,41 @@ static json_t *cores_of(const struct pool *p, unsigned node) {
         return array;
 }
 
+static json_t *distances_of(const struct pool *p, unsigned node) {
+        json_t *array = json_array();
+
+        for (unsigned other = 0; other < p->topology.n_nodes; other++)
+                (void)json_array_append_new(array, json_integer(p->topology.nodes[node].distances[other]));
+        return array;
+}
+
 static json_t *node_json(const struct pool *p, unsigned node) {
         const struct topology_node *n = &p->topology.nodes[node];
         struct pool_largest largest = pool_largest(p, node);
         struct cpu_list pool = select_cpus(&n->cpus, &p->cpus, true),
                         idle = select_cpus(&pool, &p->used, false);
 
-        return json_pack("{s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:i, s:I, s:s}", "Node",
-                         (int)(n->id == NODE_UNKNOWN ? 0 : n->id), "MemoryMiB", (json_int_t)n->memory_mib,
-                         "CPUs", numbers(&n->cpus), "Cores", cores_of(p, node), "PoolCPUs", numbers(&pool),
-                         "FreeCPUs", numbers(&idle), "Pages", pages_of(p, node), "LargestCPUs",
-                         (int)largest.cpus, "LargestMemoryMiB", (json_int_t)largest.memory_mib, "Why",
-                         largest.why);
+        return json_pack("{s:i, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:i, s:I, s:s}", "Node",
+                         (int)(n->id == NODE_UNKNOWN ? 0 : n->id), "Distances", distances_of(p, node),
+                         "MemoryMiB", (json_int_t)n->memory_mib, "CPUs", numbers(&n->cpus), "Cores",
+                         cores_of(p, node), "PoolCPUs", numbers(&pool), "FreeCPUs", numbers(&idle), "Pages",
+                         pages_of(p, node), "LargestCPUs", (int)largest.cpus, "LargestMemoryMiB",
+                         (json_int_t)largest.memory_mib, "Why", largest.why);
+}
+
+/* Who took the pool's CPUs from the parent. */
+static const char *isolation_of(const struct manager *m) {
+        if (m->pool.mode == POOL_SHARED)
+                return "none";
+        if (!local_pool_is_used(m))
+                return driver_pool_is_used(m) ? "driver" : "service";
+        return m->cpu_partition.kind ? m->cpu_partition.kind : "none";
+}
+
+static const char *isolation_problem(const struct manager *m) {
+        bool missing = local_pool_is_used(m) && !cpu_partition_is_possible(&m->cpu_partition);
+
+        return missing && *m->cpu_partition.why ? m->cpu_partition.why : NULL;
 }
 
 static json_t *shares_json(const struct manager *m) {
@@ -112,13 +137,13 @@ json_t *pool_to_json(const struct manager *m) {
                 if (p->mode == POOL_DEDICATED)
                         total += p->pages[node].ours * page_mib(p->page);
         }
-        return json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:i, s:i, s:o, s:o, s:o, s:o*, s:o*}", "Mode",
-                         modes[p->mode], "Platform", m->limits->name, "Hypervisor", m->config.hypervisor,
-                         "PageMiB", p->mode == POOL_SHARED ? 0 : (int)page_mib(p->page), "MemoryMiB",
-                         (json_int_t)total, "FreeMiB", (json_int_t)pool_free_mib(p), "EnclavesMax",
-                         (int)(m->config.enclaves_max ? m->config.enclaves_max : m->limits->enclaves_max),
-                         "Enclaves", (int)p->n_shares, "ParentCPUs", numbers(&parent), "Nodes", nodes,
-                         "Shares", shares_json(m), "QueuedCPUs",
-                         m->driver_pool.has_queued ? numbers(&m->driver_pool.queued) : NULL, "Service",
-                         service_json(m));
+        return json_pack(
+                "{s:s, s:s, s:s, s:i, s:I, s:I, s:i, s:i, s:o, s:o, s:o, s:o*, s:o*, s:s, s:s*}", "Mode",
+                modes[p->mode], "Platform", m->limits->name, "Hypervisor", m->config.hypervisor, "PageMiB",
+                p->mode == POOL_SHARED ? 0 : (int)page_mib(p->page), "MemoryMiB", (json_int_t)total,
+                "FreeMiB", (json_int_t)pool_free_mib(p), "EnclavesMax",
+                (int)(m->config.enclaves_max ? m->config.enclaves_max : m->limits->enclaves_max), "Enclaves",
+                (int)p->n_shares, "ParentCPUs", numbers(&parent), "Nodes", nodes, "Shares", shares_json(m),
+                "QueuedCPUs", m->driver_pool.has_queued ? numbers(&m->driver_pool.queued) : NULL, "Service",
+                service_json(m), "Isolation", isolation_of(m), "IsolationProblem", isolation_problem(m));
 }

@@ -9,6 +9,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <numa.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -79,6 +80,16 @@ static void choose_environment(char **ret, size_t max) {
         ret[n] = NULL;
 }
 
+/* Its CPUs, and memory beside them: whatever it and its hypervisor allocate for themselves comes from the
+ * node of the guest's own memory while that node has any (the guest's is bound there by the hypervisor). */
+static int settle(const struct spawn_request *q) {
+        if (q->cgroup_fd >= 0 && write(q->cgroup_fd, "0", 1) < 0)
+                return -errno;
+        if (q->node >= 0 && numa_available() >= 0 && q->node <= numa_max_node())
+                numa_set_preferred(q->node);
+        return 0;
+}
+
 static int become_monitor(const struct spawn_request *q, int *status_fd) {
         char *arguments[] = { (char *)q->program, (char *)q->name, NULL };
         char *environment[16];
@@ -94,7 +105,9 @@ static int become_monitor(const struct spawn_request *q, int *status_fd) {
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
         (void)signal(SIGPIPE, SIG_DFL);
         choose_environment(environment, ELEMENTSOF(environment));
-        r = place_descriptors(q, program_fd, status_fd);
+        r = settle(q);
+        if (r >= 0)
+                r = place_descriptors(q, program_fd, status_fd);
         if (r < 0)
                 return r;
         if (setsid() < 0)

@@ -20,8 +20,10 @@
 struct spawn_request {
         const char *program, *name;
         int listen_fd, image_fd, directory_fd, config_fd; /* borrowed */
-        const char *device;                               /* what the hypervisor opens: its group is needed */
-        bool drop;                                        /* become uid, with no capability left */
+        int cgroup_fd;      /* where processes of its cgroup are written to, or -1; borrowed */
+        int node;           /* whose memory it shall have, or -1 */
+        const char *device; /* what the hypervisor opens: its group is needed */
+        bool drop;          /* become uid, with no capability left */
         uid_t uid;
 };
 

@@ -8,11 +8,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/magic.h>
+#include <numa.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #define FILE_MAX (64 * 1024)
 #define CPU_DIR "devices/system/cpu"
 #define NODE_DIR "devices/system/node"
+
+bool topology_is_real(int root_fd) {
+        struct statfs fs;
+
+        return fstatfs(root_fd, &fs) == 0 && fs.f_type == SYSFS_MAGIC;
+}
 
 static int read_list(int root_fd, const char *path, struct cpu_list *ret) {
         _cleanup_free_ char *text = NULL;
@@ -75,15 +84,21 @@ static void read_pages(int root_fd, struct topology *t, unsigned node) {
         }
 }
 
-static void read_distances(int root_fd, struct topology_node *node) {
+/* To each of the nodes in their order. Of this machine libnuma knows them; an invented one has files. */
+static void read_distances(int root_fd, struct topology *t, struct topology_node *node) {
         _cleanup_free_ char *text = NULL;
         char path[64], *p, *end;
 
+        if (topology_is_real(root_fd) && numa_available() >= 0) {
+                for (unsigned i = 0; i < t->n_nodes; i++)
+                        node->distances[i] = (uint8_t)numa_distance((int)node->id, (int)t->nodes[i].id);
+                return;
+        }
         (void)snprintf(path, sizeof(path), NODE_DIR "/node%u/distance", node->id);
         if (read_text_file(root_fd, path, FILE_MAX, &text, NULL) < 0)
                 return;
         p = text;
-        for (unsigned i = 0; i < TOPOLOGY_NODES_MAX; i++, p = end) {
+        for (unsigned i = 0; i < t->n_nodes; i++, p = end) {
                 unsigned long distance = strtoul(p, &end, 10);
 
                 if (end == p)
@@ -100,7 +115,7 @@ static void read_node(int root_fd, struct topology *t, unsigned index) {
         (void)read_list(root_fd, path, &node->cpus);
         (void)snprintf(path, sizeof(path), NODE_DIR "/node%u/meminfo", node->id);
         node->memory_mib = read_memory(root_fd, path);
-        read_distances(root_fd, node);
+        read_distances(root_fd, t, node);
         read_pages(root_fd, t, index);
 }
 
@@ -134,8 +149,9 @@ static int read_nodes(int root_fd, struct topology *t, struct error *reterr) {
         for (unsigned i = 0, id = 0; i < t->n_nodes; i++, id++) {
                 id = cpu_list_next(&ids, id);
                 t->nodes[i].id = id;
-                read_node(root_fd, t, i);
         }
+        for (unsigned i = 0; i < t->n_nodes; i++)
+                read_node(root_fd, t, i);
         return 0;
 }
 

@@ -46,6 +46,9 @@ struct topology {
 
 /* root_fd is /sys, or a tree that looks like it. */
 int topology_read(int root_fd, struct topology *ret, struct error *reterr);
+
+/* Is this the real /sys, so that what the kernel and its libraries say holds? */
+bool topology_is_real(int root_fd);
 void topology_done(struct topology *t);
 #define _cleanup_topology_ _cleanup_(topology_done)
 

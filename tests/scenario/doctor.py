@@ -16,6 +16,7 @@ HEALTHY = {
     "dev/kvm": "", "usr/bin/qemu-system-x86_64": "", "usr/share/qt-enclave/kernel/vmlinuz": "",
     "usr/lib/systemd/system/qt-enclaved.service": "", "etc/group": "root:x:0:\nqt-enclave:x:990:someone\n",
     "proc/sys/kernel/osrelease": "5.10.0-182\n", "proc/buddyinfo": BUDDY.format(0, 1000),
+    "sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory pids\n",
     **{f"sys/devices/system/node/node{node}/hugepages/hugepages-{kib}kB/{name}": f"{value}\n"
        for node in (0, 1) for kib in (2048, 1048576) for name, value in (("nr_hugepages", 8), ("free_hugepages", 3 + node))},
 }
@@ -54,6 +55,10 @@ says("not where another hypervisor is", 0, "warning", "qemu", ["no qemu"], "apt-
      **{"usr/bin/qemu-system-x86_64": None, "dev/nitro_enclaves": ""})
 says("no kernel for images", 0, "warning", "kernel", ["no kernel"], "fetch-kernel",
      **{"usr/share/qt-enclave/kernel/vmlinuz": None})
+says("cgroups of version 1", 0, "warning", "cpuset", ["cgroup v2", "only pinned"], "unified_cgroup_hierarchy",
+     **{"sys/fs/cgroup/cgroup.controllers": None})
+says("cgroup v2 without cpuset", 0, "warning", "cpuset", ["no controller cpuset"], "CONFIG_CPUSETS",
+     **{"sys/fs/cgroup/cgroup.controllers": "cpu cpusets io\n"})
 says("much free memory in small pieces", 0, "warning", "fragmentation", ["node 0"], "compact_memory",
      **{"proc/buddyinfo": BUDDY.format(1000000, 10)})
 says("damaged buddyinfo is no crash", 0, "ok", "kvm", [], None,

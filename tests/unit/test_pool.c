@@ -4,6 +4,7 @@
 
 #include "daemon/page_change.h"
 #include "daemon/pool.h"
+#include "daemon/pool_growth.h"
 #include "tests/unit/invented_machine.h"
 
 /* A dedicated pool of these CPUs and so many pages on each node. */
@@ -222,6 +223,70 @@ static void the_largest_is_explained(void **state _unused_) {
         assert_int_equal(l.memory_mib, 700);
 }
 
+/* An enclave leaves two CPUs of the node that it is on, not of the largest. */
+static void the_rule_is_of_its_node(void **state _unused_) {
+        static const struct {
+                unsigned cpus;
+                bool fits;
+        } rows[] = { { 4, true }, { 6, true }, { 8, false } };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                static const struct machine machine = { .nodes = 2, .cores = 4, .threads = 2 };
+                _cleanup_error_ struct error e = ERROR_NULL;
+                struct share s;
+                struct pool p;
+                int r;
+
+                invent_pool(&p, &machine, "4-7,12-15", PAGE_2M, 100);
+                r = pool_reserve(&p, rows[i].cpus, 128, &s, &e);
+                if ((r >= 0) != rows[i].fits)
+                        fail_msg("%u CPUs: %s", rows[i].cpus, e.message ? e.message : "was allowed");
+                if (r < 0)
+                        assert_non_null(strstr(e.message, "at most 6"));
+                pool_done(&p);
+        }
+}
+
+/* Memory where the CPUs are, in proportion; and the parent keeps its part. 16384 MiB are on each node. */
+static void pages_are_beside_cpus(void **state _unused_) {
+        static const struct {
+                const char *cpus;
+                uint64_t pages;
+                unsigned only;
+                uint64_t first, second;
+                const char *problem;
+        } rows[] = {
+                { "4-7,20-23", 100, NODE_UNKNOWN, 100, 0, NULL },
+                { "12-15,28-31", 100, NODE_UNKNOWN, 0, 100, NULL },
+                { "4,20,12-14,28-30", 100, NODE_UNKNOWN, 28, 72, NULL },
+                { "", 100, NODE_UNKNOWN, 100, 0, NULL },
+                { "12,28", 8192, NODE_UNKNOWN, 0, 8192, NULL },
+                { "12,28", 8193, NODE_UNKNOWN, 0, 0, "at most 16384 MiB" },
+                { "12,28", 10, 0, 10, 0, NULL },
+                { "4,20,12,28", 16384 - 256 - 1, NODE_UNKNOWN, 8063, 8064, NULL },
+                { "4,20,12,28", 16384 - 256, NODE_UNKNOWN, 8064, 8064, NULL },
+                { "4,20,12,28", 16384 - 256 + 1, NODE_UNKNOWN, 0, 0, "the parent keeps 512: at most 32256" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_error_ struct error e = ERROR_NULL;
+                uint64_t add[TOPOLOGY_NODES_MAX] = { 0 };
+                struct pool p;
+                int r;
+
+                invent_pool(&p, &two_nodes, rows[i].cpus, PAGE_2M, 0);
+                r = pool_spread(&p, &p.cpus, rows[i].pages, rows[i].only, add, &e);
+                if ((r < 0) != !!rows[i].problem || (r < 0 && !strstr(e.message, rows[i].problem)))
+                        fail_msg("row %zu: %s", i, e.message ? e.message : "was allowed");
+                if (r >= 0 && add[0] + add[1] != rows[i].pages)
+                        fail_msg("row %zu: %d and %d pages", i, (int)add[0], (int)add[1]);
+                if (r >= 0 && rows[i].pages <= 8192 &&
+                    (add[0] > rows[i].first + 4 || add[1] > rows[i].second + 4))
+                        fail_msg("row %zu: %d and %d pages", i, (int)add[0], (int)add[1]);
+                pool_done(&p);
+        }
+}
+
 /* A kernel that gives less than asked for: an invented file cannot, but it can refuse to be written. */
 static void pages_are_all_or_nothing(void **state _unused_) {
         _cleanup_topology_ struct topology t = TOPOLOGY_NULL;
@@ -257,6 +322,8 @@ int main(void) {
                 cmocka_unit_test(the_parent_keeps_its_part),
                 cmocka_unit_test(used_cpus_stay),
                 cmocka_unit_test(the_largest_is_explained),
+                cmocka_unit_test(the_rule_is_of_its_node),
+                cmocka_unit_test(pages_are_beside_cpus),
                 cmocka_unit_test(pages_are_all_or_nothing),
         };
 
