@@ -44,6 +44,8 @@ static const struct config_key {
           1000000 },
         { "bytes-per-connection", SECTION_PROXY, VALUE_NUMBER, offsetof(struct config, bytes_per_connection),
           0, UINT64_MAX },
+        { "bytes-per-hour", SECTION_PROXY, VALUE_NUMBER, offsetof(struct config, bytes_per_hour), 0,
+          UINT64_MAX },
         { "handshake-timeout", SECTION_PROXY, VALUE_DURATION, offsetof(struct config, handshake_usec), SECOND,
           600 * SECOND },
         { "idle-timeout", SECTION_PROXY, VALUE_DURATION, offsetof(struct config, idle_usec), SECOND,

@@ -53,7 +53,8 @@ struct config {
         bool vsock;
         char *daemon;
         char *audit_file, *metrics_file;
-        uint64_t connections, connections_per_enclave, connects_per_second, bytes_per_connection;
+        uint64_t connections, connections_per_enclave, connects_per_second, bytes_per_connection,
+                bytes_per_hour;
         uint64_t handshake_usec, idle_usec, lifetime_usec;
         uint64_t workers;
         struct listener *listeners;

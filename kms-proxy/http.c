@@ -2,6 +2,8 @@
 
 #include "kms-proxy/http.h"
 
+#include "base/wiping.h"
+
 #include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
@@ -17,7 +19,11 @@ struct http_pool {
 };
 
 static void init_curl(void) {
-        (void)curl_global_init(CURL_GLOBAL_DEFAULT);
+        /* libcurl reads it here: the keys of its connections would be in a file. */
+        (void)unsetenv("SSLKEYLOGFILE");
+        /* Headers with session tokens pass through its buffers. */
+        (void)curl_global_init_mem(CURL_GLOBAL_DEFAULT, wiping_malloc, wiping_free, wiping_realloc,
+                                   wiping_strdup, wiping_calloc);
 }
 
 int http_pool_new(struct http_pool **ret) {

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * HTTP requests through libcurl, as a gate makes them: TLS verified, no redirects, no proxy from the
- * environment, a limit on time and size. Blocking: for worker threads. Clients are kept in a pool, because
- * each holds its open connections.
+ * HTTP requests through libcurl, as a gate makes them: TLS verified, no redirects, neither a proxy nor
+ * a key log file from the environment, a limit on time and size. Blocking: for worker threads. Clients are
+ * kept in a pool, because each holds its open connections.
  */
 
 #include "base/error.h"

@@ -22,6 +22,20 @@ bool bucket_take(struct bucket *b, uint64_t per_second, uint64_t now_usec) {
         return true;
 }
 
+static bool hour_runs(const struct hour *h, uint64_t now_usec) {
+        return h->begun_usec && now_usec - h->begun_usec < HOUR_USEC;
+}
+
+void hour_count(struct hour *h, uint64_t bytes, uint64_t now_usec) {
+        if (!hour_runs(h, now_usec))
+                *h = (struct hour){ .begun_usec = now_usec };
+        h->bytes = h->bytes > UINT64_MAX - bytes ? UINT64_MAX : h->bytes + bytes;
+}
+
+bool hour_spent(const struct hour *h, uint64_t limit, uint64_t now_usec) {
+        return limit && hour_runs(h, now_usec) && h->bytes > limit;
+}
+
 struct enclave_usage *limits_find(struct limits *limits, const char *name) {
         struct enclave_usage *e;
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What one enclave may use of the proxy, so that it cannot starve another: connections at a time, and new
- * ones (or calls) per second as a bucket that holds two seconds' worth.
+ * What one enclave may use of the proxy, so that it cannot starve another: connections at a time, new ones
+ * (or calls) per second as a bucket that holds two seconds' worth, and bytes per hour.
  */
 
 #include <stdbool.h>
@@ -19,10 +19,22 @@ struct bucket {
 /* Take one token; false when there is none. */
 bool bucket_take(struct bucket *b, uint64_t per_second, uint64_t now_usec);
 
+#define HOUR_USEC (3600 * UINT64_C(1000000))
+
+/* The first byte begins the hour, and the first one after its end the next. */
+struct hour {
+        uint64_t begun_usec; /* monotonic; 0: never */
+        uint64_t bytes;
+};
+
+void hour_count(struct hour *h, uint64_t bytes, uint64_t now_usec);
+bool hour_spent(const struct hour *h, uint64_t limit, uint64_t now_usec); /* limit 0: never */
+
 struct enclave_usage {
         char name[PEER_NAME_MAX];
         uint32_t connections;
         struct bucket connects, calls;
+        struct hour hour;
         uint64_t used_usec;     /* monotonic */
         uint64_t reported_usec; /* last audit record of a refusal, which a flood must not multiply */
         uint64_t unreported;

@@ -6,6 +6,7 @@
 #include "base/options.h"
 #include "kms-proxy/audit.h"
 #include "kms-proxy/proxy.h"
+#include "kms/json.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -83,6 +84,7 @@ int main(int argc, char **argv) {
         int r;
 
         log_open("qt-kms-proxy");
+        json_wipe_when_freed();
         r = options_parse(&o, specs, argc, argv, &e);
         if (r >= 0)
                 r = run(&o, &e);

@@ -150,8 +150,21 @@ static int ecs_token(struct http_pool *http, const char *base, char *ret, size_t
         return 0;
 }
 
-int metadata_fetch_ecs(struct http_pool *http, const char *base, struct credentials *ret,
-                       struct error *reterr) {
+/* -ESTALE: the service knows the token no more, and a fresh one may do. */
+static int token_refused(struct error *reterr, const char *base) {
+        (void)no_credentials(reterr, base, 401, ", also with a fresh token of its own");
+        return -ESTALE;
+}
+
+/* The one 401 that no token cures. */
+static bool says_no_agency(const struct http_answer *answer) {
+        static const char text[] = "configure Cloud Service Agency";
+
+        return memmem(answer->body.data, answer->body.size, text, sizeof(text) - 1) != NULL;
+}
+
+static int fetch_ecs(struct http_pool *http, const char *base, struct credentials *ret,
+                     struct error *reterr) {
         _cleanup_http_answer_ struct http_answer answer = HTTP_ANSWER_NULL;
         char token[2048];
         const struct signing_pair header = { "X-Metadata-Token", token };
@@ -164,6 +177,8 @@ int metadata_fetch_ecs(struct http_pool *http, const char *base, struct credenti
         explicit_bzero(token, sizeof(token));
         if (r < 0)
                 return r;
+        if (answer.status == 401 && !says_no_agency(&answer))
+                return token_refused(reterr, base);
         if (answer.status == 401 || answer.status == 404)
                 return no_credentials(reterr, base, answer.status, ": configure an agency for this server");
         if (answer.status != 200 || metadata_parse_ecs(answer.body.data, answer.body.size, ret) < 0)
@@ -180,13 +195,15 @@ static int ec2_role(struct http_pool *http, const char *base, const struct signi
                 return r;
         if (answer.status == 404)
                 return no_credentials(reterr, base, answer.status, ": attach a role to this instance");
+        if (answer.status == 401)
+                return token_refused(reterr, base);
         if (answer.status != 200 || keep_token(&answer, ret, size) < 0 || strchr(ret, '/'))
                 return no_credentials(reterr, base, answer.status, " and no role");
         return 0;
 }
 
-int metadata_fetch_ec2(struct http_pool *http, const char *base, struct credentials *ret,
-                       struct error *reterr) {
+static int fetch_ec2(struct http_pool *http, const char *base, struct credentials *ret,
+                     struct error *reterr) {
         static const struct signing_pair ttl = { "X-aws-ec2-metadata-token-ttl-seconds", TOKEN_TTL };
         _cleanup_http_answer_ struct http_answer first = HTTP_ANSWER_NULL, answer = HTTP_ANSWER_NULL;
         char token[2048], role[128], path[256];
@@ -205,7 +222,29 @@ int metadata_fetch_ec2(struct http_pool *http, const char *base, struct credenti
         explicit_bzero(token, sizeof(token));
         if (r < 0)
                 return r;
+        if (answer.status == 401)
+                return token_refused(reterr, base);
         if (answer.status != 200 || metadata_parse_ec2(answer.body.data, answer.body.size, ret) < 0)
                 return no_credentials(reterr, base, answer.status, " and no credentials");
         return 0;
+}
+
+/* A token may end, or its service start anew, between two questions: renewed once, then it is an error. */
+static int with_fresh_token(int (*fetch)(struct http_pool *http, const char *base, struct credentials *ret,
+                                         struct error *reterr),
+                            struct http_pool *http, const char *base, struct credentials *ret,
+                            struct error *reterr) {
+        int r = fetch(http, base, ret, reterr);
+
+        return r == -ESTALE ? fetch(http, base, ret, reterr) : r;
+}
+
+int metadata_fetch_ecs(struct http_pool *http, const char *base, struct credentials *ret,
+                       struct error *reterr) {
+        return with_fresh_token(fetch_ecs, http, base, ret, reterr);
+}
+
+int metadata_fetch_ec2(struct http_pool *http, const char *base, struct credentials *ret,
+                       struct error *reterr) {
+        return with_fresh_token(fetch_ec2, http, base, ret, reterr);
 }

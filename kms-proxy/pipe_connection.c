@@ -77,10 +77,23 @@ static const char *broken_reason(int r) {
         return r == -ECONNRESET || r == -EPIPE ? "reset" : "error";
 }
 
+/* What the enclave has used up with these bytes, or NULL. */
+static const char *count_bytes(struct pipe_connection *c, uint64_t moved) {
+        const struct config *config = c->base.config;
+        uint64_t limit = config->bytes_per_connection, now = now_monotonic_usec();
+
+        c->base.active_usec = now;
+        hour_count(&c->base.usage->hour, moved, now);
+        if (limit && c->out.bytes + c->in.bytes > limit)
+                return "bytes-limit";
+        return hour_spent(&c->base.usage->hour, config->bytes_per_hour, now) ? "bytes-per-hour-limit" : NULL;
+}
+
 /* Serve the directions that can go on: in a conversation it is one of them at a time, and asking the other
  * side's socket for nothing would be a third of the system calls. */
 static void relay(struct pipe_connection *c, bool out_ready, bool in_ready) {
-        uint64_t before = c->out.bytes + c->in.bytes, limit = c->base.config->bytes_per_connection;
+        uint64_t before = c->out.bytes + c->in.bytes;
+        const char *spent = NULL;
         int r = 0;
 
         if (out_ready)
@@ -92,11 +105,11 @@ static void relay(struct pipe_connection *c, bool out_ready, bool in_ready) {
                 return;
         }
         if (c->out.bytes + c->in.bytes != before)
-                c->base.active_usec = now_monotonic_usec();
+                spent = count_bytes(c, c->out.bytes + c->in.bytes - before);
         if (c->out.wait == FLOW_ENDED && c->in.wait == FLOW_ENDED)
                 connection_end(&c->base, CONNECTION_ALLOWED, "closed");
-        else if (limit && c->out.bytes + c->in.bytes > limit)
-                connection_end(&c->base, CONNECTION_REFUSED, "bytes-limit");
+        else if (spent)
+                connection_end(&c->base, CONNECTION_REFUSED, spent);
         else if (watch_both(c) < 0)
                 connection_end(&c->base, CONNECTION_FAILED, "out-of-memory");
 }

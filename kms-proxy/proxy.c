@@ -16,7 +16,7 @@
 #define TICK_SECONDS 1
 #define RECONCILE_TICKS 5
 #define METRICS_TICKS 10
-#define FORGET_USEC (600 * UINT64_C(1000000))
+#define FORGET_USEC HOUR_USEC /* whoever is forgotten begins a new one */
 #define REPORT_USEC UINT64_C(1000000)
 #define PORTS_MAX 64
 #define RESOLVERS 4
@@ -61,6 +61,9 @@ static const char *over_limit(struct proxy *p, const struct listener *listener, 
                 return "connections-limit";
         if (usage->connections >= p->config->connections_per_enclave)
                 return "connections-per-enclave-limit";
+        if (listener->mode == LISTENER_PIPE &&
+            hour_spent(&usage->hour, p->config->bytes_per_hour, now_monotonic_usec()))
+                return "bytes-per-hour-limit";
         if (!bucket_take(&usage->connects, p->config->connects_per_second, now_monotonic_usec()))
                 return "connects-per-second-limit";
         return NULL;

@@ -2,8 +2,14 @@
 
 #include "kms/json.h"
 
+#include "base/wiping.h"
+
 #include <errno.h>
 #include <string.h>
+
+void json_wipe_when_freed(void) {
+        json_set_alloc_funcs(wiping_malloc, wiping_free);
+}
 
 json_t *json_parse(const void *data, size_t size) {
         /* An object alone: the bytes behind it are an error of the decoder, as is an embedded NUL. */

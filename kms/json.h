@@ -11,6 +11,9 @@
 
 #define _cleanup_json_ _cleanup_(json_decrefp)
 
+/* For programs whose JSON holds secrets, before any other use: what is freed is wiped. */
+void json_wipe_when_freed(void);
+
 /* NULL unless data is exactly one object. */
 json_t *json_parse(const void *data, size_t size);
 

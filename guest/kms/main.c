@@ -6,6 +6,7 @@
 #include "base/options.h"
 #include "base/parse.h"
 #include "guest/kms/client.h"
+#include "kms/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -206,6 +207,7 @@ int main(int argc, char **argv) {
         _cleanup_error_ struct error e = ERROR_NULL;
         int r;
 
+        json_wipe_when_freed();
         r = options_parse(&o, specs, argc, argv, &e);
         if (r >= 0)
                 r = run(&o, &e);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The local security module on a UNIX socket, where a scenario needs an enclave's documents without an
- * enclave: secmod-socket SOCKET PKI-DIRECTORY nitro|qingtian PCR0-HEX|debug One connection at a time, one
- * request each; ends with its standard input. */
+ * enclave: secmod-socket SOCKET PKI-DIRECTORY nitro|qingtian PCR0-HEX|debug [PCR8-HEX] One connection at a
+ * time, one request each; ends with its standard input. */
 
 #include "base/buffer.h"
 #include "base/io.h"
@@ -66,12 +66,14 @@ int main(int argc, char **argv) {
         struct module module;
         int r;
 
-        if (argc != 5)
+        if (argc != 5 && argc != 6)
                 return 2;
         config.platform = strcmp(argv[3], "nitro") == 0 ? SECMOD_NITRO : SECMOD_QINGTIAN;
         config.debug = strcmp(argv[4], "debug") == 0;
         if (!config.debug &&
             parse_hex(argv[4], config.measurements.pcr0, sizeof(config.measurements.pcr0)) < 0)
+                return 2;
+        if (argc == 6 && parse_hex(argv[5], config.measurements.pcr8, sizeof(config.measurements.pcr8)) < 0)
                 return 2;
         directory = open(argv[2], O_PATH | O_DIRECTORY | O_CLOEXEC);
         config.pki_directory_fd = directory;

@@ -5,11 +5,15 @@ The security module is the real one on a socket of its own; no virtual machine i
 """
 import hashlib
 import json
+import os
 import signal
 import socket
+import ssl
+import subprocess
+import threading
 
 from harness import check, done, wait_for
-from kms_rig import OTHER_PCR0, PCR0, Rig, read_frame, send_frame
+from kms_rig import OTHER_PCR0, PCR0, QT_KMS, Rig, WrongServer, read_frame, read_http, send_frame
 
 SECRET = b"the secret of the enclave\n"
 
@@ -196,7 +200,100 @@ def rules_of_now():
               "an enclave that is not served any more makes no further call", gone, rig.audit())
 
 
+def untouched(listener):
+    listener.setblocking(False)
+    try:
+        listener.accept()
+    except BlockingIOError:
+        return True
+    return False
+
+
+def tls_server(rig, act):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(rig.home / "tls.pem", rig.home / "tls.key")
+    listener = socket.create_server(("127.0.0.1", 0))
+    WrongServer(listener, act, context)
+    return listener.getsockname()[1]
+
+
+def answer_http(stream, status, *headers):
+    stream.sendall("\r\n".join([f"HTTP/1.1 {status}", *headers, "Content-Length: 2", "", "{}"]).encode())
+
+
+def surroundings():
+    """Neither the environment nor the KMS's word leads a call elsewhere; and one that nobody waits for is recorded."""
+    arrived, release = threading.Event(), threading.Event()
+
+    def slow(stream):
+        read_http(stream)
+        arrived.set()
+        release.wait(60)
+        answer_http(stream, "500 Later")
+
+    def redirect(stream):
+        read_http(stream)
+        answer_http(stream, "307 Temporary Redirect", f"Location: http://127.0.0.1:{trap.getsockname()[1]}/")
+
+    with Rig() as rig, socket.create_server(("127.0.0.1", 0)) as trap:
+        module = rig.module("good", "qingtian", PCR0)
+        rig.policy(huawei_statements(PCR0))
+        rig.attest_policy(PCR0)
+        _, kms_port = rig.dev_kms("qingtian")
+        names = ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+        environment = {**os.environ, **dict.fromkeys(names, f"http://127.0.0.1:{trap.getsockname()[1]}"),
+                       "SSLKEYLOGFILE": str(rig.top / "keys")}
+        rig.proxy(rig.proxy_section() + "idle-timeout = 1s\n" + rig.api_section("kms", 8001, kms_port) +
+                  rig.api_section("redirect", 8002, tls_server(rig, redirect)) +
+                  rig.api_section("slow", 8003, tls_server(rig, slow)), 8003, env=environment)
+        ciphertext = rig.encrypt(SECRET)
+
+        def options(port):
+            return ["decrypt", "--proxy", f"unix:{rig.socket(port)}", "--module", module]
+
+        out = rig.qt_kms(*options(8001), stdin=ciphertext)
+        check(out.out == SECRET and untouched(trap), "proxies of the environment are not asked", out)
+        check(not (rig.top / "keys").exists(), "TLS keys are not written where the environment says")
+        out = rig.qt_kms(*options(8002), stdin=ciphertext)
+        check(out.status not in (0, 2) and not out.out and untouched(trap) and rig.audit()[-1]["http_status"] == 307,
+              "a redirection by the KMS is not followed", out, rig.audit()[-1:])
+        caller = subprocess.Popen([QT_KMS, *options(8003)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        caller.stdin.write(ciphertext)
+        caller.stdin.close()
+        check(arrived.wait(60), "a call is under way")
+        wait_for(lambda: rig.audit()[-1]["reason"] == "idle-timeout", "the end of its connection")
+        ended = rig.audit()[-1]
+        release.set()
+        wait_for(lambda: rig.audit()[-1].get("http_status") == 500, "the record of the call")
+        last = rig.audit()[-1]
+        check(last["operation"] == "decrypt-data" and last["connection"] == ended["connection"],
+              "a call whose connection ended before its answer is recorded", ended, last)
+        caller.wait(60)
+
+
+def signer():
+    """PCR8, the signer's, in both clouds' spelling."""
+    pcr8 = "33" * 48
+    for spelling in ("kms:RecipientAttestation/PCR8", "kms:RecipientAttestation:PCR8"):
+        with Rig() as rig:
+            modules = {"signed": rig.module("signed", "qingtian", PCR0, pcr8),
+                       "otherwise": rig.module("otherwise", "qingtian", PCR0, "44" * 48),
+                       "unsigned": rig.module("unsigned", "qingtian", PCR0)}
+            rig.policy([allow("kms:cmk:decrypt", pcr8, spelling)])
+            rig.attest_policy(PCR0)
+            _, kms_port = rig.dev_kms("qingtian")
+            rig.proxy(rig.proxy_section() + rig.api_section("kms", 8001, kms_port), 8001)
+            ciphertext = rig.encrypt(SECRET)
+            for name, module in modules.items():
+                out = rig.qt_kms("decrypt", "--proxy", f"unix:{rig.socket(8001)}", "--module", module, stdin=ciphertext)
+                check(out.out == SECRET if name == "signed" else out.status == 1 and "policy denies" in out.err,
+                      f"{spelling}: an image that is {name}", out)
+
+
 qingtian()
+surroundings()
+signer()
 for _ in with_provider("aws", "nitro", aws_statements):
     pass
 proxy_rules()

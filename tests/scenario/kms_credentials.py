@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Credentials from the two metadata services, for the proxy's own calls and for an enclave in pipe mode: fetched with a
-token, kept, renewed ahead of their end, missed with a clear word, and handed out only where that was asked for."""
+token, kept, renewed ahead of their end, missed with a clear word, and handed out only where that was asked for. And what holds for those of
+any source: no log, record, counter, argument or environment shows them, and after use the memory does not either."""
 import contextlib
 import datetime
 import http.server
 import json
+import os
 import socket
 import threading
 
 from harness import check, done, wait_for
-from kms_rig import PCR0, Rig, read_frame, send_frame
+from kms_rig import PCR0, PROXY, Rig, read_frame, send_frame
 
 SECRET = b"secret"
+ROLES = "/latest/meta-data/iam/security-credentials/"
+SESSION = "the-session-token-of-a-test-5d0c"
 
 
 class Metadata(http.server.BaseHTTPRequestHandler):
@@ -39,20 +43,23 @@ class Metadata(http.server.BaseHTTPRequestHandler):
         token = self.headers.get("X-Metadata-Token") or self.headers.get("X-aws-ec2-metadata-token")
         if self.server.mode == "none":
             return self.answer(401, "Please configure Cloud Service Agency first")
+        if self.server.forgotten.get(self.path, 0):
+            self.server.forgotten[self.path] -= 1
+            return self.answer(401, "")
         if token != "a-token" and self.server.mode != "old":
             return self.answer(401, "")
         end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=self.server.life)
         keys = self.server.keys
         if self.path == "/openstack/latest/securitykey":
             return self.answer(200, json.dumps({"credential": {
-                "access": keys["access_key"], "secret": keys["secret_key"], "securitytoken": "a-session",
+                "access": keys["access_key"], "secret": keys["secret_key"] + ("\n" if self.server.mode == "broken" else ""), "securitytoken": SESSION,
                 "expires_at": end.strftime("%Y-%m-%dT%H:%M:%S.000000Z")}}))
         if self.path == "/latest/meta-data/iam/security-credentials/":
             return self.answer(200, "the-role")
         if self.path == "/latest/meta-data/iam/security-credentials/the-role":
             return self.answer(200, json.dumps({
                 "Code": "Success", "AccessKeyId": keys["access_key"], "SecretAccessKey": keys["secret_key"],
-                "Token": "a-session", "Expiration": end.strftime("%Y-%m-%dT%H:%M:%SZ")}))
+                "Token": SESSION, "Expiration": end.strftime("%Y-%m-%dT%H:%M:%SZ")}))
         return self.answer(404, "")
 
 
@@ -92,8 +99,7 @@ metadata = {metadata}
     for _ in range(3):
         out = rig.qt_kms("decrypt", *api, stdin=ciphertext)
         check(out.out == SECRET, f"{source}: a call with fetched credentials", out)
-    fetched = len([a for a in server.asked if a.startswith("PUT")])
-    check(fetched == 1, f"{source}: three calls, fetched once", server.asked)
+    check(puts(server) == 1, f"{source}: three calls, fetched once", server.asked)
 
     pipe = ["--provider", provider, "--mode", "pipe", "--proxy", f"unix:{rig.socket(8000)}", "--region", "r", "--project",
             "p", "--endpoint", f"localhost:{port}", "--ca-file", rig.home / "tls.pem", "--module", module, "--credentials",
@@ -101,7 +107,7 @@ metadata = {metadata}
     out = rig.qt_kms("decrypt", *pipe, stdin=ciphertext)
     check(out.out == SECRET, f"{source}: an enclave in pipe mode with credentials of a creds listener", out)
     answer = ask(rig.socket(8002), {"operation": "credentials"})
-    check(answer["credentials"]["security_token"] == "a-session" and answer["credentials"]["expires_usec"] > 0,
+    check(answer["credentials"]["security_token"] == SESSION and answer["credentials"]["expires_usec"] > 0,
           f"{source}: they are temporary", answer)
     answer = ask(rig.socket(8001), {"operation": "credentials"})
     check(answer["error"]["name"] == "PermissionDenied", f"{source}: an api listener hands out none", answer)
@@ -111,7 +117,89 @@ metadata = {metadata}
         answer = None
     check(answer is None, f"{source}: nor does another enclave's listener", answer)
     rig.end(proxy)
+    forgotten(rig, server, section, api, source, ciphertext)
     return kms, section
+
+
+def puts(server):
+    return len([a for a in server.asked if a.startswith("PUT")])
+
+
+def forgotten(rig, server, section, api, source, ciphertext):
+    """The service knows its token no more (it started anew): a fresh one is tried, but one only."""
+    paths = {"ecs": ["/openstack/latest/securitykey"], "ec2": [ROLES, ROLES + "the-role"]}[source]
+    for path, times in [*((p, 1) for p in paths), *((p, 100) for p in paths)]:
+        server.forgotten = {path: times}
+        server.asked.clear()
+        proxy = rig.proxy(rig.proxy_section() + section, 8001)
+        out = rig.qt_kms("decrypt", *api, stdin=ciphertext)
+        check((out.out == SECRET if times == 1 else out.status == 9 and "401" in out.err) and puts(server) == 2,
+              f"{source}: a token refused {times} times at {path} is renewed once", out, server.asked)
+        rig.end(proxy)
+    server.forgotten = {}
+
+
+def hanging(rig, section, options, ciphertext):
+    """A metadata service that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        lines = [line for line in section.splitlines(keepends=True) if not line.startswith("metadata")]
+        proxy = rig.proxy(rig.proxy_section() + "".join(lines) +
+                          f"metadata = http://127.0.0.1:{silent.getsockname()[1]}\n", 8001)
+        out = rig.qt_kms("decrypt", *options, stdin=ciphertext)
+        check(out.status == 9 and "does not answer" in out.err, "a metadata service that never answers", out)
+        out = rig.qt_kms("decrypt", *options, stdin=ciphertext)
+        check(out.status == 9 and "a moment ago" in out.err, "nor does the next call wait for it", out)
+        rig.end(proxy)
+
+
+def memory_holds(pid, needle):
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            area, rights = line.split()[:2]
+            begin, end = (int(x, 16) for x in area.split("-"))
+            if rights[:2] != "rw" or end - begin > 1 << 30:  # the sanitizers' shadow
+                continue
+            with contextlib.suppress(OSError, OverflowError):
+                memory.seek(begin)
+                if needle in memory.read(end - begin):
+                    return True
+    return False
+
+
+def shown_nowhere(rig, server, section, options, ciphertext):
+    keys = json.loads((rig.home / "credentials.json").read_text())
+    secrets = [keys["secret_key"].encode(), SESSION.encode()]
+    given = rig.top / "given"
+    given.mkdir()
+    (given / "kms").write_text(json.dumps(keys))
+    (given / "kms").chmod(0o440)
+    loaded = section.replace("credentials = ecs", "credentials = credential:kms")
+    out = rig.run(PROXY, "--config", rig.top / "loaded.conf", env=without(rig, rig.proxy_section() + loaded))
+    check(out.status != 0 and "LoadCredential" in out.err, "without systemd's directory the proxy says what is missing", out)
+    environment = {**os.environ, "QT_ENCLAVE_LOG": "debug"}
+    for what, text, more, good in (("LoadCredential", loaded, {"CREDENTIALS_DIRECTORY": str(given)}, True),
+                                   ("ecs", section, {}, True), ("ecs with a broken answer", section, {}, False)):
+        server.mode = "good" if good else "broken"
+        proxy = rig.proxy(rig.proxy_section() + text, 8001, env={**environment, **more})
+        for _ in range(3):
+            out = rig.qt_kms("decrypt", *options, stdin=ciphertext)
+            check(out.out == SECRET if good else out.status == 9, f"{what}: at the highest log level, a call", out)
+        rig.qt_kms("decrypt", *options, stdin=b"no ciphertext")
+        process = [open(f"/proc/{proxy.pid}/{name}", "rb").read() for name in ("cmdline", "environ")]
+        check(not any(s in text for s in secrets for text in process), f"{what}: neither arguments nor environment", process)
+        if more:
+            found = [s for s in secrets if memory_holds(proxy.pid, s)]
+            check(memory_holds(proxy.pid, b"debug") and not found, f"{what}: the memory holds them no more after use", found)
+        rig.end(proxy)
+    server.mode = "good"
+    files = [rig.top / "audit", rig.top / "metrics", *rig.top.glob("*.log")]
+    shown = [f.name for f in files if any(s in f.read_bytes() for s in secrets)]
+    check(len(files) >= 5 and (rig.top / "audit").stat().st_size and not shown, "no log, record or counter shows them", shown)
+
+
+def without(rig, config):
+    (rig.top / "loaded.conf").write_text(config)
+    return {k: v for k, v in os.environ.items() if k != "CREDENTIALS_DIRECTORY"}
 
 
 def renewal(rig, server, section, module, ciphertext):
@@ -150,9 +238,9 @@ def renewal(rig, server, section, module, ciphertext):
 
 with Rig() as rig:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
-    server.mode, server.life, server.asked = "good", 3600, []
+    server.mode, server.life, server.asked, server.forgotten = "good", 3600, [], {}
     server.keys = json.loads((rig.home / "credentials.json").read_text())
-    (rig.home / "credentials.json").write_text(json.dumps({**server.keys, "security_token": "a-session"}))
+    (rig.home / "credentials.json").write_text(json.dumps({**server.keys, "security_token": SESSION}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     module = {p: rig.module(p, p, PCR0) for p in ("nitro", "qingtian")}
     rig.attest_policy(PCR0)
@@ -163,5 +251,8 @@ with Rig() as rig:
         with contextlib.suppress(FileNotFoundError):
             rig.socket(port).unlink()
     kms, section = one_cloud(rig, server, module["qingtian"], "huawei", "qingtian", "ecs", ciphertext)
+    options = ["--provider", "huawei", "--proxy", f"unix:{rig.socket(8001)}", "--module", module["qingtian"]]
+    hanging(rig, section, options, ciphertext)
+    shown_nowhere(rig, server, section, options, ciphertext)
     renewal(rig, server, section, module["qingtian"], ciphertext)
 done()

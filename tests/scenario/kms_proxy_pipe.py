@@ -166,6 +166,21 @@ def hello_for(name):
     return outgoing.read()
 
 
+def with_hidden_name(hello):
+    """The same ClientHello with an encrypted_client_hello extension (RFC 9849) behind its others."""
+    extension = b"\xfe\x0d" + (4).to_bytes(2, "big") + b"\0\0\1\0"
+    at = 5 + 4 + 2 + 32
+    at += 1 + hello[at]
+    at += 2 + int.from_bytes(hello[at:at + 2], "big")
+    at += 1 + hello[at]
+
+    def longer(data, begin, size):
+        value = int.from_bytes(data[begin:begin + size], "big") + len(extension)
+        return data[:begin] + value.to_bytes(size, "big") + data[begin + size:]
+
+    return longer(longer(longer(hello, 3, 2), 6, 3), at, 2) + extension
+
+
 def check_tls(proxy, root):
     with tls_over(proxy.connect("one", 8000), root, "localhost") as tls:
         payload = os.urandom(3 << 20)
@@ -178,12 +193,18 @@ def check_tls(proxy, root):
         s.send(bytes([byte]))
     point("a ClientHello that arrives byte by byte is understood", s.recv(5)[:1] == b"\x16")
     s.close()
-    until(lambda: len(proxy.records()) == 2)
+    s = proxy.connect("one", 8000)
+    s.sendall(hello.replace(b"localhost", b"LocalHOST"))
+    point("a name in upper case is the same name", s.recv(5)[:1] == b"\x16")
+    s.close()
+    until(lambda: len(proxy.records()) == 3)
 
 
 def check_gate(proxy):
     rows = [("a name that no rule allows", hello_for("other.localhost"), "not-allowed"),
             ("no server name", hello_for(None), "no-server-name"),
+            ("a name with a dot at its end", hello_for("localhost."), "bad-server-name"),
+            ("a hidden name (ECH)", with_hidden_name(hello_for("localhost")), "encrypted-client-hello"),
             ("not TLS", b"GET / HTTP/1.1\r\n\r\n", "not-tls"),
             ("a private address without the mark", hello_for("localhost"), "private-address")]
     whole = hello_for("localhost")
@@ -247,6 +268,33 @@ def check_limits(proxy):
     gone = refused(silent)
     until(lambda: "handshake-timeout" in proxy.reasons())
     point("a client that says nothing is let go", gone and "handshake-timeout" in proxy.reasons())
+
+
+def check_hour(proxy, config):
+    """By now enclave "two" has used 16 MiB, "three" a few bytes."""
+    proxy.reload(config.replace("[proxy]", "[proxy]\nbytes-per-hour = 4194304"))
+    with proxy.connect("two", 8002) as s:
+        point("an enclave that used up its bytes of the hour is refused", refused(s))
+    until(lambda: "bytes-per-hour-limit" in proxy.reasons())
+    with proxy.connect("three", 8002) as s:
+        s.sendall(b"x")
+        point("another one is served", s.recv(1) == b"x")
+        with contextlib.suppress(OSError):
+            threading.Thread(target=lambda: swallow(s), daemon=True).start()
+            for _ in range(80):
+                s.sendall(bytes(65536))
+    ends = until(lambda: [r for r in proxy.records() if r["reason"] == "bytes-per-hour-limit" and r["enclave"] == "three"])
+    point("and cut off in the middle when it has used up its own", ends and ends[0]["bytes_out"] > 0, ends)
+    proxy.reload(config)
+    with proxy.connect("two", 8002) as s:
+        s.sendall(b"x")
+        point("and both are served where no limit is set", s.recv(1) == b"x")
+
+
+def swallow(s):
+    with contextlib.suppress(OSError):
+        while s.recv(65536):
+            pass
 
 
 def check_reload(proxy, config):
@@ -353,6 +401,7 @@ private-addresses = yes
         check_plain(proxy)
         check_enclaves(proxy, root)
         check_limits(proxy)
+        check_hour(proxy, config)
         check_reload(proxy, config)
         point("SIGTERM ends it well", proxy.end() == 0)
         check_audit(proxy, root)

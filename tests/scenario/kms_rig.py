@@ -70,10 +70,11 @@ class Rig:
             process.kill()
             return process.wait()
 
-    def module(self, name, platform, pcr0):
+    def module(self, name, platform, pcr0, *pcr8):
         """A security module that says these measurements; returns its address."""
         path = self.top / f"{name}.sock"
-        self.start(name, MODULE, path, self.top / "pki", platform, pcr0, stdin=subprocess.PIPE)
+        self.start(name, MODULE, path, self.top / "pki", platform, pcr0, *pcr8,
+                   stdin=subprocess.PIPE)
         wait_for(path.exists, f"{name}'s socket")
         return f"unix:{path}"
 
@@ -91,9 +92,9 @@ class Rig:
     def encrypt(self, secret, *options):
         return self.run(DEV_KMS, "encrypt", self.home, *options, stdin=secret).out
 
-    def proxy(self, config, wait_for_port):
+    def proxy(self, config, wait_for_port, **more):
         (self.top / "proxy.conf").write_text(config)
-        process = self.start("proxy", PROXY, "--config", self.top / "proxy.conf")
+        process = self.start("proxy", PROXY, "--config", self.top / "proxy.conf", **more)
         wait_for(lambda: self.socket(wait_for_port).exists() or process.poll() is not None, "the proxy's socket")
         return process
 
