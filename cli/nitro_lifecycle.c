@@ -19,6 +19,7 @@
 /* What run-enclave was asked for, by options or by a file. */
 struct request {
         json_t *file;                   /* owned; --config */
+        char *cpu_list;                 /* owned; "2,10", or NULL when only their number was given */
         const char *path;               /* borrowed, as name */
         const char *name;               /* or NULL */
         uint64_t cpus, memory_mib, cid; /* CID 0: any */
@@ -55,14 +56,24 @@ static int check_memory(const struct request *q, unsigned *code, struct error *r
                             IMAGE_TIMES);
 }
 
-/* The pool decides which CPUs an enclave gets; how many are named is what counts. */
-static int count_cpu_ids(const struct options *o, uint64_t *ret, unsigned *code, struct error *reterr) {
+static int add_cpu(struct request *q, uint64_t id) {
+        char *longer;
+
+        if (asprintf(&longer, "%s%s%llu", q->cpu_list ? q->cpu_list : "", q->cpu_list ? "," : "",
+                     (unsigned long long)id) < 0)
+                return -ENOMEM;
+        free(q->cpu_list);
+        q->cpu_list = longer;
+        q->cpus++;
+        return 0;
+}
+
+static int read_cpu_ids(const struct options *o, struct request *q, unsigned *code, struct error *reterr) {
         bool seen[CPU_IDS_MAX] = { false };
         const char *text;
         size_t index = 0;
         uint64_t id;
 
-        *ret = 0;
         while ((text = options_next(o, "cpu-ids", &index))) {
                 if (parse_u64(text, 0, CPU_IDS_MAX - 1, &id) < 0)
                         return nitro_refuse(NITRO_INVALID, code, reterr,
@@ -71,7 +82,8 @@ static int count_cpu_ids(const struct options *o, uint64_t *ret, unsigned *code,
                         return nitro_refuse(NITRO_CPU_TWICE, code, reterr, "--cpu-ids names CPU %s twice",
                                             text);
                 seen[id] = true;
-                (*ret)++;
+                if (add_cpu(q, id) < 0)
+                        return -ENOMEM;
         }
         return 0;
 }
@@ -99,7 +111,7 @@ static int read_options(const struct options *o, struct request *q, unsigned *co
         if (r >= 0)
                 r = parse_memory(options_value(o, "memory"), &q->memory_mib, code, reterr);
         if (r >= 0)
-                r = options_flag(o, "cpu-ids") ? count_cpu_ids(o, &q->cpus, code, reterr)
+                r = options_flag(o, "cpu-ids") ? read_cpu_ids(o, q, code, reterr)
                                                : options_u64(o, "cpu-count", 1, 4096, 1, &q->cpus, reterr);
         if (r >= 0 && options_value(o, "enclave-cid")) {
                 r = options_u64(o, "enclave-cid", 0, UINT64_MAX, 0, &q->cid, reterr);
@@ -142,7 +154,7 @@ static int check_config_members(const json_t *file, unsigned *code, struct error
         return 0;
 }
 
-static int check_cpu_ids(const json_t *ids, unsigned *code, struct error *reterr) {
+static int read_config_cpu_ids(struct request *q, const json_t *ids, unsigned *code, struct error *reterr) {
         bool seen[CPU_IDS_MAX] = { false };
 
         for (size_t i = 0; i < json_array_size(ids); i++) {
@@ -156,6 +168,8 @@ static int check_cpu_ids(const json_t *ids, unsigned *code, struct error *reterr
                         return nitro_refuse(NITRO_CPU_TWICE, code, reterr, "cpu_ids names CPU %lld twice",
                                             (long long)id);
                 seen[id] = true;
+                if (add_cpu(q, (uint64_t)id) < 0)
+                        return -ENOMEM;
         }
         return 0;
 }
@@ -171,8 +185,10 @@ static int read_config_cpus(struct request *q, unsigned *code, struct error *ret
                 return nitro_refuse(NITRO_MISSING, code, reterr, "cpu_count or cpu_ids is missing");
         if (has_count && json_integer_value(count) < 1)
                 return nitro_refuse(NITRO_INVALID, code, reterr, "cpu_count: must be at least 1");
-        q->cpus = has_count ? (uint64_t)json_integer_value(count) : json_array_size(ids);
-        return has_ids ? check_cpu_ids(ids, code, reterr) : 0;
+        if (has_ids)
+                return read_config_cpu_ids(q, ids, code, reterr);
+        q->cpus = (uint64_t)json_integer_value(count);
+        return 0;
 }
 
 static int read_config(const struct options *o, struct request *q, unsigned *code, struct error *reterr) {
@@ -210,12 +226,28 @@ static int read_config(const struct options *o, struct request *q, unsigned *cod
 }
 
 static json_t *run_parameters(const struct request *q, const char *name) {
-        json_t *p = json_pack("{s:I, s:I, s:s*, s:b}", "CPUs", (json_int_t)q->cpus, "MemoryMiB",
-                              (json_int_t)q->memory_mib, "Name", name, "Debug", q->debug || q->attach);
+        json_t *p = json_pack("{s:I, s:I, s:s*, s:b, s:s*}", "CPUs", (json_int_t)q->cpus, "MemoryMiB",
+                              (json_int_t)q->memory_mib, "Name", name, "Debug", q->debug || q->attach,
+                              "CPUList", q->cpu_list);
 
         if (p && q->cid)
                 (void)json_object_set_new(p, "CID", json_integer((json_int_t)q->cid));
         return p;
+}
+
+/* Can CPUs be chosen? Where they are time-shared, or the vendor's tool picks them, how many are named is what
+ * counts. */
+static bool cpus_can_be_chosen(const struct options *o) {
+        _cleanup_reply_ struct reply reply = REPLY_NULL;
+        const char *hypervisor;
+        const json_t *pool;
+
+        if (daemon_call(o, "PoolShow", NULL, &reply, NULL) < 0)
+                return false; /* the start will say why */
+        pool = json_object_get(reply.parameters, "Pool");
+        hypervisor = member_text(pool, "Hypervisor");
+        return strcmp(hypervisor, "nitro") == 0 ||
+               (strcmp(member_text(pool, "Mode"), "dedicated") == 0 && strcmp(hypervisor, "qingtian") != 0);
 }
 
 /* A name that is taken gets _1, _2 and so on. */
@@ -263,19 +295,25 @@ static int attach_console(const struct options *o, const json_t *enclave, int ti
 int nitro_run_enclave(const struct options *o, unsigned *code, struct error *reterr) {
         struct request q = { .file = NULL };
         json_auto_t *enclave = NULL, *file = NULL, *result = NULL;
+        _cleanup_free_ char *cpu_list = NULL;
         int r;
 
         r = options_flag(o, "config") ? read_config(o, &q, code, reterr) : read_options(o, &q, code, reterr);
         file = q.file;
+        cpu_list = q.cpu_list;
         q.attach = q.attach || options_flag(o, "attach-console");
         if (r >= 0)
                 r = check_memory(&q, code, reterr);
         if (r < 0)
                 return r;
+        if (q.cpu_list && !cpus_can_be_chosen(o))
+                q.cpu_list = NULL;
         (void)fputs("Start allocating memory...\n", stderr);
         r = start(o, &q, &enclave, reterr);
         if (r == ERROR_DESCRIBED && reterr->kind == ERROR_SIGNATURE_INVALID)
                 *code = NITRO_CERTIFICATE;
+        if (r == ERROR_DESCRIBED && reterr->kind == ERROR_NO_CPUS && q.cpu_list)
+                *code = NITRO_CPU_NOT_FREE;
         if (r < 0)
                 return r;
         tell_started(enclave);

@@ -15,7 +15,7 @@
 
 static const struct option_spec run_options[] = {
         { "cpu-count", 0, "N", "how many vCPUs" },
-        { "cpu-ids", 0, "N…", "as many vCPUs as are named; which ones is the pool's decision" },
+        { "cpu-ids", 0, "N…", "these CPUs of the pool: whole cores of one node" },
         { "memory", 0, "MIB", "memory, as 512, 512M or 2G" },
         { "eif-path", 0, "FILE", "the image" },
         { "enclave-cid", 0, "N", "vsock CID, from 4; 0: the next free one, as without this option" },

@@ -15,6 +15,7 @@ enum {
         NITRO_INVALID = 3,
         NITRO_JSON = 17,
         NITRO_CPU_TWICE = 20,
+        NITRO_CPU_NOT_FREE = 21,
         NITRO_MEMORY = 26,
         NITRO_DOCKERFILE = 49,
         NITRO_CERTIFICATE = 59,

@@ -46,9 +46,10 @@ static int make_parameters(const struct options *o, json_t **ret, struct error *
         if (cid == 0)
                 return error_set(reterr, ERROR_CID_RESERVED,
                                  "CID 0 is reserved; leave --cid out for the next free one");
-        p = json_pack("{s:i, s:s, s:s?, s:b}", "Image", 0, "ImagePath", options_value(o, "eif"), "Name",
+        p = json_pack("{s:i, s:s, s:s?, s:b, s:s*}", "Image", 0, "ImagePath", options_value(o, "eif"), "Name",
                       options_value(o, "name"), "Debug",
-                      options_flag(o, "debug") || options_flag(o, "attach-console"));
+                      options_flag(o, "debug") || options_flag(o, "attach-console"), "CPUList",
+                      options_value(o, "cpu-ids"));
         if (!p)
                 return error_set(reterr, ERROR_USAGE, "the name or path is not valid UTF-8");
         if (restart > 0)
@@ -243,6 +244,7 @@ static const struct option_spec options[] = {
         { "eif", 0, "FILE", "the image" },
         { "name", 0, "NAME", "what to call it (default: the file's name without .eif)" },
         { "cpus", 0, "N", "vCPUs, an even number (default: 2)" },
+        { "cpu-ids", 0, "LIST", "these CPUs of the pool, whole cores of one node, as 2,10" },
         { "memory", 0, "MIB", "memory in MiB (default: 1024)" },
         { "cid", 0, "N", "vsock CID, from 4 (default: the next free one)" },
         { "debug", 0, NULL, "open the console; attestation documents then say zero for all PCRs" },

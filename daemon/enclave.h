@@ -26,6 +26,7 @@ struct plan {
         unsigned id;
         uint32_t cid;
         unsigned cpus;
+        struct cpu_list cpu_ids; /* that were asked for by number, as many as cpus; empty: any */
         uint64_t memory_mib, image_size;
         bool debug;
         uid_t uid; /* of who asked */
@@ -103,7 +104,7 @@ int enclave_call(struct enclave *e, const char *method, json_t *parameters, uint
 
 /* Its part of a dedicated pool: the CPUs' numbers, the node's, the size of its pages; an empty array, -1 and
  * 0 in mode shared. */
-json_t *cpu_ids_json(const struct share *s);
+json_t *cpu_ids_json(const struct cpu_list *ids);
 int enclave_node(const struct enclave *e);
 unsigned enclave_page_mib(const struct enclave *e);
 

@@ -8,10 +8,10 @@
 #include <ctype.h>
 #include <string.h>
 
-json_t *cpu_ids_json(const struct share *s) {
+json_t *cpu_ids_json(const struct cpu_list *ids) {
         json_t *array = json_array();
 
-        for (unsigned i = cpu_list_next(&s->ids, 0); i < CPU_NUMBER_MAX; i = cpu_list_next(&s->ids, i + 1))
+        for (unsigned i = cpu_list_next(ids, 0); i < CPU_NUMBER_MAX; i = cpu_list_next(ids, i + 1))
                 (void)json_array_append_new(array, json_integer(i));
         return array;
 }
@@ -67,7 +67,7 @@ json_t *enclave_to_json(const struct enclave *e) {
                 "EnclaveID", (json_int_t)e->plan.id, "EnclaveCID", (json_int_t)e->plan.cid, "NumberOfCPUs",
                 (json_int_t)e->plan.cpus, "MemoryMiB", (json_int_t)e->plan.memory_mib, "LaunchMode",
                 e->plan.debug ? "debug" : "normal", "Status", status, "ProcessID", (json_int_t)e->monitor.pid,
-                "EnclaveName", e->plan.name, "CPUIDs", cpu_ids_json(&e->share), "State",
+                "EnclaveName", e->plan.name, "CPUIDs", cpu_ids_json(&e->share.ids), "State",
                 enclave_state_name(e->state), "Flags", e->plan.debug ? "DEBUG_MODE" : "NONE", "AttestedPCRs",
                 e->plan.debug ? "zero" : "measured", "Hypervisor", e->manager->config.hypervisor, "Uid",
                 (json_int_t)e->plan.uid, "CreatedUSec", (json_int_t)e->created_usec, "SinceUSec",

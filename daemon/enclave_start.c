@@ -137,7 +137,7 @@ static int make_config(const struct enclave *e, int directory_fd) {
         json_auto_t *config = json_pack(
                 "{s:s, s:i, s:I, s:i, s:o, s:I, s:b, s:s, s:I, s:I, s:I, s:i, s:i, s:s, s:s}", "Name",
                 e->plan.name, "EnclaveID", (int)e->plan.id, "CID", (json_int_t)e->plan.cid, "CPUs",
-                (int)e->plan.cpus, "CPUIDs", cpu_ids_json(&e->share), "MemoryMiB",
+                (int)e->plan.cpus, "CPUIDs", cpu_ids_json(&e->share.ids), "MemoryMiB",
                 (json_int_t)e->plan.memory_mib, "Debug", e->plan.debug, "Hypervisor",
                 e->manager->config.hypervisor, "BootTimeoutMSec", (json_int_t)enclave_boot_timeout_msec(e),
                 "ClientUid", (json_int_t)e->plan.uid, "DaemonUid", (json_int_t)e->manager->uid, "HugePageMiB",
@@ -246,7 +246,11 @@ int enclave_start(struct enclave *e, int image_fd, struct error *reterr) {
         int r;
 
         pool_refresh(e->manager);
-        r = pool_reserve(&e->manager->pool, e->plan.cpus, e->plan.memory_mib, &e->share, reterr);
+        if (cpu_list_count(&e->plan.cpu_ids) > 0)
+                r = pool_reserve_cpus(&e->manager->pool, &e->plan.cpu_ids, e->plan.memory_mib, &e->share,
+                                      reterr);
+        else
+                r = pool_reserve(&e->manager->pool, e->plan.cpus, e->plan.memory_mib, &e->share, reterr);
         if (r < 0) {
                 enclave_end(e, reason_new("start-failed",
                                           reterr->message ? reterr->message : "no room in the pool"));

@@ -75,6 +75,7 @@ struct run_wish {
         const char *name, *image_path;
         int image_fd; /* borrowed */
         const uint64_t *cpus, *memory_mib;
+        const char *cpu_list; /* or NULL: any */
         uint64_t cid;
         bool debug, declared;
         uid_t uid;

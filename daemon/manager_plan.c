@@ -79,6 +79,30 @@ static int plan_cid(const struct manager *m, uint64_t wanted, struct plan *plan,
         return 0;
 }
 
+static int plan_cpus(const struct manager *m, const struct run_wish *w, struct plan *plan,
+                     struct error *reterr) {
+        const char *hypervisor = m->config.hypervisor;
+
+        plan->cpus = w->cpus ? (unsigned)*w->cpus : m->limits->default_cpus;
+        if (!w->cpu_list)
+                return 0;
+        if (strcmp(hypervisor, "nitro") != 0 &&
+            (m->pool.mode == POOL_SHARED || strcmp(hypervisor, "qingtian") == 0))
+                return error_set(reterr, ERROR_WRONG_STATE,
+                                 "CPUs %s cannot be chosen: with hypervisor:%s and mode:%s an enclave has no "
+                                 "CPUs of its own choice; ask for a number of them with --cpus",
+                                 w->cpu_list, hypervisor, m->config.mode);
+        if (cpu_list_parse(w->cpu_list, &plan->cpu_ids) < 0 || cpu_list_count(&plan->cpu_ids) == 0)
+                return error_set(reterr, ERROR_INVALID_PARAMETER,
+                                 "\"%s\" is no list of CPUs such as 2,10 or 2-3,10-11", w->cpu_list);
+        if (w->cpus && plan->cpus != cpu_list_count(&plan->cpu_ids))
+                return error_set(reterr, ERROR_INVALID_PARAMETER,
+                                 "%u CPUs asked for, but %s are %u; leave --cpus out or name as many",
+                                 plan->cpus, w->cpu_list, cpu_list_count(&plan->cpu_ids));
+        plan->cpus = cpu_list_count(&plan->cpu_ids);
+        return 0;
+}
+
 /* The image as the caller opened it. The daemon only looks at its type and size, and never waits for a file
  * system that may be the caller's own. */
 static int plan_image(int fd, struct plan *plan, struct error *reterr) {
@@ -149,9 +173,10 @@ int plan_make(const struct manager *m, const struct run_wish *w, struct plan *pl
                 r = plan_name(m, w, plan, reterr);
         if (r >= 0)
                 r = plan_cid(m, w->cid, plan, reterr);
+        if (r >= 0)
+                r = plan_cpus(m, w, plan, reterr);
         if (r < 0)
                 return r;
-        plan->cpus = w->cpus ? (unsigned)*w->cpus : m->limits->default_cpus;
         plan->memory_mib = w->memory_mib ? *w->memory_mib : m->limits->default_memory_mib;
         plan->debug = w->debug;
         plan->uid = w->uid;

@@ -213,6 +213,74 @@ int pool_reserve(struct pool *p, unsigned cpus, uint64_t memory_mib, struct shar
                                       : reserve_dedicated(p, cpus, memory_mib, ret, reterr);
 }
 
+static int check_named_cpu(const struct pool *p, const struct cpu_list *ids, unsigned cpu,
+                           struct error *reterr) {
+        unsigned first = cpu_list_next(ids, 0);
+        struct cpu_list core;
+
+        if (cpu >= p->topology.n_cpus || !cpu_list_has(&p->cpus, cpu))
+                return error_set(reterr, ERROR_NO_CPUS,
+                                 "CPU %u is not in the pool; `qt-enclave pool show` shows those that are",
+                                 cpu);
+        topology_core(&p->topology, cpu, &core);
+        for (unsigned i = cpu_list_next(&core, 0); i < CPU_NUMBER_MAX; i = cpu_list_next(&core, i + 1))
+                if (!cpu_list_has(ids, i))
+                        return error_set(reterr, ERROR_NO_CPUS,
+                                         "CPU %u cannot be had without CPU %u: they are one core, and no two "
+                                         "enclaves share one",
+                                         cpu, i);
+        if (p->topology.cpus[cpu].node != p->topology.cpus[first].node)
+                return error_set(
+                        reterr, ERROR_NO_CPUS,
+                        "CPU %u cannot be had beside CPU %u: they are on different NUMA nodes, and an "
+                        "enclave has one",
+                        cpu, first);
+        return 0;
+}
+
+int pool_reserve_cpus(struct pool *p, const struct cpu_list *ids, uint64_t memory_mib, struct share *ret,
+                      struct error *reterr) {
+        unsigned first = cpu_list_next(ids, 0), node;
+        int r;
+
+        for (unsigned i = first; i < CPU_NUMBER_MAX; i = cpu_list_next(ids, i + 1)) {
+                if (cpu_list_has(&p->used, i))
+                        return error_set(
+                                reterr, ERROR_NO_CPUS,
+                                "CPU %u belongs to another enclave; `qt-enclave pool show` says which", i);
+                r = p->mode == POOL_SHARED ? 0 : check_named_cpu(p, ids, i, reterr);
+                if (r < 0)
+                        return r;
+        }
+        if (p->mode == POOL_SHARED) {
+                r = reserve_shared(p, cpu_list_count(ids), memory_mib, ret, reterr);
+                if (r >= 0)
+                        pool_name_cpus(p, ret, ids);
+                return r;
+        }
+        node = p->topology.cpus[first].node;
+        if (cpu_list_count(ids) > pool_node_cpus_max(p, node))
+                return error_set(reterr, ERROR_NO_CPUS,
+                                 "%u CPUs of node %u asked for; an enclave leaves %u of its node: at most %u",
+                                 cpu_list_count(ids), p->topology.nodes[node].id, p->limits->node_cpus_spare,
+                                 pool_node_cpus_max(p, node));
+        if (pool_node_free_mib(p, node) < memory_mib)
+                return error_set(reterr, ERROR_NO_MEMORY,
+                                 "%" PRIu64 " MiB asked for; node %u, which CPU %u is on, has %" PRIu64
+                                 " MiB in free huge pages of %u MiB",
+                                 memory_mib, p->topology.nodes[node].id, first, pool_node_free_mib(p, node),
+                                 page_mib(p->page));
+        *ret = (struct share){ .held = true,
+                               .cpus = cpu_list_count(ids),
+                               .memory_mib = memory_mib,
+                               .node = node,
+                               .pages = memory_mib / page_mib(p->page),
+                               .cores = *ids,
+                               .ids = *ids };
+        count_share(p, ret);
+        return 0;
+}
+
 void pool_adopt(struct pool *p, unsigned cpus, uint64_t memory_mib, const struct cpu_list *ids, unsigned node,
                 struct share *ret) {
         struct cpu_list core;

@@ -67,6 +67,11 @@ void pool_done(struct pool *p);
 /* NO_CPUS or NO_MEMORY, with what is there and what would work. */
 int pool_reserve(struct pool *p, unsigned cpus, uint64_t memory_mib, struct share *ret, struct error *reterr);
 
+/* The same with these CPUs and no others: in mode dedicated whole free cores of one node. The error names the
+ * CPU and the rule. In mode shared a driver has the last word. */
+int pool_reserve_cpus(struct pool *p, const struct cpu_list *ids, uint64_t memory_mib, struct share *ret,
+                      struct error *reterr);
+
 /* After a restart of the daemon: the enclave has it already, whatever the pool thinks of that. ids and node
  * are those of its record; without CPUs of its own it was started in mode shared. */
 void pool_adopt(struct pool *p, unsigned cpus, uint64_t memory_mib, const struct cpu_list *ids, unsigned node,

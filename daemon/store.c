@@ -40,9 +40,11 @@ json_t *store_record(const struct enclave *e) {
                           (int)e->monitor.pid, "ImagePath", e->plan.image_path);
 
         if (record && e->share.held && e->share.node != NODE_UNKNOWN) {
-                (void)json_object_set_new(record, "CPUIDs", cpu_ids_json(&e->share));
+                (void)json_object_set_new(record, "CPUIDs", cpu_ids_json(&e->share.ids));
                 (void)json_object_set_new(record, "Node", json_integer(e->share.node));
         }
+        if (record && cpu_list_count(&e->plan.cpu_ids) > 0)
+                (void)json_object_set_new(record, "WantedCPUIDs", cpu_ids_json(&e->plan.cpu_ids));
         if (record && e->plan.restart != RESTART_NO) {
                 (void)json_object_set_new(record, "Restart",
                                           json_string(restart_policy_name(e->plan.restart)));
@@ -91,17 +93,23 @@ static json_int_t take_number(const json_t *record, const char *key, json_int_t 
         return json_integer_value(value);
 }
 
-/* Its part of a dedicated pool, as a hint for pool_adopt(). */
-static void load_share(const json_t *record, struct share *s) {
-        const json_t *ids = json_object_get(record, "CPUIDs");
+static struct cpu_list take_cpus(const json_t *record, const char *key) {
+        const json_t *ids = json_object_get(record, key);
+        struct cpu_list cpus = { { 0 } };
 
-        s->node = (unsigned)take_number(record, "Node", 0, TOPOLOGY_NODES_MAX - 1, NODE_UNKNOWN);
         for (size_t i = 0; i < json_array_size(ids); i++) {
                 json_int_t cpu = json_integer_value(json_array_get(ids, i));
 
                 if (cpu >= 0 && cpu < CPU_NUMBER_MAX)
-                        cpu_list_add(&s->ids, (unsigned)cpu);
+                        cpu_list_add(&cpus, (unsigned)cpu);
         }
+        return cpus;
+}
+
+/* Its part of a dedicated pool, as a hint for pool_adopt(). */
+static void load_share(const json_t *record, struct share *s) {
+        s->node = (unsigned)take_number(record, "Node", 0, TOPOLOGY_NODES_MAX - 1, NODE_UNKNOWN);
+        s->ids = take_cpus(record, "CPUIDs");
 }
 
 int store_load(const json_t *record, struct enclave *e) {
@@ -114,6 +122,7 @@ int store_load(const json_t *record, struct enclave *e) {
                 .id = (unsigned)take_number(record, "EnclaveID", 0, INT32_MAX, UINT32_MAX),
                 .cid = (uint32_t)take_number(record, "CID", 4, UINT32_MAX - 1, 0),
                 .cpus = (unsigned)take_number(record, "CPUs", 1, 4096, 0),
+                .cpu_ids = take_cpus(record, "WantedCPUIDs"),
                 .memory_mib = (uint64_t)take_number(record, "MemoryMiB", 1, INT32_MAX, 0),
                 .image_size = (uint64_t)take_number(record, "ImageSize", 0, INT64_MAX, 0),
                 .debug = json_is_true(json_object_get(record, "Debug")),
@@ -125,6 +134,8 @@ int store_load(const json_t *record, struct enclave *e) {
         if (!name || !name_is_valid(name) || plan.id == UINT32_MAX || !plan.cid || !plan.cpus ||
             !plan.memory_mib)
                 return -EINVAL;
+        if (cpu_list_count(&plan.cpu_ids) != plan.cpus)
+                plan.cpu_ids = (struct cpu_list){ { 0 } };
         plan.restart = restart_policy_from_name(json_string_value(json_object_get(record, "Restart")));
         plan.declared = json_is_true(json_object_get(record, "Declared"));
         plan.name = strdup(name);

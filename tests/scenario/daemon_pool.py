@@ -33,6 +33,16 @@ def invented_machine():
         text = d.ok("pool", "show").out
         check("[6A 14A]" in text and "[7- 15-]" in text and "[0. 8.]" in text and "A  first" in text,
               "the picture shows who has what", text)
+        small = ("run", "--eif", d.image(), "--memory", "128", "--cpu-ids")
+        d.refused("another enclave's CPUs by number", 7, "NoCpus", *small, "6,14", contains="CPU 6 belongs to another enclave")
+        d.refused("half a core by number", 7, "NoCpus", *small, "7,14", contains=["CPU 7", "CPU 15"])
+        d.refused("CPUs beside the pool", 7, "NoCpus", *small, "2,10", contains="CPU 2 is not in the pool")
+        d.refused("another number of CPUs than are named", 2, "InvalidParameter", *small, "7,15", "--cpus", "4", contains=["4 CPUs", "are 2"])
+        d.refused("no CPUs", 2, "InvalidParameter", *small, "seven", contains="seven")
+        e = d.ok(*small, "7,15", "--name", "named", "-o", "json").json()
+        check(e["CPUIDs"] == [7, 15] and e["NumberOfCPUs"] == 2 and e["Node"] == 1, "CPUs by number", e)
+        d.ok("terminate", "named", "--force")
+        d.ok("forget", "named")
         d.refused("more memory than is free", 7, "NoMemory", "run", "--eif", d.image(), "--memory", "258",
                   contains=["258 MiB", "256 MiB"])
         d.refused("more cores than are free", 7, "NoCpus", "run", "--eif", d.image(), "--memory", "128", "--cpus", "4",
@@ -61,6 +71,12 @@ def invented_machine():
         pool = d.ok("pool", "set", "--memory", "0", "-o", "json").json()
         check(pool["MemoryMiB"] == 0 and nr.read_text().strip() == "100", "all of ours given back, others' untouched", pool)
     shutil.rmtree(top)
+
+
+def shared_cpus():
+    with Daemon(monitor=STANDIN, config="mode:shared\n") as d:
+        d.refused("CPUs by number of a shared pool", 6, "WrongState", "run", "--eif", d.image(), "--cpu-ids", "2,3",
+                  contains=["mode:shared", "--cpus"])
 
 
 def real_pages():
@@ -117,7 +133,7 @@ def check_config():
             check(r.returncode == status and words in r.stdout + r.stderr, f"--check-config: {words}", r)
 
 
-for part in (invented_machine, shared, check_config, real_pages):
+for part in (invented_machine, shared, shared_cpus, check_config, real_pages):
     print("#", part.__name__)
     part()
 done()

@@ -226,6 +226,7 @@ def dedicated(pages):
         return (top / "devices/system/cpu/online").read_text()
 
     with Nitro("--pool", "", "--machine", str(top), config=conf, options=["--sysfs", str(top)]) as d:
+        named(d)
         r = d.run("", name="own")
         e = r.json() if r.status == 0 else {}
         check(r.status == 0 and e["CPUIDs"] in ([2, 10], [3, 11]) and e["Node"] == 0 and e["PageMiB"] == 2,
@@ -250,6 +251,24 @@ def dedicated(pages):
         wait_for(lambda: d.cli("pool", "set", "--cpu-list", "", "-o", "json").status == 0, "an empty pool")
         check(online() == "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n", "an empty pool gives the parent all its CPUs back", online())
     shutil.rmtree(top)
+
+
+def named(d):
+    """CPUs by number; a restart has the same ones."""
+    r = d.run("", "--cpu-ids", "3,11", "--restart", "always", name="third")
+    check(r.status == 0 and r.json()["CPUIDs"] == [3, 11], "CPUs by number", r, d.log_text())
+    os.kill(d.describe("third")["ProcessID"], signal.SIGKILL)
+    e = wait_for(lambda: (lambda e: e if e["Restarts"] > 0 and e["State"] == "running" else None)(d.describe("third")), "its restart")
+    check(e["CPUIDs"] == [3, 11], "and the same ones when it is started again, though others are free", e)
+    d.ok("terminate", "third", "--force")
+    run = ("run-enclave", "--eif-path", d.eif("", "second.eif"), "--memory", "64", "--cpu-ids")
+    r = nitro_cli(d, *run, "3", "11")
+    check(r.status == 0 and r.json()["CPUIDs"] == [3, 11] and "cpu-ids: [3, 11]" in r.err, "nitro-cli's --cpu-ids", r)
+    for cpus, word in ((("3", "11"), "CPU 3 belongs"), (("2", "3"), "CPU 3 belongs"), (("4", "12"), "CPU 4 is not in the pool")):
+        r = nitro_cli(d, *run, *cpus)
+        check(r.status == 21 and "[ E21 ]" in r.err, f"CPUs {' and '.join(cpus)}: E21", r)
+    d.ok("terminate", "--all", "--force")
+    d.cli("forget")
 
 
 def restarts(d):

@@ -76,6 +76,59 @@ static void half_a_core_is_nobodys(void **state _unused_) {
         pool_done(&p);
 }
 
+static void named_cpus_are_whole_free_cores(void **state _unused_) {
+        static const struct {
+                const char *cpus, *why;
+        } refused[] = { { "4,20", "CPU 4 belongs to another enclave" },
+                        { "5,21,12,28", "CPU 12 cannot be had beside CPU 5" },
+                        { "5", "CPU 5 cannot be had without CPU 21" },
+                        { "5,8", "CPU 5 cannot be had without CPU 21" },
+                        { "1,17", "CPU 1 is not in the pool" },
+                        { "4095", "CPU 4095 is not in the pool" } };
+        struct share s = { .held = false }, t = { .held = false };
+        struct cpu_list ids;
+        struct pool p;
+
+        invent_pool(&p, &two_nodes, "4-7,20-23,12-15,28-31", PAGE_2M, 500);
+        assert_int_equal(cpu_list_parse("4,20", &ids), 0);
+        assert_int_equal(pool_reserve_cpus(&p, &ids, 600, &s, NULL), 0);
+        assert_int_equal(p.pages[s.node].used, 300);
+        assert_memory_equal(&s.ids, &ids, sizeof(ids));
+        assert_memory_equal(&p.used, &ids, sizeof(ids));
+        for (size_t i = 0; i < ELEMENTSOF(refused); i++) {
+                _cleanup_error_ struct error e = ERROR_NULL;
+
+                assert_int_equal(cpu_list_parse(refused[i].cpus, &ids), 0);
+                assert_int_equal(pool_reserve_cpus(&p, &ids, 64, &t, &e), ERROR_DESCRIBED);
+                assert_int_equal(e.kind, ERROR_NO_CPUS);
+                assert_non_null(strstr(e.message, refused[i].why));
+                assert_false(t.held);
+        }
+        assert_int_equal(cpu_list_parse("5,21", &ids), 0);
+        {
+                _cleanup_error_ struct error e = ERROR_NULL;
+
+                assert_int_equal(pool_reserve_cpus(&p, &ids, 402, &t, &e), ERROR_DESCRIBED);
+                assert_int_equal(e.kind, ERROR_NO_MEMORY);
+                assert_non_null(strstr(e.message, "has 400 MiB"));
+        }
+        assert_int_equal(pool_reserve_cpus(&p, &ids, 400, &t, NULL), 0);
+        pool_release(&p, &s);
+        pool_release(&p, &t);
+        assert_int_equal(cpu_list_count(&p.used) + p.pages[0].used + p.n_shares, 0);
+        pool_done(&p);
+
+        invent_pool(&p, &one_node, "0-7", PAGE_2M, 500);
+        assert_int_equal(cpu_list_parse("0-7", &ids), 0);
+        {
+                _cleanup_error_ struct error e = ERROR_NULL;
+
+                assert_int_equal(pool_reserve_cpus(&p, &ids, 64, &t, &e), ERROR_DESCRIBED);
+                assert_non_null(strstr(e.message, "at most 6"));
+        }
+        pool_done(&p);
+}
+
 static void a_share_is_found_again(void **state _unused_) {
         struct pool p;
         struct share s, t;
@@ -316,6 +369,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(shares_are_whole_cores_of_one_node),
                 cmocka_unit_test(half_a_core_is_nobodys),
+                cmocka_unit_test(named_cpus_are_whole_free_cores),
                 cmocka_unit_test(a_share_is_found_again),
                 cmocka_unit_test(cpus_that_a_driver_picked_are_accounted),
                 cmocka_unit_test(a_driver_takes_cpus_of_one_node),
