@@ -159,7 +159,9 @@ def events(d):
     check("no enclaves" in watched.stdout.readline(), "describe --watch begins with what is there")
     d.ok("run", "--eif", d.image("load=20 boot=20"), "--name", "seen")
     r = d.ok("describe", "seen", "--timeline")
-    check("loaded" in r.out and "in all" in r.out, "the timeline of a start", r)
+    check(r.out.startswith("load ") and "in all" in r.out, "the timeline of a start", r)
+    check(any(line.split()[0] == "load" and line.endswith("  loaded") for line in r.out.splitlines()),
+          "names what was at work and the moment that it reached", r)
     picture = d.home / "start.svg"
     d.ok("describe", "seen", "--svg", str(picture))
     check(xml.etree.ElementTree.parse(picture).getroot().tag.endswith("svg"), "is a well-formed picture too")
