@@ -160,7 +160,9 @@ static int token_refused(struct error *reterr, const char *base) {
 static bool says_no_agency(const struct http_answer *answer) {
         static const char text[] = "configure Cloud Service Agency";
 
-        return memmem(answer->body.data, answer->body.size, text, sizeof(text) - 1) != NULL;
+        /* An answer without a body has no bytes to look at, not even a pointer to them. */
+        return answer->body.size > 0 &&
+               memmem(answer->body.data, answer->body.size, text, sizeof(text) - 1) != NULL;
 }
 
 static int fetch_ecs(struct http_pool *http, const char *base, struct credentials *ret,
