@@ -161,7 +161,7 @@ static bool says_no_agency(const struct http_answer *answer) {
         static const char text[] = "configure Cloud Service Agency";
 
         /* An answer without a body has no bytes to look at, not even a pointer to them. */
-        return answer->body.size > 0 &&
+        return answer->body.data &&
                memmem(answer->body.data, answer->body.size, text, sizeof(text) - 1) != NULL;
 }
 
