@@ -135,11 +135,12 @@ static int watch(struct enclave *e, int directory_fd) {
  * for a daemon that has lost its records. */
 static int make_config(const struct enclave *e, int directory_fd) {
         json_auto_t *config = json_pack(
-                "{s:s, s:i, s:I, s:i, s:o, s:I, s:b, s:s, s:I, s:I, s:I, s:i, s:i, s:s, s:s}", "Name",
+                "{s:s, s:i, s:I, s:i, s:o, s:I, s:b, s:s, s:I, s:I, s:I, s:I, s:i, s:i, s:s, s:s}", "Name",
                 e->plan.name, "EnclaveID", (int)e->plan.id, "CID", (json_int_t)e->plan.cid, "CPUs",
                 (int)e->plan.cpus, "CPUIDs", cpu_ids_json(&e->share.ids), "MemoryMiB",
                 (json_int_t)e->plan.memory_mib, "Debug", e->plan.debug, "Hypervisor",
                 e->manager->config.hypervisor, "BootTimeoutMSec", (json_int_t)enclave_boot_timeout_msec(e),
+                "HypervisorTimeoutMSec", (json_int_t)e->manager->config.hypervisor_timeout * 1000,
                 "ClientUid", (json_int_t)e->plan.uid, "DaemonUid", (json_int_t)e->manager->uid, "HugePageMiB",
                 (int)enclave_page_mib(e), "Node", enclave_node(e), "Platform", e->manager->limits->name,
                 "Tool", e->manager->config.qingtian_tool);

@@ -29,6 +29,7 @@ static const struct member members[] = {
         MEMBER("Debug", BOOLEAN, true, debug, 0, 0),
         MEMBER("Hypervisor", STRING, false, hypervisor, 1, 32),
         MEMBER("BootTimeoutMSec", NUMBER, false, boot_timeout_msec, 1, 24 * 3600 * 1000),
+        MEMBER("HypervisorTimeoutMSec", NUMBER, false, hypervisor_timeout_msec, 1, 3600 * 1000),
         MEMBER("ClientUid", NUMBER, false, client_uid, 0, UINT32_MAX),
         MEMBER("DaemonUid", NUMBER, true, daemon_uid, 0, UINT32_MAX),
         MEMBER("HugePageMiB", NUMBER, false, huge_page_mib, 0, 1024),
@@ -104,6 +105,8 @@ static int fill_defaults(struct monitor_config *c) {
                 c->platform = strdup("qingtian");
         if (c->boot_timeout_msec == 0)
                 c->boot_timeout_msec = 60000;
+        if (c->hypervisor_timeout_msec == 0)
+                c->hypervisor_timeout_msec = 120000;
         return c->hypervisor && c->tool && c->platform ? 0 : -ENOMEM;
 }
 

@@ -27,6 +27,7 @@ struct monitor_config {
         uint64_t cpus;
         uint64_t memory_mib;
         uint64_t boot_timeout_msec;
+        uint64_t hypervisor_timeout_msec; /* that it may be silent while it runs */
         uint64_t client_uid;
         uint64_t daemon_uid;
         uint64_t huge_page_mib; /* 0: ordinary pages; 2 or 1024 */

@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -32,6 +33,7 @@
 #define CHUNK 16384
 #define DRAIN_ROUNDS 256 /* bounded: a descriptor that somebody else still holds never ends */
 #define HOST_SOCKET_NAME "vsock.sock"
+#define PINGS 3 /* unanswered, before QEMU counts as hung */
 
 struct channel {
         int fd;
@@ -53,6 +55,8 @@ struct hypervisor_instance {
         struct channel device_channel, host_channel; /* their descriptors are borrowed */
         char last_errors[512];
         size_t n_last_errors;
+        sd_event_source *pulse; /* the next time to ask whether QEMU still answers */
+        unsigned n_silent;      /* times in a row that it had not answered */
 };
 
 static void channel_close(struct channel *c) {
@@ -138,24 +142,55 @@ static void pin_cpus(struct hypervisor_instance *i) {
         }
 }
 
+static void qmp_send(struct hypervisor_instance *i) {
+        ssize_t n = (ssize_t)i->qmp.n_out;
+
+        if (n > 0 && send(i->qmp_channel.fd, i->qmp.out, i->qmp.n_out, MSG_NOSIGNAL | MSG_DONTWAIT) != n)
+                note_failure(i, "QEMU does not read its control channel");
+        i->qmp.n_out = 0;
+}
+
+static uint64_t pulse_usec(const struct hypervisor_instance *i) {
+        return i->request.config->hypervisor_timeout_msec * 1000 / PINGS;
+}
+
+/* QEMU's process may be there and its main loop not: stopped, or stuck. Then the guest stands still, and
+ * nothing else would tell. Counted and not measured: who was itself stopped for a while has not asked
+ * meanwhile. */
+static int on_pulse(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct hypervisor_instance *i = userdata;
+        char text[96];
+
+        (void)usec;
+        i->n_silent = i->qmp.n_unanswered > 0 ? i->n_silent + 1 : 0;
+        if (i->n_silent >= PINGS) {
+                (void)snprintf(text, sizeof(text), "it had not answered its monitor for %" PRIu64 " s",
+                               (i->request.config->hypervisor_timeout_msec + 500) / 1000);
+                note_failure(i, text);
+                return 0;
+        }
+        if (i->qmp.n_unanswered == 0 && qmp_command(&i->qmp, "query-status") >= 0)
+                qmp_send(i);
+        (void)sd_event_source_set_time_relative(source, pulse_usec(i));
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
 static void qmp_advance(struct hypervisor_instance *i, const char *data, size_t n) {
         _cleanup_error_ struct error problem = ERROR_NULL;
         enum qmp_state before = i->qmp.state;
 
         if (qmp_consume(&i->qmp, data, n, &problem) < 0)
                 return note_failure(i, problem.message ? problem.message : "out of memory");
-        if (i->qmp.n_out > 0) {
-                if (send(i->qmp_channel.fd, i->qmp.out, i->qmp.n_out, MSG_NOSIGNAL | MSG_DONTWAIT) !=
-                    (ssize_t)i->qmp.n_out)
-                        return note_failure(i, "QEMU does not read its control channel");
-                i->qmp.n_out = 0;
-        }
+        qmp_send(i);
         if (before == QMP_READY || i->qmp.state != QMP_READY)
                 return;
         /* The greeting comes early, answers only once the machine is complete. */
         i->runs = true;
         i->request.handlers->machine_runs(i->request.userdata);
         pin_cpus(i);
+        if (sd_event_add_time_relative(i->request.event, &i->pulse, CLOCK_MONOTONIC, pulse_usec(i),
+                                       pulse_usec(i) / 10, on_pulse, i) < 0)
+                note_failure(i, "out of memory while QEMU was given a pulse");
 }
 
 static int on_qmp(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
@@ -234,6 +269,7 @@ static int on_child(sd_event_source *source, const siginfo_t *si, void *userdata
 
         (void)source;
         i->pid = 0; /* sd-event reaps it */
+        i->pulse = sd_event_source_disable_unref(i->pulse);
         drain(i);
         end.shutdown = i->qmp.shutdown_reason;
         end.panicked = i->qmp.guest_panicked;
@@ -376,6 +412,7 @@ static void local_free(struct hypervisor_instance *i) {
         if (!i)
                 return;
         i->child.source = sd_event_source_disable_unref(i->child.source);
+        i->pulse = sd_event_source_disable_unref(i->pulse);
         if (i->pid > 0) {
                 local_power_off(i);
                 (void)waitpid(i->pid, NULL, 0);

@@ -53,15 +53,20 @@ int qemu_find(char **ret, struct error *reterr) {
 static void become_qemu(char *const *argv, const int *fds, size_t n_fds, int stderr_fd, pid_t parent) {
         static char *const no_environment[] = { NULL };
         const struct rlimit no_core = { 0, 0 };
-        sigset_t none;
+        sigset_t blocked;
         int null_fd, adjust;
 
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
                 _exit(EXEC_FAILED);
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0)
                 _exit(EXEC_FAILED);
-        (void)sigemptyset(&none);
-        (void)sigprocmask(SIG_SETMASK, &none, NULL);
+        /* Whoever ends all processes of the machine politely must leave the guest to its monitor, which asks
+         * the application first and then takes SIGKILL. */
+        (void)sigemptyset(&blocked);
+        (void)sigaddset(&blocked, SIGTERM);
+        (void)sigaddset(&blocked, SIGINT);
+        (void)sigaddset(&blocked, SIGHUP);
+        (void)sigprocmask(SIG_SETMASK, &blocked, NULL);
         (void)signal(SIGPIPE, SIG_DFL);
         adjust = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
         if (adjust >= 0)

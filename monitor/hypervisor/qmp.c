@@ -15,6 +15,7 @@ int qmp_command(struct qmp *q, const char *name) {
                 return -ENOBUFS;
         memcpy(q->out + q->n_out, text, (size_t)n);
         q->n_out += (size_t)n;
+        q->n_unanswered++;
         return 0;
 }
 
@@ -72,7 +73,7 @@ static int take_return(struct qmp *q, const json_t *value, struct error *reterr)
         case QMP_GREETING:
         case QMP_READY:
         default:
-                return 0; /* the empty answer to "quit" */
+                return 0; /* that it answers is all that is asked for */
         }
 }
 
@@ -88,7 +89,10 @@ static int take_message(struct qmp *q, const char *text, size_t n, struct error 
                 take_event(q, json_string_value(value), message);
                 return 0;
         }
-        if ((value = json_object_get(message, "return")))
+        value = json_object_get(message, "return");
+        if (q->n_unanswered > 0 && (value || json_object_get(message, "error")))
+                q->n_unanswered--;
+        if (value)
                 return take_return(q, value, reterr);
         if ((value = json_object_get(message, "error"))) {
                 const char *text_of = json_string_value(json_object_get(value, "desc"));

@@ -27,6 +27,7 @@ struct qmp {
 
         char out[QMP_MAX_OUT];
         size_t n_out;
+        unsigned n_unanswered; /* commands that QEMU owes an answer to */
 
         char shutdown_reason[32]; /* "guest-shutdown", "guest-reset", …; empty: no SHUTDOWN event yet */
         bool guest_panicked;

@@ -5,6 +5,7 @@ import pathlib
 import signal
 import socket
 import sys
+import time
 
 from guest_vm import BUILD
 from harness import check, done
@@ -133,9 +134,20 @@ with Monitor(image(kernel, "stubborn")) as m:
 # The parent asks the monitor itself; the monitor is killed; QEMU is killed.
 with Monitor(serve, Debug=False) as m:
     facts = m.wait_for(lambda f: f["Ready"])
+    os.kill(facts["HypervisorPID"], signal.SIGTERM)  # as a shutdown does, which asks every process at once
     m.process.send_signal(signal.SIGTERM)
     end = m.end()
-    check((end["ReasonKind"], m.process.returncode) == ("parent-shutdown", 0), "SIGTERM ends the machine, then the monitor", end)
+    check((end["ReasonKind"], end.get("ExitCode"), m.process.returncode) == ("parent-shutdown", 0, 0),
+          "SIGTERM to all processes ends the application, then the machine, then the monitor", end)
+# QEMU is there and does nothing any more.
+with Monitor(serve, Debug=False, HypervisorTimeoutMSec=3000) as m:
+    facts = m.wait_for(lambda f: f["Ready"])
+    time.sleep(6)
+    check(m.facts()["State"] == "running", "a QEMU that answers is left alone")
+    os.kill(facts["HypervisorPID"], signal.SIGSTOP)
+    end = m.end()
+    check((end["State"], end["ReasonKind"]) == ("failed", "hypervisor-died") and "had not answered its monitor for 3 s" in
+          end["ReasonText"] and gone(facts["HypervisorPID"]), "a QEMU that hangs is noticed, ended, and said to have hung", end)
 with Monitor(serve, Debug=False) as m:
     facts = m.wait_for(lambda f: f["State"] == "running")
     m.process.kill()

@@ -31,6 +31,29 @@ static void negotiates_and_learns_the_threads(void **state) {
         qmp_done(&q);
 }
 
+/* What a monitor knows of a QEMU that hangs: that it owes answers. */
+static void counts_what_is_unanswered(void **state) {
+        static const char event[] = "{\"event\": \"RESUME\"}\r\n",
+                          refusal[] = "{\"error\": {\"desc\": \"no\"}}\r\n";
+        struct qmp q = QMP_NULL;
+
+        (void)state;
+        assert_int_equal(qmp_consume(&q, GREETING ANSWER CPUS, strlen(GREETING ANSWER CPUS), NULL), 0);
+        assert_int_equal(q.n_unanswered, 0);
+        assert_int_equal(qmp_command(&q, "query-status"), 0);
+        assert_int_equal(q.n_unanswered, 1);
+        assert_int_equal(qmp_consume(&q, event, strlen(event), NULL), 0);
+        assert_int_equal(q.n_unanswered, 1);
+        assert_int_equal(qmp_consume(&q, ANSWER, strlen(ANSWER), NULL), 0);
+        assert_int_equal(q.n_unanswered, 0);
+        assert_int_equal(qmp_command(&q, "query-status"), 0);
+        assert_int_equal(qmp_consume(&q, refusal, strlen(refusal), NULL), 0);
+        assert_int_equal(q.n_unanswered, 0);
+        assert_int_equal(qmp_consume(&q, ANSWER, strlen(ANSWER), NULL), 0); /* to nothing */
+        assert_int_equal(q.n_unanswered, 0);
+        qmp_done(&q);
+}
+
 /* However the stream is cut into pieces, the result is the same. */
 static void any_cut_of_the_stream_is_the_same(void **state) {
         static const char stream[] = GREETING ANSWER CPUS
@@ -110,6 +133,7 @@ static void control_characters_do_not_survive(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(negotiates_and_learns_the_threads),
+                cmocka_unit_test(counts_what_is_unanswered),
                 cmocka_unit_test(any_cut_of_the_stream_is_the_same),
                 cmocka_unit_test(hostile_streams_are_refused),
                 cmocka_unit_test(an_endless_line_is_refused_with_bounded_memory),
