@@ -134,10 +134,8 @@ static int on_start(sd_event_source *source, void *userdata) {
         vm_start(m->vm, m->image_fd);
         m->image_fd = close_fd(m->image_fd);
         trim_memory();
-        if (sandbox_enter(m->vm->hypervisor && m->vm->hypervisor->native, &problem) < 0) {
-                log_error("%s", problem.message ? problem.message : "out of memory");
-                return sd_event_exit(m->event, EXIT_INTERNAL);
-        }
+        if (!vm_is_over(m->vm) && sandbox_enter(m->vm->hypervisor && m->vm->hypervisor->native, &problem) < 0)
+                vm_give_up(m->vm, &problem);
         return 0;
 }
 

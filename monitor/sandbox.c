@@ -154,8 +154,13 @@ int sandbox_enter(bool native_vsock, struct error *reterr) {
         _cleanup_(filter_done) scmp_filter_ctx filter = seccomp_init(ON_VIOLATION);
         int r;
 
+        /* It asks the kernel what it can do, which a filter around us may refuse. */
         if (!filter)
-                return -ENOMEM;
+                return error_set(
+                        reterr, ERROR_INTERNAL,
+                        "the seccomp filter of the monitor cannot be made: seccomp(2) is refused here; a "
+                        "SystemCallFilter= around it must allow the call seccomp, and the kernel needs "
+                        "CONFIG_SECCOMP_FILTER");
         r = allow_calls(filter, native_vsock);
         if (r >= 0)
                 r = seccomp_load(filter);

@@ -138,6 +138,8 @@ static void on_ended(void *userdata, const struct hypervisor_end *end) {
 
         guest_channels_drain(vm->channels);
         read_console_tail(vm);
+        if (vm->gave_up)
+                return finish(vm);
         e->had_lifecycle = guest_channels_had_lifecycle(vm->channels);
         e->shutdown = end->shutdown;
         e->panicked = end->panicked;
@@ -336,6 +338,13 @@ static int try_start(struct vm *vm, int image_fd, struct error *reterr) {
         return arm_timer(vm, vm->config->boot_timeout_msec);
 }
 
+static void set_start_failure(struct vm *vm, const struct error *why) {
+        vm->reason = (struct reason){ .kind = REASON_START_FAILED, .code = -1 };
+        (void)snprintf(vm->reason.text, sizeof(vm->reason.text), "%s",
+                       why->message ? why->message : "out of memory");
+        vm->start_error = why->kind;
+}
+
 void vm_start(struct vm *vm, int image_fd) {
         _cleanup_error_ struct error problem = ERROR_NULL;
         int r = try_start(vm, image_fd, &problem);
@@ -348,11 +357,14 @@ void vm_start(struct vm *vm, int image_fd) {
         }
         if (!problem.message)
                 (void)error_wrap(&problem, r, "the virtual machine cannot be started");
-        vm->reason = (struct reason){ .kind = REASON_START_FAILED, .code = -1 };
-        (void)snprintf(vm->reason.text, sizeof(vm->reason.text), "%s",
-                       problem.message ? problem.message : "out of memory");
-        vm->start_error = problem.kind;
+        set_start_failure(vm, &problem);
         finish(vm);
+}
+
+void vm_give_up(struct vm *vm, const struct error *why) {
+        set_start_failure(vm, why);
+        vm->gave_up = true;
+        vm->hypervisor->power_off(vm->instance);
 }
 
 int vm_stop(struct vm *vm, uint64_t grace_msec, bool by_parent, struct error *reterr) {

@@ -65,6 +65,7 @@ struct vm {
         struct evidence evidence;
         char failure[200]; /* what evidence.failure points to */
         struct reason reason;
+        bool gave_up;                /* whatever the end looks like, the reason is known already */
         enum error_kind start_error; /* with reason start-failed, or ERROR_NONE */
         char *console_tail;
 };
@@ -76,6 +77,10 @@ struct vm *vm_free(struct vm *vm);
 
 /* Load the image and start it; every failure becomes the reason of an ended machine. */
 void vm_start(struct vm *vm, int image_fd);
+
+/* A machine that was started, but may not be: the monitor is not what it must be. It is powered off, with the
+ * reason start-failed. */
+void vm_give_up(struct vm *vm, const struct error *why);
 
 bool vm_is_over(const struct vm *vm);
 

@@ -2,6 +2,7 @@
 """Drives the real monitor the way the daemon does: descriptors 3 to 6, Varlink on its socket, the file "end"."""
 import array
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -85,10 +86,20 @@ def can_hide(path):
         ["unshare", "--mount", "true"], capture_output=True).returncode == 0
 
 
+def refuse_seccomp():
+    """For this process and its children seccomp(2) is refused, as a unit's SystemCallFilter= may do."""
+    libc, seccomp = ctypes.CDLL(None, use_errno=True), ctypes.CDLL("libseccomp.so.2")
+    seccomp.seccomp_init.restype = ctypes.c_void_p
+    context = ctypes.c_void_p(seccomp.seccomp_init(0x7fff0000))  # SCMP_ACT_ALLOW
+    refuse, number = 0x00050000 | errno.EPERM, seccomp.seccomp_syscall_resolve_name(b"seccomp")
+    if libc.prctl(38, 1, 0, 0, 0) or seccomp.seccomp_rule_add(context, refuse, number, 0) or seccomp.seccomp_load(context):
+        raise OSError("refuse_seccomp")
+
+
 class Monitor:
     """One monitor with its machine; as an unprivileged user when the test runs as root."""
 
-    def __init__(self, image_bytes, quiet=False, hide=None, **config):
+    def __init__(self, image_bytes, quiet=False, hide=None, before=None, **config):
         self.quiet = quiet
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="qt-monitor-"))
         self.uid = 65534 if os.getuid() == 0 else os.getuid()
@@ -119,6 +130,8 @@ class Monitor:
                 os.setgroups([])
                 os.setgid(65534)
                 os.setuid(65534)
+            if before:
+                before()
 
         self.log = tempfile.TemporaryFile()
         program = shutil.copy(MONITOR, self.directory)  # the build directory may be closed to that user

@@ -5,7 +5,7 @@ import tempfile
 
 import eif_bytes
 from harness import check, done, skip
-from monitor_rig import MONITOR, Monitor, can_hide
+from monitor_rig import MONITOR, Monitor, can_hide, refuse_seccomp
 
 whole = eif_bytes.compose([(eif_bytes.KERNEL, b"\x7fno kernel"), (eif_bytes.CMDLINE, b"quiet"),
                            (eif_bytes.METADATA, b"{}"), (eif_bytes.RAMDISK, b"x"), (eif_bytes.RAMDISK, b"y")])
@@ -28,6 +28,12 @@ with Monitor(whole, Hypervisor="imaginary") as m:
 with Monitor(whole) as m:
     end = m.end()
     check(end.get("ErrorName") in ("HypervisorFailed", "HypervisorMissing") and end["ReasonText"], "QEMU's refusal is told", end)
+
+# A sandbox around it that forbids its own: the unit of another system, say.
+with Monitor(whole, before=refuse_seccomp) as m:
+    end = m.end()
+    check((end["ReasonKind"], end.get("ErrorName"), m.process.returncode) == ("start-failed", "Internal", 0)
+          and "SystemCallFilter=" in end["ReasonText"], "a monitor that cannot confine itself runs nothing, and says why", end)
 
 claim = "a machine without QEMU is told the package that it needs"
 if not can_hide("/usr/bin/qemu-system-x86_64"):
