@@ -114,7 +114,7 @@ int qt_print(const struct options *o, const char *line, const json_t *result, st
                 return r;
         if (line && !query && format <= RESULT_JSONC && !options_flag(o, "only-show-errors"))
                 (void)printf("%s\n", line);
-        return result_print(part ? part : result, format, reterr);
+        return result_print(stdout, part ? part : result, format, reterr);
 }
 
 /* Nothing must have happened when -o or --query turn out to be wrong. */
