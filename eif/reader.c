@@ -16,7 +16,8 @@ struct eif {
         bool readable;
         struct eif_header header;
         struct eif_section sections[EIF_SECTIONS_MAX];
-        size_t n_sections; /* located */
+        size_t n_sections;            /* located */
+        const atomic_bool *cancelled; /* or NULL */
 };
 
 struct eif *eif_free(struct eif *e) {
@@ -54,7 +55,13 @@ const struct eif_section *eif_find(const struct eif *e, enum eif_section_type ty
         return NULL;
 }
 
+void eif_set_cancel(struct eif *e, const atomic_bool *cancelled) {
+        e->cancelled = cancelled;
+}
+
 int eif_read_at(const struct eif *e, uint64_t offset, void *data, size_t n) {
+        if (e->cancelled && atomic_load(e->cancelled))
+                return -ECANCELED;
         if (offset > e->size || n > e->size - offset)
                 return -EIO;
         if (e->fd >= 0)

@@ -15,6 +15,8 @@
 #include "eif/finding.h"
 #include "eif/format.h"
 
+#include <stdatomic.h>
+
 struct eif;
 
 struct eif_section {
@@ -57,6 +59,10 @@ const struct eif_section *eif_find(const struct eif *e, enum eif_section_type ty
 int eif_read_section(const struct eif *e, size_t index, size_t max, char **ret, size_t *ret_size);
 int eif_read_cmdline(const struct eif *e, char **ret, size_t *ret_size);
 int eif_read_metadata(const struct eif *e, char **ret, size_t *ret_size);
+
+/* Once *cancelled is true, set by another thread, nothing can be read any more: -ECANCELED. The flag is
+ * borrowed. */
+void eif_set_cancel(struct eif *e, const atomic_bool *cancelled);
 
 /* n bytes at an offset of the file. */
 int eif_read_at(const struct eif *e, uint64_t offset, void *data, size_t n);

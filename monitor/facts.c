@@ -62,6 +62,7 @@ static int set_end(const struct vm *vm, json_t *facts) {
 
 json_t *facts_of(const struct vm *vm) {
         _cleanup_json_ json_t *facts = json_object();
+        const struct image *image = vm_image(vm);
         struct hypervisor_facts h = { .pid = 0 };
         int r = 0;
 
@@ -76,12 +77,12 @@ json_t *facts_of(const struct vm *vm) {
         r |= set_text(facts, "AcceleratorReason", h.accelerator_reason);
         r |= set_text(facts, "KernelCommandLine", h.cmdline);
         r |= set_cpu_ids(&h, facts);
-        r |= set_text(facts, "ImageName", vm->image.name);
-        r |= set_text(facts, "ImageVersion", vm->image.version);
-        r |= set_text(facts, "PCR0", vm->image.pcr0);
-        r |= set_text(facts, "PCR1", vm->image.pcr1);
-        r |= set_text(facts, "PCR2", vm->image.pcr2);
-        r |= set_text(facts, "PCR8", vm->image.pcr8);
+        r |= set_text(facts, "ImageName", image->name);
+        r |= set_text(facts, "ImageVersion", image->version);
+        r |= set_text(facts, "PCR0", image->pcr0);
+        r |= set_text(facts, "PCR1", image->pcr1);
+        r |= set_text(facts, "PCR2", image->pcr2);
+        r |= set_text(facts, "PCR8", image->pcr8);
         r |= set_steps(vm, facts);
         r |= set_end(vm, facts);
         return r == 0 ? TAKE(facts) : NULL;

@@ -6,13 +6,15 @@
  * how it ended. `local` is QEMU with our vsock device; `nitro` (ioctls on /dev/nitro_enclaves) and `qingtian`
  * (the vendor's control tool) fit the same table: they take the image's descriptor, AF_VSOCK is their vsock.
  *
- * One instance is one virtual machine. Everything is asynchronous on the caller's sd_event; handlers are
- * called from there and never from inside a call of the table, except that start() may already `dial`.
+ * One instance is one virtual machine, made in two steps: prepare() takes its time in a thread of its own,
+ * everything else is asynchronous on the caller's sd_event; handlers are called from there and never from
+ * inside a call of the table, except that start() may already `dial`.
  */
 
 #include "base/error.h"
 #include "monitor/config.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
@@ -47,7 +49,7 @@ struct hypervisor_request {
         sd_event *event;
         const struct monitor_config *config;
         struct image *image;
-        int image_fd;     /* borrowed during start(): what a native hypervisor loads by itself */
+        int image_fd;     /* borrowed during prepare() */
         int directory_fd; /* where the vsock sockets are made */
         const struct hypervisor_handlers *handlers;
         void *userdata;
@@ -70,13 +72,17 @@ struct hypervisor_instance;
 
 struct hypervisor {
         const char *name;
-        /* Enclaves of real hardware: start() loads the image itself and completes request->image, vsock is
-         * the parent kernel's (the daemon accepts and hands over), the security module the platform's own. */
+        /* Enclaves of real hardware: vsock is the parent kernel's (the daemon accepts and hands over), the
+         * security module the platform's own. */
         bool native;
         /* Is it there at all? ERROR_HYPERVISOR_MISSING says what to install. */
         int (*probe)(struct error *reterr);
-        int (*start)(struct hypervisor_instance **ret, const struct hypervisor_request *request,
-                     struct error *reterr);
+        /* In a thread, as monitor/loading.h has it: load and measure the image, which completes
+         * request->image, and get what the machine needs. */
+        int (*prepare)(struct hypervisor_instance **ret, const struct hypervisor_request *request,
+                       const atomic_bool *cancelled, struct error *reterr);
+        /* Then, on the loop. A failure leaves an instance that can only be freed. */
+        int (*start)(struct hypervisor_instance *i, struct error *reterr);
         /* Connect the stream socket fd to a port of the guest. Negative errno: fd is still the caller's. */
         int (*connect)(struct hypervisor_instance *i, uint32_t port, int fd, hypervisor_connect_done done,
                        void *userdata);

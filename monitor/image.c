@@ -82,7 +82,7 @@ static int take_apart(const struct eif *e, struct image *image, struct error *re
         return 0;
 }
 
-static int load(int fd, struct image *image, struct error *reterr) {
+static int load(int fd, const atomic_bool *cancelled, struct image *image, struct error *reterr) {
         _cleanup_eif_ struct eif *e = NULL;
         int r;
 
@@ -93,6 +93,7 @@ static int load(int fd, struct image *image, struct error *reterr) {
         r = eif_open(&e, fd, reterr);
         if (r < 0)
                 return r;
+        eif_set_cancel(e, cancelled);
         r = take_apart(e, image, reterr);
         if (r < 0)
                 return r;
@@ -100,20 +101,23 @@ static int load(int fd, struct image *image, struct error *reterr) {
         return r < 0 ? r : memory_file_seal(image->initrd_fd);
 }
 
-int image_examine(const void *data, size_t size, struct image *image, struct error *reterr) {
+int image_examine(const void *data, size_t size, const atomic_bool *cancelled, struct image *image,
+                  struct error *reterr) {
         _cleanup_eif_ struct eif *e = NULL;
         int r;
 
         r = eif_open_buffer(&e, data, size, reterr);
-        if (r >= 0)
+        if (r >= 0) {
+                eif_set_cancel(e, cancelled);
                 r = take_apart(e, image, reterr);
+        }
         if (r < 0)
                 image_done(image);
         return r;
 }
 
-int image_load(int fd, struct image *image, struct error *reterr) {
-        int r = load(fd, image, reterr);
+int image_load(int fd, const atomic_bool *cancelled, struct image *image, struct error *reterr) {
+        int r = load(fd, cancelled, image, reterr);
 
         if (r < 0)
                 image_done(image);

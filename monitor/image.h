@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,11 +28,12 @@ struct image {
 #define IMAGE_NULL ((struct image){ .kernel_fd = -1, .initrd_fd = -1 })
 
 /* The same of an image that a hypervisor has loaded whole: only checks and measures those bytes. *image must
- * be IMAGE_NULL. */
-int image_examine(const void *data, size_t size, struct image *image, struct error *reterr);
+ * be IMAGE_NULL. cancelled: as in monitor/loading.h, or NULL. */
+int image_examine(const void *data, size_t size, const atomic_bool *cancelled, struct image *image,
+                  struct error *reterr);
 
 /* Takes nothing over. *image must be IMAGE_NULL. ERROR_IMAGE_INVALID and its like from eif/. */
-int image_load(int fd, struct image *image, struct error *reterr);
+int image_load(int fd, const atomic_bool *cancelled, struct image *image, struct error *reterr);
 
 /* LIMIT_EXCEEDED when the image needs more memory than it will get: a kernel that runs out of it while it
  * unpacks its ramdisks only says that there is no init, or nothing. */

@@ -85,8 +85,6 @@ static void on_ended(void *userdata) {
                 (void)sd_event_exit(m->event, 0);
 }
 
-static const struct vm_observer observer = { .changed = on_changed, .ended = on_ended };
-
 static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
         struct monitor *m = userdata;
 
@@ -125,17 +123,24 @@ static void trim_memory(void) {
         (void)dl_iterate_phdr(forget_pages, NULL);
 }
 
-/* From within the loop, so that whatever happens at start is seen by a watcher like everything later. */
-static int on_start(sd_event_source *source, void *userdata) {
+/* What comes after the start needs little memory and few system calls. */
+static void on_begun(void *userdata) {
         struct monitor *m = userdata;
         _cleanup_error_ struct error problem = ERROR_NULL;
 
-        (void)source;
-        vm_start(m->vm, m->image_fd);
-        m->image_fd = close_fd(m->image_fd);
         trim_memory();
         if (!vm_is_over(m->vm) && sandbox_enter(m->vm->hypervisor && m->vm->hypervisor->native, &problem) < 0)
                 vm_give_up(m->vm, &problem);
+}
+
+static const struct vm_observer observer = { .changed = on_changed, .begun = on_begun, .ended = on_ended };
+
+/* From within the loop, so that whatever happens at start is seen by a watcher like everything later. */
+static int on_start(sd_event_source *source, void *userdata) {
+        struct monitor *m = userdata;
+
+        (void)source;
+        vm_start(m->vm, TAKE_FD(m->image_fd));
         return 0;
 }
 

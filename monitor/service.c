@@ -94,7 +94,7 @@ static int on_console(struct server_call *call, void *userdata, struct error *re
 /* The builder's words: for people, covered by no measurement, and nothing that the daemon should read. */
 static int on_metadata(struct server_call *call, void *userdata, struct error *reterr) {
         const struct service *s = userdata;
-        const struct image *image = &s->vm->image;
+        const struct image *image = vm_image(s->vm);
         _cleanup_close_ int fd = -1;
         int r;
 

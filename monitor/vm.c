@@ -7,6 +7,7 @@
 #include "monitor/console.h"
 #include "monitor/guest_channels.h"
 #include "monitor/hypervisor.h"
+#include "monitor/loading.h"
 #include "monitor/security_module.h"
 #include "monitor/vsock/device.h"
 #include "monitor/vsock/host_socket.h"
@@ -265,6 +266,7 @@ int vm_new(struct vm **ret, sd_event *event, const struct monitor_config *config
         vm->observer = observer;
         vm->userdata = userdata;
         vm->image = IMAGE_NULL;
+        vm->image_fd = -1;
         vm->evidence = (struct evidence){ .code = -1, .boot_timeout_msec = config->boot_timeout_msec };
         vm->since_usec = now_usec();
         (void)reach(vm, STEP_CREATED);
@@ -283,8 +285,12 @@ struct vm *vm_free(struct vm *vm) {
         if (!vm)
                 return NULL;
         vm->timer = sd_event_source_disable_unref(vm->timer);
-        if (vm->instance)
+        vm->loading = loading_free(vm->loading);
+        if (vm->hypervisor) {
+                vm->hypervisor->free(vm->prepared);
                 vm->hypervisor->free(vm->instance);
+        }
+        vm->image_fd = close_fd(vm->image_fd);
         vm->channels = guest_channels_free(vm->channels);
         vm->secmod = secmod_free(vm->secmod);
         vm->console = console_free(vm->console);
@@ -295,44 +301,38 @@ struct vm *vm_free(struct vm *vm) {
         return NULL;
 }
 
-static int load_for_hypervisor(struct vm *vm, int image_fd, struct error *reterr) {
-        int r = image_load(image_fd, &vm->image, reterr);
-
-        if (r >= 0)
-                r = image_check_memory(&vm->image, vm->config->memory_mib, reterr);
-        if (r < 0)
-                return r;
-        (void)reach(vm, STEP_LOADED);
-        return security_module_new(&vm->secmod, vm->event, vm->config, &vm->image, vm->directory_fd, reterr);
-}
-
-static int try_start(struct vm *vm, int image_fd, struct error *reterr) {
-        struct hypervisor_request request = {
+static struct hypervisor_request request_of(struct vm *vm) {
+        return (struct hypervisor_request){
                 .event = vm->event,
                 .config = vm->config,
                 .image = &vm->image,
-                .image_fd = image_fd,
+                .image_fd = vm->image_fd,
                 .directory_fd = vm->directory_fd,
                 .handlers = &hypervisor_handlers,
                 .userdata = vm,
         };
-        int r;
+}
 
-        vm->hypervisor = hypervisor_find(vm->config->hypervisor);
-        if (!vm->hypervisor)
-                return error_set(reterr, ERROR_CONFIG_INVALID,
-                                 "there is no hypervisor \"%s\"; this version has: local, nitro, qingtian",
-                                 vm->config->hypervisor);
-        r = vm->hypervisor->probe(reterr);
-        if (r < 0)
-                return r;
-        r = vm->hypervisor->native ? 0 : load_for_hypervisor(vm, image_fd, reterr);
-        if (r < 0)
-                return r;
-        r = vm->hypervisor->start(&vm->instance, &request, reterr);
-        if (r < 0)
-                return r;
+/* In a thread: vm->image and vm->prepared are its own, and of the rest it only reads what never changes. */
+static int prepare(void *userdata, const atomic_bool *cancelled, struct error *reterr) {
+        struct vm *vm = userdata;
+        struct hypervisor_request request = request_of(vm);
+
+        return vm->hypervisor->prepare(&vm->prepared, &request, cancelled, reterr);
+}
+
+static int start_prepared(struct vm *vm, struct error *reterr) {
+        int r = 0;
+
         (void)reach(vm, STEP_LOADED);
+        if (!vm->hypervisor->native)
+                r = security_module_new(&vm->secmod, vm->event, vm->config, &vm->image, vm->directory_fd,
+                                        reterr);
+        if (r >= 0)
+                r = vm->hypervisor->start(vm->prepared, reterr);
+        if (r < 0)
+                return r;
+        vm->instance = TAKE(vm->prepared);
         (void)reach(vm, STEP_LAUNCHED);
         image_release_files(&vm->image);
         return arm_timer(vm, vm->config->boot_timeout_msec);
@@ -345,20 +345,61 @@ static void set_start_failure(struct vm *vm, const struct error *why) {
         vm->start_error = why->kind;
 }
 
+static void fail_start(struct vm *vm, int r, struct error *problem) {
+        if (!problem->message)
+                (void)error_wrap(problem, r, "the virtual machine cannot be started");
+        set_start_failure(vm, problem);
+        finish(vm);
+}
+
+static void on_prepared(void *userdata, int r, struct error *problem) {
+        struct vm *vm = userdata;
+        bool stopped;
+
+        vm->loading = loading_free(vm->loading);
+        vm->image_fd = close_fd(vm->image_fd);
+        stopped = vm->evidence.stop_requested || vm->evidence.monitor_asked;
+        if (r >= 0 && !stopped)
+                r = start_prepared(vm, problem);
+        vm->hypervisor->free(TAKE(vm->prepared)); /* what has not become the instance */
+        if (stopped) {
+                reason_conclude(&vm->evidence, &vm->reason);
+                finish(vm);
+        } else if (r >= 0)
+                set_state(vm, VM_BOOTING);
+        else
+                fail_start(vm, r, problem);
+        vm->observer->begun(vm->userdata);
+}
+
+static int begin_loading(struct vm *vm, struct error *reterr) {
+        int r;
+
+        vm->hypervisor = hypervisor_find(vm->config->hypervisor);
+        if (!vm->hypervisor)
+                return error_set(reterr, ERROR_CONFIG_INVALID,
+                                 "there is no hypervisor \"%s\"; this version has: local, nitro, qingtian",
+                                 vm->config->hypervisor);
+        r = vm->hypervisor->probe(reterr);
+        return r < 0 ? r : loading_new(&vm->loading, vm->event, prepare, on_prepared, vm);
+}
+
 void vm_start(struct vm *vm, int image_fd) {
         _cleanup_error_ struct error problem = ERROR_NULL;
-        int r = try_start(vm, image_fd, &problem);
+        int r;
 
-        if (r >= 0) {
-                set_state(vm, VM_BOOTING);
-                if (vm->evidence.stop_requested || vm->evidence.monitor_asked)
-                        (void)vm_stop(vm, 0, vm->evidence.monitor_asked, NULL);
+        vm->image_fd = image_fd;
+        r = begin_loading(vm, &problem);
+        if (r >= 0)
                 return;
-        }
-        if (!problem.message)
-                (void)error_wrap(&problem, r, "the virtual machine cannot be started");
-        set_start_failure(vm, &problem);
-        finish(vm);
+        fail_start(vm, r, &problem);
+        vm->observer->begun(vm->userdata);
+}
+
+const struct image *vm_image(const struct vm *vm) {
+        static const struct image none = { .kernel_fd = -1, .initrd_fd = -1 };
+
+        return vm->steps[STEP_LOADED] ? &vm->image : &none;
 }
 
 void vm_give_up(struct vm *vm, const struct error *why) {
@@ -377,8 +418,11 @@ int vm_stop(struct vm *vm, uint64_t grace_msec, bool by_parent, struct error *re
                 vm->evidence.monitor_asked = true;
         else
                 vm->evidence.stop_requested = true;
-        if (!vm->instance)
-                return 0; /* still loading: vm_start() finds the request */
+        if (!vm->instance) { /* still loading: on_prepared() finds the request */
+                if (vm->loading)
+                        loading_cancel(vm->loading);
+                return 0;
+        }
         if (grace_msec > 0 && vm->state != VM_BOOTING)
                 asked = guest_channels_send_stop(vm->channels, grace_msec) >= 0;
         if (vm->state != VM_STOPPING)

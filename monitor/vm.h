@@ -37,10 +37,12 @@ enum vm_step {
 
 struct console;
 struct guest_channels;
+struct loading;
 struct secmod;
 
 struct vm_observer {
         void (*changed)(void *userdata);
+        void (*begun)(void *userdata); /* the start is over, whatever came of it, and so is its thread */
         void (*ended)(void *userdata);
 };
 
@@ -54,7 +56,10 @@ struct vm {
         enum vm_state state;
         uint64_t since_usec;
         uint64_t steps[STEP_MAX]; /* realtime microseconds, 0: not reached */
-        struct image image;
+        struct image image;       /* until STEP_LOADED the thread's: see vm_image() */
+        struct loading *loading;  /* while that lasts */
+        int image_fd;
+        struct hypervisor_instance *prepared; /* the thread's, and then */
         const struct hypervisor *hypervisor;
         struct hypervisor_instance *instance;
         struct console *console; /* debug only */
@@ -75,12 +80,15 @@ int vm_new(struct vm **ret, sd_event *event, const struct monitor_config *config
            const struct vm_observer *observer, void *userdata);
 struct vm *vm_free(struct vm *vm);
 
-/* Load the image and start it; every failure becomes the reason of an ended machine. */
+/* Load the image and start it; every failure becomes the reason of an ended machine. Takes image_fd. */
 void vm_start(struct vm *vm, int image_fd);
 
 /* A machine that was started, but may not be: the monitor is not what it must be. It is powered off, with the
  * reason start-failed. */
 void vm_give_up(struct vm *vm, const struct error *why);
+
+/* What was loaded; nothing at all until then. */
+const struct image *vm_image(const struct vm *vm);
 
 bool vm_is_over(const struct vm *vm);
 

@@ -425,8 +425,6 @@ static void local_free(struct hypervisor_instance *i) {
         free(i->cmdline);
         free(i);
 }
-DEFINE_CLEANUP(struct hypervisor_instance *, local_free)
-
 static struct hypervisor_instance *local_new(const struct hypervisor_request *request) {
         struct hypervisor_instance *i = calloc(1, sizeof(*i));
 
@@ -438,16 +436,23 @@ static struct hypervisor_instance *local_new(const struct hypervisor_request *re
         return i;
 }
 
-static int local_start(struct hypervisor_instance **ret, const struct hypervisor_request *request,
-                       struct error *reterr) {
-        _cleanup_(local_freep) struct hypervisor_instance *i = NULL;
+static int local_prepare(struct hypervisor_instance **ret, const struct hypervisor_request *request,
+                         const atomic_bool *cancelled, struct error *reterr) {
+        int r = image_load(request->image_fd, cancelled, request->image, reterr);
+
+        if (r >= 0)
+                r = image_check_memory(request->image, request->config->memory_mib, reterr);
+        if (r < 0)
+                return r;
+        *ret = local_new(request);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int local_start(struct hypervisor_instance *i, struct error *reterr) {
         _cleanup_(handed_close) struct handed h = { -1, -1, -1, -1 };
         _cleanup_free_ char *program = NULL;
         int r;
 
-        i = local_new(request);
-        if (!i)
-                return -ENOMEM;
         r = qemu_find(&program, reterr);
         if (r < 0)
                 return r;
@@ -459,11 +464,7 @@ static int local_start(struct hypervisor_instance **ret, const struct hypervisor
         r = launch(i, program, &h, reterr);
         if (r < 0)
                 return r;
-        r = sd_event_add_child(request->event, &i->child.source, i->pid, WEXITED, on_child, i);
-        if (r < 0)
-                return r;
-        *ret = TAKE(i);
-        return 0;
+        return sd_event_add_child(i->request.event, &i->child.source, i->pid, WEXITED, on_child, i);
 }
 
 /* The device reports (userdata, result, port, fd); the table's users want the result only. */
@@ -510,6 +511,7 @@ static void local_describe(const struct hypervisor_instance *i, struct hyperviso
 const struct hypervisor hypervisor_local = {
         .name = "local",
         .probe = local_probe,
+        .prepare = local_prepare,
         .start = local_start,
         .connect = local_connect,
         .power_off = local_power_off,

@@ -20,6 +20,8 @@
 #include <sys/epoll.h>
 #include <sys/stat.h>
 
+#define COPY_CHUNK ((size_t)4 << 20)
+
 struct hypervisor_instance {
         struct hypervisor_request request;
         int enclave_fd;
@@ -91,11 +93,12 @@ static int nitro_probe(struct error *reterr) {
 
 /* The bytes of the file into the enclave's memory, and only then measured: what the file becomes meanwhile
  * does not matter. */
-static int load_image(struct hypervisor_instance *i, uint64_t offset, struct error *reterr) {
+static int load_image(struct hypervisor_instance *i, uint64_t offset, const atomic_bool *cancelled,
+                      struct error *reterr) {
         const struct hypervisor_request *q = &i->request;
         struct stat st;
         char *place;
-        int r;
+        int r = 0;
 
         if (fstat(q->image_fd, &st) < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "the image");
@@ -107,13 +110,16 @@ static int load_image(struct hypervisor_instance *i, uint64_t offset, struct err
                                  (intmax_t)st.st_size, (uint64_t)i->memory.size >> 20,
                                  offset > i->memory.size ? 0 : i->memory.size - offset, offset >> 20);
         place = (char *)i->memory.address + offset;
-        r = pread_exactly(q->image_fd, place, (size_t)st.st_size, 0);
+        for (size_t at = 0, n; r >= 0 && at < (size_t)st.st_size; at += n) {
+                n = (size_t)st.st_size - at < COPY_CHUNK ? (size_t)st.st_size - at : COPY_CHUNK;
+                r = atomic_load(cancelled) ? -ECANCELED : pread_exactly(q->image_fd, place + at, n, at);
+        }
         if (r < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "the image cannot be read");
-        return image_examine(place, (size_t)st.st_size, q->image, reterr);
+        return image_examine(place, (size_t)st.st_size, cancelled, q->image, reterr);
 }
 
-static int make_enclave(struct hypervisor_instance *i, struct error *reterr) {
+static int make_enclave(struct hypervisor_instance *i, const atomic_bool *cancelled, struct error *reterr) {
         const struct monitor_config *config = i->request.config;
         _cleanup_close_ int device = -1;
         uint64_t offset = 0;
@@ -121,14 +127,14 @@ static int make_enclave(struct hypervisor_instance *i, struct error *reterr) {
 
         r = nitro_device_open(&device, reterr);
         if (r >= 0)
-                r = nitro_enclave_create(device, &i->enclave_fd, reterr);
+                r = nitro_enclave_create(device, cancelled, &i->enclave_fd, reterr);
         if (r >= 0)
                 r = nitro_enclave_image_offset(i->enclave_fd, &offset, reterr);
         if (r >= 0)
                 r = nitro_memory_map(&i->memory, config->memory_mib, (unsigned)config->huge_page_mib,
-                                     (int)config->node, reterr);
+                                     (int)config->node, cancelled, reterr);
         if (r >= 0)
-                r = load_image(i, offset, reterr);
+                r = load_image(i, offset, cancelled, reterr);
         if (r >= 0)
                 r = nitro_enclave_add_memory(i->enclave_fd, &i->memory, reterr);
         if (r >= 0)
@@ -157,27 +163,31 @@ static int watch(struct hypervisor_instance *i) {
         return r < 0 ? r : sd_event_add_defer(event, &i->begin, on_begin, i);
 }
 
-static int nitro_start(struct hypervisor_instance **ret, const struct hypervisor_request *request,
-                       struct error *reterr) {
+static int nitro_prepare(struct hypervisor_instance **ret, const struct hypervisor_request *request,
+                         const atomic_bool *cancelled, struct error *reterr) {
         _cleanup_(nitro_freep) struct hypervisor_instance *i = calloc(1, sizeof(*i));
-        const struct monitor_config *config = request->config;
         int r;
 
         if (!i)
                 return -ENOMEM;
         i->request = *request;
         i->enclave_fd = -1;
-        r = make_enclave(i, reterr);
-        if (r >= 0)
-                r = watch(i);
-        if (r >= 0)
-                r = nitro_enclave_start(i->enclave_fd, config->debug, config->cid, reterr);
-        if (r >= 0 && config->debug)
-                r = native_console_new(&i->console, request->event, (uint32_t)config->cid, on_console, i);
+        r = make_enclave(i, cancelled, reterr);
         if (r < 0)
                 return r;
         *ret = TAKE(i);
         return 0;
+}
+
+static int nitro_start(struct hypervisor_instance *i, struct error *reterr) {
+        const struct monitor_config *config = i->request.config;
+        int r = watch(i);
+
+        if (r >= 0)
+                r = nitro_enclave_start(i->enclave_fd, config->debug, config->cid, reterr);
+        if (r >= 0 && config->debug)
+                r = native_console_new(&i->console, i->request.event, (uint32_t)config->cid, on_console, i);
+        return r;
 }
 
 static int nitro_connect(struct hypervisor_instance *i, uint32_t port, int fd, hypervisor_connect_done done,
@@ -198,6 +208,7 @@ const struct hypervisor hypervisor_nitro = {
         .name = "nitro",
         .native = true,
         .probe = nitro_probe,
+        .prepare = nitro_prepare,
         .start = nitro_start,
         .connect = nitro_connect,
         .power_off = conclude,

@@ -31,11 +31,11 @@ int nitro_device_open(int *ret, struct error *reterr) {
         return nitro_error_set(reterr, -errno, "opening", NITRO_DEVICE);
 }
 
-static void sleep_msec(unsigned msec) {
-        struct timespec t = { .tv_sec = msec / 1000, .tv_nsec = (long)(msec % 1000) * 1000000 };
+static void sleep_msec(unsigned msec, const atomic_bool *cancelled) {
+        const struct timespec step = { .tv_nsec = RETRY_FIRST_MSEC * 1000000 };
 
-        while (nanosleep(&t, &t) < 0 && errno == EINTR)
-                ;
+        for (unsigned slept = 0; slept < msec && !atomic_load(cancelled); slept += RETRY_FIRST_MSEC)
+                (void)nanosleep(&step, NULL);
 }
 
 /* What no waiting can cure. */
@@ -44,7 +44,7 @@ static bool is_final(int errno_value) {
                errno_value == EFAULT;
 }
 
-int nitro_enclave_create(int device_fd, int *ret_fd, struct error *reterr) {
+int nitro_enclave_create(int device_fd, const atomic_bool *cancelled, int *ret_fd, struct error *reterr) {
         uint64_t slot_uid = 0;
         int fd, r;
 
@@ -55,9 +55,9 @@ int nitro_enclave_create(int device_fd, int *ret_fd, struct error *reterr) {
                         return 0;
                 }
                 r = -errno;
-                if (is_final(-r) || pause > RETRY_LAST_MSEC)
+                if (is_final(-r) || pause > RETRY_LAST_MSEC || atomic_load(cancelled))
                         return nitro_error_set(reterr, r, "creating an enclave", "");
-                sleep_msec(pause);
+                sleep_msec(pause, cancelled);
         }
 }
 

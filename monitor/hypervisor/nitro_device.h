@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "monitor/hypervisor/nitro_memory.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,8 +21,8 @@
 int nitro_device_open(int *ret, struct error *reterr);
 
 /* A new enclave. Right after another one has ended the driver may still be freeing its slot and refuse:
- * tried again for about three seconds. */
-int nitro_enclave_create(int device_fd, int *ret_fd, struct error *reterr);
+ * tried again for about three seconds, unless that is cancelled (monitor/loading.h). */
+int nitro_enclave_create(int device_fd, const atomic_bool *cancelled, int *ret_fd, struct error *reterr);
 
 /* Where in the enclave's memory the image belongs. */
 int nitro_enclave_image_offset(int fd, uint64_t *ret, struct error *reterr);

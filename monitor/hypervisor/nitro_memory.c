@@ -45,19 +45,22 @@ static int bind_to_node(const struct nitro_memory *m, int node) {
 
 /* Have every page now. Touching one that the node does not have would be a SIGBUS; a read(2) into it is an
  * EFAULT, on every kernel. */
-static int populate(const struct nitro_memory *m) {
+static int populate(const struct nitro_memory *m, const atomic_bool *cancelled) {
         _cleanup_close_ int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
         char *start = m->address;
 
         if (zero < 0)
                 return -errno;
         for (size_t at = 0; at < m->size; at += m->page_mib * MIB)
-                if (read(zero, start + at, 1) != 1)
+                if (atomic_load(cancelled))
+                        return -ECANCELED;
+                else if (read(zero, start + at, 1) != 1)
                         return -ENOMEM;
         return 0;
 }
 
-static int try_size(struct nitro_memory *m, uint64_t memory_mib, unsigned page_mib, int node) {
+static int try_size(struct nitro_memory *m, uint64_t memory_mib, unsigned page_mib, int node,
+                    const atomic_bool *cancelled) {
         int r;
 
         if (memory_mib > SIZE_MAX / MIB || memory_mib % page_mib != 0)
@@ -71,24 +74,24 @@ static int try_size(struct nitro_memory *m, uint64_t memory_mib, unsigned page_m
         }
         r = bind_to_node(m, node);
         if (r >= 0)
-                r = populate(m);
+                r = populate(m, cancelled);
         if (r < 0)
                 nitro_memory_unmap(m);
         return r;
 }
 
 int nitro_memory_map(struct nitro_memory *ret, uint64_t memory_mib, unsigned page_mib, int node,
-                     struct error *reterr) {
+                     const atomic_bool *cancelled, struct error *reterr) {
         unsigned size = page_mib > 0 ? page_mib : 2;
         char where[48] = "";
         int r = -ENOMEM;
 
         if (page_mib == 0 && memory_mib % 1024 == 0)
-                r = try_size(ret, memory_mib, 1024, node);
-        if (r < 0)
-                r = try_size(ret, memory_mib, size, node);
-        if (r >= 0)
-                return 0;
+                r = try_size(ret, memory_mib, 1024, node, cancelled);
+        if (r < 0 && r != -ECANCELED)
+                r = try_size(ret, memory_mib, size, node, cancelled);
+        if (r >= 0 || r == -ECANCELED)
+                return r;
         if (r == -EINVAL)
                 return error_set(reterr, ERROR_LIMIT_EXCEEDED,
                                  "%" PRIu64

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,7 +22,7 @@ struct nitro_memory {
 #define NITRO_MEMORY_NULL ((struct nitro_memory){ .address = NULL })
 
 /* Every page is there when this returns. page_mib 0: 1 GiB pages when they fit and are free, else 2 MiB ones.
- * node -1: any. NO_MEMORY says how many pages are free. */
+ * node -1: any. NO_MEMORY says how many pages are free; -ECANCELED, as monitor/loading.h has it. */
 int nitro_memory_map(struct nitro_memory *ret, uint64_t memory_mib, unsigned page_mib, int node,
-                     struct error *reterr);
+                     const atomic_bool *cancelled, struct error *reterr);
 void nitro_memory_unmap(struct nitro_memory *m);

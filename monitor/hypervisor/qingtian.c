@@ -378,7 +378,7 @@ static int qingtian_probe(struct error *reterr) {
 }
 
 /* The tool wants a path, and what it finds there must be what it was given: a copy of our own. */
-static int copy_image(struct hypervisor_instance *i, struct error *reterr) {
+static int copy_image(struct hypervisor_instance *i, const atomic_bool *cancelled, struct error *reterr) {
         const struct hypervisor_request *q = &i->request;
         char chunk[COPY_CHUNK], directory[4000], link[64];
         _cleanup_close_ int fd = -1;
@@ -394,7 +394,7 @@ static int copy_image(struct hypervisor_instance *i, struct error *reterr) {
         if (fd < 0)
                 return error_set_errno(reterr, ERROR_OUTPUT_FAILED, errno, "cannot make %s", i->eif);
         for (off_t at = 0;; at += n) {
-                n = pread(q->image_fd, chunk, sizeof(chunk), at);
+                n = atomic_load(cancelled) ? -1 : pread(q->image_fd, chunk, sizeof(chunk), at);
                 if (n < 0)
                         return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno,
                                                "the image cannot be read");
@@ -421,31 +421,36 @@ static void qingtian_free(struct hypervisor_instance *i) {
 }
 DEFINE_CLEANUP(struct hypervisor_instance *, qingtian_free)
 
-static int qingtian_start(struct hypervisor_instance **ret, const struct hypervisor_request *request,
-                          struct error *reterr) {
-        const struct monitor_config *config = request->config;
+static int qingtian_prepare(struct hypervisor_instance **ret, const struct hypervisor_request *request,
+                            const atomic_bool *cancelled, struct error *reterr) {
         _cleanup_(qingtian_freep) struct hypervisor_instance *i = calloc(1, sizeof(*i));
-        struct qingtian_start start = { .program = config->tool,
-                                        .cpus = config->cpus,
-                                        .memory_mib = config->memory_mib,
-                                        .cid = config->cid,
-                                        .debug = config->debug };
         int r;
 
         if (!i)
                 return -ENOMEM;
         i->request = *request;
         i->console_fd = -1;
-        r = copy_image(i, reterr);
+        r = copy_image(i, cancelled, reterr);
         if (r < 0)
                 return r;
-        start.eif = i->eif;
-        r = qingtian_tool_new(&i->tool, request->event, &start, on_done, i, reterr);
-        if (r < 0)
-                return r;
-        step_later(i, 0);
         *ret = TAKE(i);
         return 0;
+}
+
+/* The helper is forked here, and not while there are threads. */
+static int qingtian_start(struct hypervisor_instance *i, struct error *reterr) {
+        const struct monitor_config *config = i->request.config;
+        const struct qingtian_start start = { .program = config->tool,
+                                              .eif = i->eif,
+                                              .cpus = config->cpus,
+                                              .memory_mib = config->memory_mib,
+                                              .cid = config->cid,
+                                              .debug = config->debug };
+        int r = qingtian_tool_new(&i->tool, i->request.event, &start, on_done, i, reterr);
+
+        if (r >= 0)
+                step_later(i, 0);
+        return r;
 }
 
 static int qingtian_connect(struct hypervisor_instance *i, uint32_t port, int fd,
@@ -473,6 +478,7 @@ const struct hypervisor hypervisor_qingtian = {
         .name = "qingtian",
         .native = true,
         .probe = qingtian_probe,
+        .prepare = qingtian_prepare,
         .start = qingtian_start,
         .connect = qingtian_connect,
         .power_off = qingtian_power_off,

@@ -35,6 +35,25 @@ with Monitor(whole, before=refuse_seccomp) as m:
     check((end["ReasonKind"], end.get("ErrorName"), m.process.returncode) == ("start-failed", "Internal", 0)
           and "SystemCallFilter=" in end["ReasonText"], "a monitor that cannot confine itself runs nothing, and says why", end)
 
+# An image that takes its time: the monitor answers meanwhile, and does not go on when it is told to stop.
+large = eif_bytes.compose([(eif_bytes.KERNEL, b"k"), (eif_bytes.CMDLINE, b"quiet"), (eif_bytes.METADATA, b"{}"),
+                           (eif_bytes.RAMDISK, bytes(192 << 20)), (eif_bytes.RAMDISK, b"y")])
+with Monitor(large, quiet=True) as m:
+    connection = m.connect()
+    facts = connection.call("Describe")["Facts"]
+    connection.call("Stop", GraceMSec=60000)
+    end = m.end()
+    check(facts["State"] == "loading" and "PCR0" not in facts and (end["State"], end["ReasonKind"]) == ("stopped", "stopped")
+          and "loaded" not in end["Timeline"] and "PCR0" not in end, "a stop is heeded while a large image is loaded", facts, end)
+    connection.close()
+with Monitor(large, quiet=True) as m:
+    m.connect().call("Describe")
+    m.process.terminate()
+    end = m.end()
+    check((end["State"], end["ReasonKind"]) == ("stopped", "parent-shutdown") and "loaded" not in end["Timeline"],
+          "and so is SIGTERM", end)
+del large
+
 claim = "a machine without QEMU is told the package that it needs"
 if not can_hide("/usr/bin/qemu-system-x86_64"):
     skip(claim, "QEMU cannot be hidden here: needs root and a mount at /")

@@ -14,6 +14,7 @@ import eif_bytes
 from harness import BUILD, CLI, PATIENCE, Daemon, Result, check, done, skip, wait_for
 from huge_pages import HugePages
 from invented_machine import invent
+from monitor_rig import Connection
 
 NITRO_DEVICE = str(BUILD / "tests/programs/nitro_device")
 CONFIG = "mode: shared\nplatform: nitro\nhypervisor: nitro\nhugepage_size: 2\nboot_timeout: 60\n"
@@ -203,6 +204,37 @@ def refusals(d, pages):
     d.cli("forget")
 
 
+def loading(d, pages):
+    """What takes its time is done beside the loop: the monitor answers meanwhile, and can be told to stop."""
+    before = pages.free()
+    d.faults.write_text("late 5000")
+    p = d.popen("run", "--eif", d.eif("", "slow.eif"), "--memory", "64", "--debug", "--name", "slow")
+    wait_for(lambda: d.faults.read_text() == "", "the slow call")
+    monitor = Connection(d.runtime / "enclaves/slow/monitor.sock")
+    facts = monitor.call("Describe")["Facts"]
+    check(facts["State"] == "loading" and "loaded" not in facts["Timeline"] and "PCR0" not in facts,
+          "a monitor answers while the device is at work", facts)
+    monitor.close()
+    d.ok("terminate", "slow", "--force")
+    e = d.describe("slow")
+    check(e["State"] == "stopped" and e["Reason"]["Kind"] == "stopped" and "launched" not in e["Timeline"], "and a stop is heeded", e)
+    p.communicate(timeout=PATIENCE)
+    check(p.returncode != 0, "which whoever waits for its start is told")
+    d.cli("forget")
+    wait_for(lambda: pages.free() == before, "every refusal gives its pages back")
+
+
+def waiting(d):
+    """No CPU is free, which the driver says of a creation: that is tried again for seconds, but not against the user's will."""
+    p = d.popen("run", "--eif", d.eif("", "waits.eif"), "--memory", "64", "--name", "waits")
+    wait_for(lambda: d.cli("describe", "waits", "-o", "json").status == 0 and d.describe("waits")["State"] == "loading", "the start")
+    d.ok("terminate", "waits", "--force")
+    p.communicate(timeout=PATIENCE)
+    e = d.describe("waits")
+    check(e["State"] == "stopped" and e["Reason"]["Kind"] == "stopped", "a stop ends the waiting for a slot", e)
+    d.cli("forget")
+
+
 def death(d, pages):
     before = pages.free()
     e = d.run("", name="dies").json()
@@ -317,8 +349,10 @@ def main():
             at_the_same_time(d)
             impostors(d)
             refusals(d, pages)
+            loading(d, pages)
             death(d, pages)
         with Nitro("--pool", "") as d:
+            waiting(d)
             r = d.run("", name="none")
             check(r.status == 7 and "NoCpus" in r.err and "errno 272" in r.err, "errno 272: an empty pool", r)
         with Nitro("--regions", "0") as d:

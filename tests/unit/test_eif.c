@@ -12,6 +12,7 @@
 #include "tests/unit/unit.h"
 #include "tests/unit/vectors.h"
 
+#include <errno.h>
 #include <openssl/evp.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -376,6 +377,25 @@ static void load_refuses_a_nul_in_the_cmdline(void **state _unused_) {
         assert_non_null(strstr(error.message, "NUL byte at 5 of 10"));
 }
 
+static void gives_up_when_it_is_told_to(void **state _unused_) {
+        _cleanup_close_ int fd = -1, kernel = memory_file("k"), initrd = memory_file("i");
+        _cleanup_error_ struct error error = ERROR_NULL;
+        _cleanup_free_ char *cmdline = NULL;
+        _cleanup_eif_ struct eif *e = NULL;
+        struct eif_measurements m;
+        atomic_bool cancelled = false;
+
+        fd = write_vector(&m);
+        assert_int_equal(eif_open(&e, fd, NULL), 0);
+        eif_set_cancel(e, &cancelled);
+        assert_int_equal(eif_load(e, kernel, initrd, &cmdline, &m, &error), 0);
+        cancelled = true;
+        free(TAKE(cmdline));
+        assert_int_equal(eif_load(e, kernel, initrd, &cmdline, &m, &error), ERROR_DESCRIBED);
+        assert_null(cmdline);
+        assert_int_equal(eif_read_at(e, 0, &m, 1), -ECANCELED);
+}
+
 static void sums_like_zlib(void **state _unused_) {
         uint8_t data[700];
 
@@ -451,6 +471,7 @@ int main(void) {
                 cmocka_unit_test(finding_codes_are_stable_words),
                 cmocka_unit_test(finds_what_is_wrong),
                 cmocka_unit_test(load_refuses_what_it_cannot_vouch_for),
+                cmocka_unit_test(gives_up_when_it_is_told_to),
                 cmocka_unit_test(load_refuses_a_nul_in_the_cmdline),
                 cmocka_unit_test(sums_like_zlib),
                 cmocka_unit_test(extends_registers),

@@ -26,7 +26,9 @@ static const struct option_spec specs[] = {
         { "pool", 0, "LIST", "ne_cpus at the start (default 2-5,10-13)" },
         { "race", 0, "N", "so many NE_CREATE_VM fail after the end of an enclave (default 0)" },
         { "faults", 0, "FILE",
-          "\"create|load_info|add_memory|add_vcpu|start|accept ERRNO\": the next one fails so" },
+          "\"create|load_info|add_memory|add_vcpu|start|accept ERRNO\": the next one fails so; \"late MS\": "
+          "the "
+          "next add_memory is slow" },
         { "sysfs", 0, "DIR", "what programs find as /sys/devices/system" },
         { "machine", 0, "DIR", "a tree like /sys in which the pool's CPUs go offline" },
         { "help", 'h', NULL, "show this help" },

@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 
 #define DEVICE_PATH "/dev/nitro_enclaves"
 #define POOL_PATH "module/nitro_enclaves/parameters/ne_cpus" /* below /sys, or a tree that plays it */
@@ -155,7 +156,7 @@ static void handle_create(struct supervisor *s, const struct seccomp_notif *call
                         running = &s->running[i];
         *running = (struct running){ .enclave = e,
                                      .identity = descriptor_identity(theirs),
-                                     .creator = (pid_t)call->pid,
+                                     .creator = target_process((pid_t)call->pid),
                                      .peer = pair[0],
                                      .closing = -1 };
         target_answer_fd(s->notify_fd, call->id, theirs, true, -1);
@@ -304,6 +305,19 @@ static int do_start(struct supervisor *s, struct running *running, const struct 
         return target_write(pid, call->data.args[2], &info, sizeof(info));
 }
 
+/* "late MS" among the faults: the device takes its time over the next call that gives it memory. */
+static bool answer_late(struct supervisor *s, const struct seccomp_notif *call, int value) {
+        int msec = s->late.timer_fd < 0 ? -ordered_fault(s, "late") : 0;
+        struct itimerspec when = { .it_value = { msec / 1000, (long)(msec % 1000) * 1000000 } };
+
+        if (msec <= 0)
+                return false;
+        s->late.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+        s->late.id = call->id;
+        s->late.value = value;
+        return s->late.timer_fd >= 0 && timerfd_settime(s->late.timer_fd, 0, &when, NULL) >= 0;
+}
+
 static void handle_ioctl(struct supervisor *s, const struct seccomp_notif *call) {
         _cleanup_close_ int fd = target_take_fd((pid_t)call->pid, (int)call->data.args[0]);
         uint64_t identity = fd < 0 ? 0 : descriptor_identity(fd);
@@ -323,7 +337,8 @@ static void handle_ioctl(struct supervisor *s, const struct seccomp_notif *call)
                 r = do_add_vcpu(s, running, call);
         else if (running && request == NE_START_ENCLAVE)
                 r = do_start(s, running, call);
-        target_answer(s->notify_fd, call->id, r);
+        if (request != NE_SET_USER_MEMORY_REGION || !answer_late(s, call, r))
+                target_answer(s->notify_fd, call->id, r);
 }
 
 /* --- ends --- */
@@ -393,6 +408,7 @@ size_t supervisor_poll(const struct supervisor *s, struct pollfd *ret) {
 
         ret[n++] = (struct pollfd){ .fd = s->notify_fd, .events = POLLIN };
         ret[n++] = (struct pollfd){ .fd = s->over_read, .events = POLLIN };
+        ret[n++] = (struct pollfd){ .fd = s->late.timer_fd, .events = POLLIN };
         for (size_t i = 0; i < NE_SLOTS_MAX; i++) {
                 ret[n++] = (struct pollfd){ .fd = s->running[i].peer, .events = POLLIN };
                 ret[n++] = (struct pollfd){ .fd = s->running[i].closing, .events = POLLIN };
@@ -404,9 +420,13 @@ int supervisor_dispatch(struct supervisor *s, const struct pollfd *events, size_
         uint8_t index;
 
         /* Ends before calls: whoever asks shall see what has happened. */
-        for (size_t i = 2; i < n; i++)
-                if (events[i].revents && s->running[(i - 2) / 2].enclave)
-                        release(s, &s->running[(i - 2) / 2]);
+        for (size_t i = 3; i < n; i++)
+                if (events[i].revents && s->running[(i - 3) / 2].enclave)
+                        release(s, &s->running[(i - 3) / 2]);
+        if (events[2].revents) {
+                s->late.timer_fd = close_fd(s->late.timer_fd);
+                target_answer(s->notify_fd, s->late.id, s->late.value);
+        }
         if (events[1].revents && read(s->over_read, &index, 1) == 1 && index < NE_SLOTS_MAX &&
             s->running[index].guest)
                 hang_up(&s->running[index]);
@@ -424,7 +444,7 @@ int supervisor_new(struct supervisor **ret, const struct supervisor_options *opt
         s->options = *options;
         s->notify_fd = notify_fd;
         s->next_port = 50000;
-        s->over_read = s->over_write = -1;
+        s->over_read = s->over_write = s->late.timer_fd = -1;
         for (size_t i = 0; i < NE_SLOTS_MAX; i++)
                 s->running[i].peer = s->running[i].closing = -1;
         ne_device_init(&s->device, &options->machine);
@@ -451,6 +471,7 @@ struct supervisor *supervisor_free(struct supervisor *s) {
                 if (s->running[i].enclave)
                         release(s, &s->running[i]);
         ne_device_done(&s->device);
+        (void)close_fd(s->late.timer_fd);
         (void)close_fd(s->over_read);
         (void)close_fd(s->over_write);
         (void)close_fd(s->notify_fd);

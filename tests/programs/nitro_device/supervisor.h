@@ -23,6 +23,6 @@ int supervisor_new(struct supervisor **ret, const struct supervisor_options *opt
 struct supervisor *supervisor_free(struct supervisor *s);
 
 /* What to poll, and what to do when something happened. Negative: no more. */
-#define SUPERVISOR_POLL_MAX (2 + 2 * NE_SLOTS_MAX)
+#define SUPERVISOR_POLL_MAX (3 + 2 * NE_SLOTS_MAX)
 size_t supervisor_poll(const struct supervisor *s, struct pollfd *ret);
 int supervisor_dispatch(struct supervisor *s, const struct pollfd *events, size_t n);

@@ -33,6 +33,11 @@ struct supervisor {
         struct ne_device device;
         struct supervisor_options options;
         int notify_fd, over_read, over_write;
+        struct {              /* one answer that is slow in coming, while all others are given */
+                int timer_fd; /* -1: none */
+                uint64_t id;
+                int value;
+        } late;
         uint64_t device_identity[64]; /* descriptors of the device itself, the oldest are forgotten */
         size_t n_devices;
         uint64_t pool_identity;

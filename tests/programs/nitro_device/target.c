@@ -160,9 +160,12 @@ static uint64_t status_number(pid_t pid, const char *name, int base) {
         return 0;
 }
 
+pid_t target_process(pid_t thread) {
+        return (pid_t)status_number(thread, "Tgid:", 10);
+}
+
 int target_take_fd(pid_t pid, int fd) {
-        pid_t leader = (pid_t)status_number(pid, "Tgid:", 10);
-        _cleanup_close_ int process = (int)syscall(SYS_pidfd_open, leader, 0);
+        _cleanup_close_ int process = (int)syscall(SYS_pidfd_open, target_process(pid), 0);
         int taken;
 
         if (process < 0)

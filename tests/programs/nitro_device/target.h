@@ -24,6 +24,9 @@ int target_read(pid_t pid, uint64_t address, void *data, size_t n);
 int target_write(pid_t pid, uint64_t address, const void *data, size_t n);
 int target_read_text(pid_t pid, uint64_t address, char *ret, size_t size);
 
+/* The process of a thread: calls carry the number of the latter, which may end before the former. */
+pid_t target_process(pid_t thread);
+
 /* A duplicate of the program's descriptor. */
 int target_take_fd(pid_t pid, int fd);
 
