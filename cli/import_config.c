@@ -2,6 +2,7 @@
 
 #include "cli/import_config.h"
 
+#include "base/enclave_env.h"
 #include "base/parse.h"
 
 #include <errno.h>
@@ -11,13 +12,13 @@
 
 #define ALLOW_MAX 256 /* of one listener of qt-kms-proxy */
 #define MEMORY_MAX 16777216U
-#define CPUS_MAX 4096U
+#define CPUS_MAX CPU_NUMBER_MAX
 
-/* What a pool is described by, whatever the syntax. */
+/* What allocator.yaml says. */
 struct pool {
         uint64_t hugepage_size, memory_mib, cpu_count;
-        char cpus[513];                                                 /* the driver's parameter takes 512 */
-        unsigned memory_line, cpu_count_line, cpus_line, hugepage_line; /* 0: not given */
+        char cpus[513];                                  /* the driver's parameter takes 512 */
+        unsigned memory_line, cpu_count_line, cpus_line; /* 0: not given */
 };
 
 /* Where a message points to. */
@@ -47,41 +48,25 @@ static int take_number(const struct place *at, const char *key, const char *valu
         return 0;
 }
 
-/* "2,3,6-9", checked number by number. */
+/* "2,3,6-9": it goes into a line of its own, so nothing else may be in it. */
 static int take_cpus(const struct place *at, const char *key, const char *value, struct pool *p,
                      struct error *reterr) {
-        const char *c = value;
+        struct cpu_list list;
 
         if (p->cpus_line)
                 return error_set(reterr, ERROR_CONFIG_INVALID, "%s, line %u: %s is set in line %u already",
                                  at->name, at->line, key, p->cpus_line);
         if (strlen(value) >= sizeof(p->cpus))
                 return refuse(at, reterr, "the list of CPUs has more than 512 characters");
-        for (;;) {
-                unsigned long first = 0, last;
-                char *end;
-
-                if (*c < '0' || *c > '9')
-                        break;
-                first = last = strtoul(c, &end, 10);
-                if (*end == '-' && end[1] >= '0' && end[1] <= '9')
-                        last = strtoul(end + 1, &end, 10);
-                if (first == 0)
-                        return refuse(at, reterr, "CPU 0 belongs to the parent; take others");
-                if (last < first || last >= CPUS_MAX)
-                        break;
-                if (!*end) {
-                        memcpy(p->cpus, value, strlen(value) + 1);
-                        p->cpus_line = at->line;
-                        return 0;
-                }
-                if (*end != ',')
-                        break;
-                c = end + 1;
-        }
-        return error_set(reterr, ERROR_CONFIG_INVALID,
-                         "%s, line %u: %s: %.64s is no list of CPUs such as 2,3,6-9", at->name, at->line, key,
-                         value);
+        if (!*value || value[strspn(value, "0123456789,-")] || cpu_list_parse(value, &list) < 0)
+                return error_set(reterr, ERROR_CONFIG_INVALID,
+                                 "%s, line %u: %s: %.64s is no list of CPUs such as 2,3,6-9", at->name,
+                                 at->line, key, value);
+        if (cpu_list_has(&list, 0))
+                return refuse(at, reterr, "CPU 0 belongs to the parent; take others");
+        memcpy(p->cpus, value, strlen(value) + 1);
+        p->cpus_line = at->line;
+        return 0;
 }
 
 static int check_pool(const char *name, const struct pool *p, struct error *reterr) {
@@ -311,73 +296,19 @@ static int read_yaml(const char *text, size_t size, const char *name, uint32_t p
 
 /* --- key:value lines --- */
 
-static char *strip(char *s) {
-        size_t n;
+static int read_env(const char *text, size_t size, const char *name, FILE *f, struct error *reterr) {
+        struct enclave_env env;
+        int r = enclave_env_parse(name, text, size, &env, reterr);
 
-        s += strspn(s, " \t\r");
-        n = strlen(s);
-        while (n > 0 && strchr(" \t\r", s[n - 1]))
-                s[--n] = '\0';
-        return s;
-}
-
-static int read_env_line(const struct place *at, char *line, struct pool *p, struct error *reterr) {
-        char *colon;
-        const char *key, *value;
-
-        line[strcspn(line, "#")] = '\0';
-        line = strip(line);
-        if (!*line)
-                return 0;
-        colon = strchr(line, ':');
-        if (!colon)
-                return refuse(at, reterr, "must be a line of the form key:value");
-        *colon = '\0';
-        key = strip(line);
-        value = strip(colon + 1);
-        if (strcmp(key, "hugepage_size") == 0)
-                return take_number(at, key, value, 1024, &p->hugepage_size, &p->hugepage_line, reterr);
-        if (strcmp(key, "memory_mib") == 0)
-                return take_number(at, key, value, MEMORY_MAX, &p->memory_mib, &p->memory_line, reterr);
-        if (strcmp(key, "cpu_count") == 0)
-                return take_number(at, key, value, CPUS_MAX, &p->cpu_count, &p->cpu_count_line, reterr);
-        if (strcmp(key, "cpu_list") == 0)
-                return take_cpus(at, key, value, p, reterr);
-        return error_set(
-                reterr, ERROR_CONFIG_INVALID,
-                "%s, line %u: unknown key %.64s; hugepage_size, memory_mib, cpu_count and cpu_list are "
-                "known",
-                at->name, at->line, key);
-}
-
-static int read_env(char *text, const char *name, FILE *f, struct error *reterr) {
-        struct pool p = { .hugepage_size = 1024 };
-        struct place at = { name, 0 };
-        int r = 0;
-
-        while (r >= 0 && text) {
-                char *line = strsep(&text, "\n");
-
-                at.line++;
-                r = read_env_line(&at, line, &p, reterr);
-        }
-        if (r >= 0)
-                r = check_pool(name, &p, reterr);
         if (r < 0)
                 return r;
-        at.line = p.hugepage_line ? p.hugepage_line : p.memory_line;
-        if (p.hugepage_size != 2 && p.hugepage_size != 1024)
-                return refuse(&at, reterr, "hugepage_size must be 2 or 1024");
-        at.line = p.memory_line;
-        if (p.memory_mib % p.hugepage_size)
-                return refuse(&at, reterr, "memory_mib must be a multiple of hugepage_size");
         /* The vendor's service goes on isolating them, and the daemon reads its file; memory_mib is for a
          * parent where that file is not. */
         (void)fprintf(
                 f,
                 "# CPUs and huge pages stay with the service qt-enclave-env and its file, which is read\n"
                 "mode:shared\nplatform:qingtian\nhypervisor:qingtian\nmemory_mib:%" PRIu64 "\n",
-                p.memory_mib);
+                env.memory_mib);
         return 0;
 }
 
@@ -408,7 +339,7 @@ int import_config(const char *text, size_t size, const char *name, uint32_t port
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
         (void)fprintf(f, "# From %s\n", name);
         r = is_yaml(copy) ? read_yaml(text, size, name, port, f, &target, reterr)
-                          : read_env(copy, name, f, reterr);
+                          : read_env(text, size, name, f, reterr);
         if (fclose(f) != 0 && r >= 0)
                 r = error_set(reterr, ERROR_INTERNAL, "out of memory");
         if (r < 0)

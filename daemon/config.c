@@ -2,7 +2,7 @@
 
 #include "daemon/config.h"
 
-#include "daemon/key_file.h"
+#include "base/key_file.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -19,7 +19,7 @@ static const struct key keys[] = {
 #undef CHOICE
 };
 
-static const struct key_table table = { keys, ELEMENTSOF(keys) };
+static const struct key_table table = { keys, ELEMENTSOF(keys), "see qt-enclaved.conf(5)" };
 
 int config_init(struct config *c) {
         return key_file_init(&table, c);

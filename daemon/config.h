@@ -7,7 +7,7 @@
  */
 
 #include "base/error.h"
-#include "daemon/key_file.h"
+#include "base/key_file.h"
 
 #include <stddef.h>
 #include <stdint.h>

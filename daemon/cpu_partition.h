@@ -13,7 +13,7 @@
  */
 
 #include "base/error.h"
-#include "daemon/cpu_list.h"
+#include "base/cpu_list.h"
 
 #include <stdbool.h>
 #include <sys/types.h>

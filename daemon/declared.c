@@ -4,7 +4,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
-#include "daemon/key_file.h"
+#include "base/key_file.h"
 #include "daemon/manager.h"
 
 #include <errno.h>
@@ -35,7 +35,7 @@ static const struct key keys[] = {
 #undef CHOICE
 };
 
-static const struct key_table table = { keys, ELEMENTSOF(keys) };
+static const struct key_table table = { keys, ELEMENTSOF(keys), "see qt-enclaved.conf(5)" };
 
 static void declared_done(struct declared *d) {
         key_file_done(&table, d);

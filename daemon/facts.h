@@ -8,7 +8,7 @@
  * know; that is left out. Pure.
  */
 
-#include "daemon/cpu_list.h"
+#include "base/cpu_list.h"
 #include "daemon/enclave_state.h"
 
 #include <jansson.h>

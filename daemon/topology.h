@@ -8,7 +8,7 @@
  */
 
 #include "base/error.h"
-#include "daemon/cpu_list.h"
+#include "base/cpu_list.h"
 
 #include <stdint.h>
 

@@ -61,9 +61,9 @@ BAD = (
     ("an alias to itself", "allowlist: &a\n- *a\n", ["line 1"]),
     ("an unknown key of the vendor's service", "memory_mib:1024\ncpu_count:2\ncpu_pool:2\n", ["line 3", "cpu_pool"]),
     ("no colon", "memory_mib 1024\n", ["line 1"]),
-    ("a page size that there is not", "hugepage_size:16\nmemory_mib:1024\ncpu_count:2\n", ["line 1", "2 or 1024"]),
-    ("no whole pages", "memory_mib:1000\ncpu_count:2\n", ["line 1", "multiple"]),
-    ("both", "memory_mib:1024\ncpu_count:2\ncpu_list:2,3\n", ["line 3", "exclude"]),
+    ("a page size that there is not", "hugepage_size:16\nmemory_mib:1024\ncpu_count:2\n", ["hugepage_size:16", "2 or 1024"]),
+    ("no whole pages", "memory_mib:1000\ncpu_count:2\n", ["memory_mib:1000", "multiple"]),
+    ("both", "memory_mib:1024\ncpu_count:2\ncpu_list:2,3\n", ["cpu_count", "exclude"]),
     ("a NUL", "memory_mib:1024\0\n", ["text"]),
 )
 

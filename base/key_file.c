@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "daemon/key_file.h"
+#include "base/key_file.h"
 
 #include "base/parse.h"
 
@@ -114,8 +114,7 @@ static int parse_line(const struct key_table *t, void *object, char *line, const
                 *seen |= UINT64_C(1) << i;
                 return set_key(object, &t->keys[i], value, where, reterr);
         }
-        return error_set(reterr, ERROR_CONFIG_INVALID, "%s: no key is called %s; see qt-enclaved.conf(5)",
-                         where, key);
+        return error_set(reterr, ERROR_CONFIG_INVALID, "%s: no key is called %.64s; %s", where, key, t->help);
 }
 
 int key_file_parse(const struct key_table *t, void *object, const char *name, const char *text, size_t size,

@@ -28,6 +28,7 @@ struct key {
 struct key_table {
         const struct key *keys; /* at most 64 */
         size_t n;
+        const char *help; /* behind "no key is called so" */
 };
 
 /* All defaults; -ENOMEM. */

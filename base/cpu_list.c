@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "daemon/cpu_list.h"
+#include "base/cpu_list.h"
 
 #include <errno.h>
 #include <stdio.h>
