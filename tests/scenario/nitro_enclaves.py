@@ -224,6 +224,18 @@ def loading(d, pages):
     wait_for(lambda: pages.free() == before, "every refusal gives its pages back")
 
 
+def chosen(d):
+    """A pool that somebody else keeps (mode shared): CPUs by number are the driver's to give or to refuse."""
+    r = d.run("", "--cpu-ids", "3,11", name="chosen")
+    check(r.status == 0 and r.json()["CPUIDs"] == [3, 11], "CPUs by number out of a pool that is not ours", r)
+    d.refused("one that is not in it", 7, "NoCpus", "run", "--eif", d.eif("", "six.eif"), "--memory", "64", "--cpu-ids", "6,14",
+              contains=("CPU 6", "errno 257"))
+    r = nitro_cli(d, "run-enclave", "--eif-path", d.eif("", "taken.eif"), "--memory", "64", "--cpu-ids", "3", "11")
+    check(r.status == 21 and "[ E21 ]" in r.err, "one that another enclave has: E21", r)
+    d.ok("terminate", "chosen", "--force")
+    d.cli("forget")
+
+
 def waiting(d):
     """No CPU is free, which the driver says of a creation: that is tried again for seconds, but not against the user's will."""
     p = d.popen("run", "--eif", d.eif("", "waits.eif"), "--memory", "64", "--name", "waits")
@@ -350,6 +362,7 @@ def main():
             impostors(d)
             refusals(d, pages)
             loading(d, pages)
+            chosen(d)
             death(d, pages)
         with Nitro("--pool", "") as d:
             waiting(d)
