@@ -4,6 +4,7 @@
 
 #include "base/io.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -51,6 +52,21 @@ bool doctor_has(const struct doctor *d, const char *path) {
 
 bool doctor_link(const struct doctor *d, const char *path) {
         return faccessat(d->root_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+unsigned doctor_count(const struct doctor *d, const char *path, const char *begin, const char *end) {
+        int fd = openat(d->root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_(closedirp) DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+        const struct dirent *entry;
+        unsigned n = 0;
+
+        while (directory && (entry = readdir(directory))) {
+                size_t length = strlen(entry->d_name), tail = strlen(end);
+
+                n += *entry->d_name != '.' && strncmp(entry->d_name, begin, strlen(begin)) == 0 &&
+                     length >= tail && strcmp(entry->d_name + length - tail, end) == 0;
+        }
+        return n;
 }
 
 bool doctor_device(struct doctor *d, const char *topic, const char *path) {

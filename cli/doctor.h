@@ -36,6 +36,9 @@ bool doctor_read(const struct doctor *d, const char *path, char *ret, size_t siz
 bool doctor_has(const struct doctor *d, const char *path);
 bool doctor_link(const struct doctor *d, const char *path); /* one that may lead nowhere */
 
+/* How many entries of a directory begin and end like that; 0 without the directory. */
+unsigned doctor_count(const struct doctor *d, const char *path, const char *begin, const char *end);
+
 /* A device that is there: may the caller open it, and if not, what helps? False without the device. */
 bool doctor_device(struct doctor *d, const char *topic, const char *path);
 

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vm_sockets.h>
@@ -17,6 +18,8 @@
 #define QTBOX_DEVICE "dev/qtbox_service0"
 #define NITRO_DEVICE "dev/nitro_enclaves"
 #define QTBOX_SERVICE "qt-enclave-env"
+#define QTBOX_LOG "var/log/qingtian_enclaves/qingtian-tool.log"
+#define NITRO_ALLOCATOR "nitro-enclaves-allocator"
 #define QTBOX_ENV "etc/qingtian/enclave/qt-enclave-env.conf"
 #define MODULE_MAX (64 << 20)
 
@@ -29,6 +32,35 @@ static void check_parent_cid(struct doctor *d) {
                 return;
         doctor_find(d, VERDICT_WARNING, "vsock", "unload vsock transports that this parent does not need",
                     "the parent's CID is %u, enclaves look for it at 3", cid);
+}
+
+/* systemd keeps a link for each unit that is active, a one-shot that has ended included. */
+static bool unit_is_active(const struct doctor *d, const char *unit) {
+        char path[128];
+
+        (void)snprintf(path, sizeof(path), "run/systemd/units/invocation:%s.service", unit);
+        return doctor_link(d, path);
+}
+
+/* The vendor's own tool and service beside ours: each would undo what the other did. */
+static void check_nitro_neighbours(struct doctor *d) {
+        unsigned n = doctor_count(d, "run/nitro_enclaves", "", ".sock");
+
+        if (unit_is_active(d, NITRO_ALLOCATOR) && unit_is_active(d, "qt-enclaved"))
+                doctor_find(d, VERDICT_WARNING, "nitro",
+                            "systemctl disable --now " NITRO_ALLOCATOR
+                            ", and qt-enclave import-config its allocator.yaml",
+                            NITRO_ALLOCATOR
+                            " is active beside qt-enclaved: it writes ne_cpus and empties huge "
+                            "pages that a dedicated pool of ours has");
+        if (n > 0)
+                doctor_find(
+                        d, VERDICT_WARNING, "nitro",
+                        "end them with nitro-cli terminate-enclave, start them with qt-enclave --as "
+                        "nitro-cli",
+                        "%u enclaves of nitro-cli's own are alive: the driver changes no CPUs before they "
+                        "end, and nitro-cli cannot start more while qt-enclaved has vsock port 9000",
+                        n);
 }
 
 static void check_nitro(struct doctor *d) {
@@ -55,6 +87,7 @@ static void check_nitro(struct doctor *d) {
                         doctor_find(d, VERDICT_WARNING, "nitro", "qt-enclave pool set --cpus 2",
                                     "no CPUs are set aside (ne_cpus is empty)");
         }
+        check_nitro_neighbours(d);
         check_parent_cid(d);
 }
 
@@ -108,7 +141,55 @@ static void explain_qtbox_absent(struct doctor *d) {
                             "virtio-qtbox is not loaded");
 }
 
-/* systemd keeps a link for each unit that is active, a one-shot that has ended included. */
+static bool has_python_module(const struct doctor *d, const char *name) {
+        static const char *const libraries[] = { "usr/lib", "usr/lib64", "usr/local/lib", "usr/local/lib64" };
+        static const char *const packages[] = { "site-packages", "dist-packages" };
+
+        for (size_t i = 0; i < ELEMENTSOF(libraries); i++) {
+                int fd = openat(d->root_fd, libraries[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                _cleanup_(closedirp) DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+                const struct dirent *entry;
+
+                while (directory && (entry = readdir(directory)))
+                        for (size_t p = 0; p < ELEMENTSOF(packages); p++) {
+                                char path[512];
+
+                                (void)snprintf(path, sizeof(path), "%s/%s/%s/%s", libraries[i], entry->d_name,
+                                               packages[p], name);
+                                if (strncmp(entry->d_name, "python3", strlen("python3")) == 0 &&
+                                    doctor_has(d, path))
+                                        return true;
+                        }
+        }
+        return false;
+}
+
+/* The vendor's tool is a program in Python, and writes a log. */
+static void check_qingtian_tool(struct doctor *d) {
+        static const char *const modules[] = { "docker", "knack" };
+
+        if (!doctor_has(d, "usr/local/bin/qt") && !doctor_has(d, "usr/bin/qt")) {
+                doctor_find(d, VERDICT_WARNING, "qingtian", "yum install qingtian-tool",
+                            "the vendor's tool qt is neither in /usr/bin nor in /usr/local/bin");
+                return;
+        }
+        for (size_t i = 0; i < ELEMENTSOF(modules); i++)
+                if (!has_python_module(d, modules[i]))
+                        doctor_find(
+                                d, VERDICT_WARNING, "qingtian", "pip3 install docker knack",
+                                "the vendor's tool qt needs the Python module %s, which no python3 of this "
+                                "system has",
+                                modules[i]);
+        if (geteuid() != 0 && doctor_has(d, QTBOX_LOG) &&
+            faccessat(d->root_fd, QTBOX_LOG, W_OK, AT_EACCESS) < 0)
+                doctor_find(d, VERDICT_WARNING, "qingtian",
+                            "qt-enclave --as qt, or give /var/log/qingtian_enclaves and /var/run/enclave to "
+                            "who runs qt",
+                            "/" QTBOX_LOG
+                            " cannot be written by you: the vendor's qt ran as another user, and "
+                            "complains or fails as you");
+}
+
 static void check_qingtian_surroundings(struct doctor *d) {
         if (!doctor_has(d, "dev/vsock"))
                 doctor_find(d, VERDICT_WRONG, "vsock", "modprobe vmw_vsock_virtio_transport",
@@ -116,7 +197,7 @@ static void check_qingtian_surroundings(struct doctor *d) {
         if (!doctor_has(d, QTBOX_ENV))
                 doctor_find(d, VERDICT_WARNING, "qingtian", "yum install qingtian-tool",
                             "/" QTBOX_ENV " is not there: nothing is reserved for enclaves");
-        else if (!doctor_link(d, "run/systemd/units/invocation:" QTBOX_SERVICE ".service"))
+        else if (!unit_is_active(d, QTBOX_SERVICE))
                 doctor_find(d, VERDICT_WARNING, "qingtian", "systemctl enable --now " QTBOX_SERVICE,
                             "the service " QTBOX_SERVICE
                             " has not run: no CPUs and huge pages are reserved for enclaves");
@@ -131,9 +212,7 @@ static void check_qingtian(struct doctor *d) {
 
         if (doctor_device(d, "qingtian", QTBOX_DEVICE)) {
                 d->other_machine = true;
-                if (!doctor_has(d, "usr/local/bin/qt") && !doctor_has(d, "usr/bin/qt"))
-                        doctor_find(d, VERDICT_WARNING, "qingtian", "yum install qingtian-tool",
-                                    "the vendor's tool qt is neither in /usr/bin nor in /usr/local/bin");
+                check_qingtian_tool(d);
                 check_qingtian_surroundings(d);
                 check_parent_cid(d);
         } else if (module)

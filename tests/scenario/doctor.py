@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 
-from harness import CLI, PATIENCE, STANDIN, Daemon, check, done
+from harness import CLI, ORDINARY, PATIENCE, STANDIN, Daemon, as_user, check, done, reachable
 
 top = pathlib.Path(tempfile.mkdtemp(prefix="qt-"))
 BUDDY = "Node 0, zone   Normal   {} 0 0 0 0 0 0 0 0 0 {}\n"
@@ -82,9 +82,29 @@ says("QingTian: SELinux", 1, "wrong", "qingtian", ["SELinux"], "insmod",
 says("QingTian: not loaded", 1, "wrong", "qingtian", ["not loaded"], "insmod", **{MODULE: ""})
 says("QingTian: a module without device", 1, "wrong", "qingtian", [QTBOX], "QingTian Enclave", **{"sys/module/virtio_qtbox/x": ""})
 PARENT = {QTBOX: "", "dev/vsock": "", "usr/local/bin/qt": "", "etc/qingtian/enclave/qt-enclave-env.conf": "cpu_count:2\n",
-          "run/systemd/units/invocation:qt-enclave-env.service": ""}
+          "run/systemd/units/invocation:qt-enclave-env.service": "", "usr/lib/python3.9/site-packages/docker": "",
+          "usr/local/lib/python3.9/site-packages/knack": ""}
 says("QingTian: a parent that is well", 0, "ok", "qingtian", ["has run"], None, **PARENT)
 says("QingTian: no tool", 0, "warning", "qingtian", ["tool qt"], "yum", **{**PARENT, "usr/local/bin/qt": None})
+for name, path in (("docker", "usr/lib/python3.9/site-packages/docker"), ("knack", "usr/local/lib/python3.9/site-packages/knack")):
+    says(f"QingTian: the tool's Python has no {name}", 0, "warning", "qingtian", [f"module {name}"], "pip3 install", **{**PARENT, path: None})
+LOG = {**PARENT, "var/log/qingtian_enclaves/qingtian-tool.log": "of root's\n"}
+if os.getuid() == 0 and reachable(ORDINARY, CLI):
+    os.chmod(top, 0o755)
+    root = machine(**LOG)
+    for path in [root, *root.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    r = subprocess.run([*as_user(ORDINARY), CLI, "doctor", "--root", root, "-o", "json"], capture_output=True, text=True, timeout=PATIENCE)
+    check(any("cannot be written by you" in f["Text"] and "--as qt" in f["Remedy"] for f in json.loads(r.stdout)),
+          "QingTian: a log that belongs to another user", r.stdout)
+says("QingTian: which root may write", 0, "ok", "qingtian", ["has run"], None, **LOG)
+ACTIVE = "run/systemd/units/invocation:"
+NITRO = {"dev/nitro_enclaves": "", "sys/module/nitro_enclaves/parameters/ne_cpus": "2,10\n"}
+says("Nitro: the vendor's allocator beside ours", 0, "warning", "nitro", ["nitro-enclaves-allocator is active beside"], "import-config",
+     **{**NITRO, ACTIVE + "nitro-enclaves-allocator.service": "", ACTIVE + "qt-enclaved.service": ""})
+says("Nitro: or alone", 0, "ok", "nitro", ["CPUs 2,10"], None, **{**NITRO, ACTIVE + "nitro-enclaves-allocator.service": ""})
+says("Nitro: enclaves of nitro-cli's own", 0, "warning", "nitro", ["2 enclaves of nitro-cli", "port 9000"], "--as nitro-cli",
+     **{**NITRO, "run/nitro_enclaves/1a.sock": "", "run/nitro_enclaves/1b.sock": "", "run/nitro_enclaves/other": ""})
 says("QingTian: its service has not run", 0, "warning", "qingtian", ["has not run"], "systemctl enable",
      **{**PARENT, "run/systemd/units/invocation:qt-enclave-env.service": None})
 says("QingTian: its service has no file", 0, "warning", "qingtian", ["nothing is reserved"], "yum",
