@@ -107,6 +107,8 @@ void enclave_set_state(struct enclave *e, enum enclave_state state) {
         e->since_usec = realtime_usec();
         if (state == ENCLAVE_RUNNING)
                 e->running_usec = e->since_usec;
+        if (state == ENCLAVE_RUNNING && e->plan.restart == RESTART_NO)
+                e->image_fd = close_fd(e->image_fd); /* was kept for another try to start it */
         metrics_step(&e->manager->metrics, state, json_string_value(json_object_get(e->reason, "Kind")));
         log_step(e);
         enclave_set_deadline(e);
@@ -115,11 +117,7 @@ void enclave_set_state(struct enclave *e, enum enclave_state state) {
 }
 
 /* Everything it held goes back; only the record stays. */
-void enclave_end(struct enclave *e, json_t *reason) {
-        const char *kind = json_string_value(json_object_get(reason, "Kind"));
-        bool good = kind && (strcmp(kind, "exited") == 0 || strcmp(kind, "stopped") == 0 ||
-                             strcmp(kind, "parent-shutdown") == 0);
-
+void enclave_release(struct enclave *e) {
         e->watch = async_call_free(e->watch);
         e->stop = async_call_free(e->stop);
         enclave_clear_deadline(e);
@@ -127,12 +125,22 @@ void enclave_end(struct enclave *e, json_t *reason) {
         process_done(&e->hypervisor);
         remove_directory(e->manager->enclaves_fd, e->plan.name);
         pool_release(&e->manager->pool, &e->share);
+}
+
+void enclave_end(struct enclave *e, json_t *reason) {
+        const char *kind = json_string_value(json_object_get(reason, "Kind"));
+        bool good = kind && (strcmp(kind, "exited") == 0 || strcmp(kind, "stopped") == 0 ||
+                             strcmp(kind, "parent-shutdown") == 0);
+
+        enclave_release(e);
         json_decref(e->reason);
         e->reason = reason;
         if (kind && strcmp(kind, "stopped") == 0 && e->stopping)
                 (void)json_object_set_new(e->reason, "Uid", json_integer(e->stop_uid));
         enclave_set_state(e, good ? ENCLAVE_STOPPED : ENCLAVE_FAILED);
         enclave_restart_later(e);
+        if (e->plan.restart == RESTART_NO)
+                e->image_fd = close_fd(e->image_fd);
         if (e->restart_timer)
                 enclave_save(e);
 }
@@ -202,6 +210,8 @@ static bool hypervisor_lives(struct enclave *e) {
 }
 
 void enclave_gone(struct enclave *e) {
+        json_t *reason;
+
         if (!enclave_is_alive(e))
                 return;
         e->watch = async_call_free(e->watch);
@@ -210,7 +220,11 @@ void enclave_gone(struct enclave *e) {
                 enclave_set_exit_deadline(e);
                 return;
         }
-        enclave_end(e, find_reason(e));
+        reason = find_reason(e);
+        if (enclave_try_next_cid(e))
+                json_decref(reason);
+        else
+                enclave_end(e, reason);
 }
 
 void enclave_name_cpus(struct enclave *e) {

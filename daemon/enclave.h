@@ -25,6 +25,7 @@ struct plan {
         char *name, *image_path;
         unsigned id;
         uint32_t cid;
+        bool any_cid; /* nobody asked for this one */
         unsigned cpus;
         struct cpu_list cpu_ids; /* that were asked for by number, as many as cpus; empty: any */
         uint64_t memory_mib, image_size;
@@ -42,7 +43,8 @@ struct enclave {
         uint64_t created_usec, since_usec; /* realtime */
         uint64_t running_usec;             /* since it is running, in this life */
         unsigned restarts;
-        int image_fd; /* kept for restarts, or -1 */
+        unsigned n_foreign_cids; /* in this life's start, that were somebody else's */
+        int image_fd;            /* kept for restarts, or -1 */
         sd_event_source *restart_timer;
         uint64_t restart_usec; /* when, while there is a timer */
         unsigned n_quick;      /* quick ends in a row */

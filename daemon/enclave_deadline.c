@@ -47,11 +47,27 @@ static json_t *verdict_of(const struct enclave *e) {
         return reason_new("boot-timeout", text);
 }
 
+/* A monitor and its helper that were both killed: what the vendor's tool started goes on without them. */
+static json_t *left_behind(const struct enclave *e) {
+        char text[256];
+
+        (void)snprintf(
+                text, sizeof(text),
+                "its monitor was killed, and what the vendor's tool runs for it (process %d, CID %u) is "
+                "still there: find its number with \"qt enclave query\" and end it with \"qt enclave stop\"",
+                (int)e->hypervisor.pid, e->plan.cid);
+        log_record(LOG_ERR, e->plan.name, "%s", text);
+        return reason_new("monitor-lost", text);
+}
+
 static void end_by_force(struct enclave *e) {
         int r;
 
         if (!process_is_followed(&e->monitor)) {
                 /* Nobody holds what it had any more, or nobody can be told to let go. */
+                if (!e->verdict && process_is_followed(&e->hypervisor) &&
+                    strcmp(e->manager->config.hypervisor, "qingtian") == 0)
+                        e->verdict = left_behind(e);
                 process_done(&e->hypervisor);
                 e->hypervisor.userdata = e; /* waited for long enough */
                 enclave_gone(e);

@@ -22,7 +22,10 @@ void enclave_gone(struct enclave *e);
 /* The end of its monitor's process; userdata is the enclave. */
 void enclave_on_monitor_end(void *userdata, const siginfo_t *info);
 
-/* Give everything back and become stopped or failed; reason is taken over. */
+/* Give everything back. */
+void enclave_release(struct enclave *e);
+
+/* And become stopped or failed; reason is taken over. */
 void enclave_end(struct enclave *e, json_t *reason);
 
 bool enclave_facts_ended(const struct enclave *e);

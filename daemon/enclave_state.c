@@ -14,14 +14,14 @@ static const char *const names[ENCLAVE_STATE_MAX] = {
 #define ENDS (BIT(STOPPED) | BIT(FAILED))
 
 /* A monitor tells its facts when there is somebody to tell: while the daemon is away it may take several
- * steps, so steps forward may be left out. Back goes only a restart. */
+ * steps, so steps forward may be left out. Back goes only a restart, and a start whose CID was another's. */
 static const unsigned legal[ENCLAVE_STATE_MAX] = {
         [ENCLAVE_CREATED] = BIT(ALLOCATING) | ENDS,
         [ENCLAVE_ALLOCATING] = BIT(LOADING) | BIT(BOOTING) | BIT(RUNNING) | BIT(STOPPING) | ENDS,
         [ENCLAVE_LOADING] = BIT(BOOTING) | BIT(RUNNING) | BIT(STOPPING) | ENDS,
         [ENCLAVE_BOOTING] = BIT(RUNNING) | BIT(STOPPING) | ENDS,
         [ENCLAVE_RUNNING] = BIT(STOPPING) | ENDS,
-        [ENCLAVE_STOPPING] = ENDS,
+        [ENCLAVE_STOPPING] = ENDS | BIT(CREATED),
         [ENCLAVE_STOPPED] = BIT(CREATED),
         [ENCLAVE_FAILED] = BIT(CREATED),
 };

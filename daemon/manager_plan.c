@@ -178,6 +178,7 @@ int plan_make(const struct manager *m, const struct run_wish *w, struct plan *pl
         if (r < 0)
                 return r;
         plan->memory_mib = w->memory_mib ? *w->memory_mib : m->limits->default_memory_mib;
+        plan->any_cid = w->cid == 0;
         plan->debug = w->debug;
         plan->uid = w->uid;
         plan->restart = w->restart;
@@ -212,7 +213,7 @@ int manager_run(struct manager *m, struct plan *plan, int image_fd, struct encla
         r = enclave_new(&e, m, plan);
         if (r < 0)
                 return r;
-        if (e->plan.restart != RESTART_NO && !e->plan.declared)
+        if ((e->plan.restart != RESTART_NO || e->plan.any_cid) && !e->plan.declared)
                 e->image_fd = fcntl(image_fd, F_DUPFD_CLOEXEC, 3);
         r = enclave_start(e, image_fd, reterr);
         if (r < 0 && !e->plan.declared) {

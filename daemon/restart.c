@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define MINUTE_USEC (60 * UINT64_C(1000000))
+#define FOREIGN_CIDS_MAX 4 /* a parent runs no more enclaves */
 
 static const char *const names[RESTART_POLICY_MAX] = {
 #define POLICY(id, name) [RESTART_##id] = name,
@@ -88,6 +89,7 @@ static int restart_now(struct enclave *e, struct error *reterr) {
                 return r;
         forget_last_life(e);
         e->restarts++;
+        e->n_foreign_cids = 0;
         enclave_set_state(e, ENCLAVE_CREATED);
         r = enclave_start(e, e->image_fd, reterr);
         if (e->plan.declared)
@@ -109,6 +111,32 @@ static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, vo
         else if (!e->restart_timer)
                 enclave_restart_later(e); /* not even begun: the next try may find what is missing */
         return 0;
+}
+
+bool enclave_try_next_cid(struct enclave *e) {
+        const char *name = json_string_value(json_object_get(e->facts, "ErrorName"));
+        _cleanup_error_ struct error error = ERROR_NULL;
+        uint32_t cid = e->plan.cid;
+
+        if (!e->plan.any_cid || e->stopping || !name || strcmp(name, error_name(ERROR_CID_IN_USE)) != 0 ||
+            e->n_foreign_cids == FOREIGN_CIDS_MAX || open_image(e, &error) < 0)
+                return false;
+        do
+                cid++;
+        while (manager_find_cid(e->manager, cid));
+        log_record(LOG_INFO, e->plan.name,
+                   "CID %u belongs to an enclave that was not started from here, trying %u", e->plan.cid,
+                   cid);
+        enclave_release(e);
+        forget_last_life(e);
+        e->n_foreign_cids++;
+        e->plan.cid = cid;
+        if (e->state != ENCLAVE_STOPPING)
+                enclave_set_state(e, ENCLAVE_STOPPING);
+        enclave_set_state(e, ENCLAVE_CREATED);
+        if (enclave_start(e, e->image_fd, &error) < 0)
+                log_record(LOG_WARNING, e->plan.name, "%s", error.message ? error.message : "out of memory");
+        return true;
 }
 
 static bool ended_well(const struct enclave *e) {

@@ -48,5 +48,9 @@ struct restart_decision {
 
 struct restart_decision restart_decide(const struct restart_end *end);
 
+/* The CID of a start that failed was an enclave's which was not started from here, and nobody insists on it:
+ * start again with the next one. True when that is what happens. */
+bool enclave_try_next_cid(struct enclave *e);
+
 /* After each end: start the enclave again after a while, or leave it and say why. */
 void enclave_restart_later(struct enclave *e);

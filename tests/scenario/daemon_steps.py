@@ -144,7 +144,8 @@ with Daemon(monitor=STANDIN) as d:
 for before, after in TABLE:
     if after in WORLDS and before not in ENDS:
         continue
-    if (before, after) in (("created", "allocating"), ("stopped", "created"), ("failed", "created")):
+    # From stopping: a start whose CID was another's, and that was to be tried again.
+    if (before, after) in (("created", "allocating"), ("stopping", "created"), ("stopped", "created"), ("failed", "created")):
         restart_road(before, after)
     else:
         check(False, f"{before} to {after} has no road in this test")

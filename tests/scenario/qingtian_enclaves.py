@@ -98,7 +98,7 @@ def variants(d):
 
 def failures(d):
     for number, text, kind in re.findall(r'^CODE\((\d+), "([^"]*)", (\w+),', CODES.read_text(), re.M):
-        r = d.run(f"{'code' if int(number) % 2 else 'bare'}={number}", name="fails")
+        r = d.run(f"{'code' if int(number) % 2 else 'bare'}={number}", "--cid", "4", name="fails")
         check(r.status != 0 and f"qt-enclave: {KINDS[kind]}: " in r.err and text in r.err, f"code {number}: {KINDS[kind]}", r)
         d.cli("forget")
     for script, kind, word in (("raise=docker", "ToolMissing", "pip3"), ("raise=knack", "ToolMissing", "pip3"),
@@ -119,17 +119,17 @@ def foreigners(d):
         path.write_text(json.dumps({"EnclaveID": 0, "ProcessID": other.pid, "EnclaveCID": 4, "NumberOfCPUs": 2, "MemoryMiB": 1024,
                                     "LaunchMode": "normal", "words": {}}))
         before = len(d.calls())
-        r = d.run("", name="second")
+        r = d.run("", "--cid", "4", name="second")
         check(r.status != 0 and ": CidInUse: " in r.err and "enclave 0 of the vendor's tool" in r.err, "its CID is taken", r)
-        r = d.run("", "--cid", "5", name="second")
-        check(r.status == 0, "another one is not", r)
+        r = d.run("", name="second")
+        check(r.status == 0 and r.json()["EnclaveCID"] == 5 and r.json()["State"] == "running", "who asks for none gets another one", r)
         d.ok("terminate", "second", "--force")
         stops = [c for c in d.calls()[before:] if c.startswith("enclave stop")]
         check(path.exists() and other.poll() is None and stops == ["enclave stop --enclave-id 1"], "it lives, and was never stopped", *stops)
         d.cli("forget")
         # It comes while our start is under way, too late to be seen before.
         path.unlink()
-        p = d.popen("run", "--eif", d.image("slow=1500 code=43"), "--name", "late")
+        p = d.popen("run", "--eif", d.image("slow=1500 code=43"), "--name", "late", "--cid", "4")
         wait_for(lambda: any(c.startswith("enclave start") for c in d.calls()[-1:]), "the start")
         path.write_text(json.dumps({"EnclaveID": 0, "ProcessID": other.pid, "EnclaveCID": 4, "words": {}}))
         err = p.communicate(timeout=PATIENCE)[1]
@@ -166,6 +166,24 @@ def times(d):
     check(e["Reason"]["Kind"] == "monitor-lost", "kill -9 of a monitor is seen", e)
     wait_for(lambda: any(c.startswith("enclave stop") for c in d.calls()[-1:]), "the stop")
     check(True, "and its enclave is stopped, though the vendor's server would keep it")
+    d.cli("forget")
+
+
+def abandoned(d):
+    """A monitor and its helper that are killed together can stop nothing; the daemon says what is left."""
+    monitor = d.run("", name="lost").json()["ProcessID"]
+    server = wait_for(lambda: d.describe("lost")["HypervisorPID"], "the vendor's process")
+    helper = int(pathlib.Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split()[0])
+    os.kill(monitor, signal.SIGSTOP)
+    os.kill(helper, signal.SIGKILL)
+    os.kill(monitor, signal.SIGKILL)
+    e = d.wait_state("lost", "failed")
+    check(e["Reason"]["Kind"] == "monitor-lost" and f"process {server}, CID {e['EnclaveCID']}" in e["Reason"]["Text"]
+          and "qt enclave stop" in e["Reason"]["Text"], "a vendor's enclave that nobody can stop any more is named", e)
+    r = d.run("", name="next")
+    check(r.status == 0 and r.json()["EnclaveCID"] != e["EnclaveCID"], "and its CID is not given to another one", r)
+    d.ok("terminate", "next", "--force")
+    os.kill(server, signal.SIGKILL)
     d.cli("forget")
 
 
@@ -245,6 +263,7 @@ def main():
         failures(d)
         foreigners(d)
         stubborn(d)
+        abandoned(d)
         restarts(d)
         access(d)
         times(d)
@@ -256,4 +275,5 @@ def main():
     done()
 
 
-main()
+if __name__ == "__main__":
+    main()
