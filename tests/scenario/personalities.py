@@ -8,12 +8,14 @@ import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import tempfile
+import threading
 
 import eif_bytes as eif
 import oci_compose as oci
-from harness import PATIENCE, SOURCE, STANDIN, BUILD, Daemon, check, done
+from harness import PATIENCE, SOURCE, STANDIN, BUILD, Daemon, check, done, wait_for
 
 GOLDEN = SOURCE / "tests/golden"
 CONFIG = "enclaves_max:8\nplatform:qingtian\n"
@@ -269,7 +271,41 @@ def secgear(d):
     check(call("qt enclave query").strip() == "[]", "none is left")
 
 
-for scenario in (qt, nitro, secgear):
+def stubborn_daemon(path, calls):
+    """Answers as a daemon with three enclaves would, of which the second does not end."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen(8)
+    while True:
+        connection, _ = listener.accept()
+        data = b""
+        while part := connection.recv(65536):
+            data += part
+            while b"\0" in data:
+                message, _, data = data.partition(b"\0")
+                call = json.loads(message)
+                name, method = call.get("parameters", {}).get("Name"), call["method"].rpartition(".")[2]
+                calls.append((method, name))
+                answer = {"parameters": {"Enclaves": [{"EnclaveName": n, "Uid": os.getuid(), "CreatedUSec": i + 1} for i, n in enumerate("abc")]}}
+                if method == "Terminate" and name == "b":
+                    answer = {"error": "io.qtenclave.Manager.Timeout", "parameters": {"Message": "it does not end"}}
+                connection.sendall(json.dumps(answer).encode() + b"\0")
+        connection.close()
+
+
+def terminate_all(d):
+    """One that does not end keeps none of the others alive, and is told."""
+    s, calls = Session(d, "nitro-cli"), []
+    threading.Thread(target=stubborn_daemon, args=(s.folder / "sock", calls), daemon=True).start()
+    wait_for((s.folder / "sock").exists, "the socket")
+    r = s.run("nitro-cli terminate-enclave --all", quiet=True, QT_ENCLAVE_SOCKET=str(s.folder / "sock"))
+    check([n for m, n in calls if m == "Terminate"] == ["a", "b", "c"] and r.returncode != 0 and "it does not end" in r.stderr
+          and r.stderr.count("Successfully terminated enclave") == 2
+          and [(e["EnclaveName"], e["Terminated"]) for e in json.loads(r.stdout)] == [("a", True), ("c", True)],
+          "nitro-cli terminate-enclave --all goes on after one that fails", r, calls)
+
+
+for scenario in (qt, nitro, secgear, terminate_all):
     with Daemon(monitor=STANDIN, config=CONFIG) as daemon:
         scenario(daemon)
 done()
