@@ -117,6 +117,7 @@ bool enclave_try_next_cid(struct enclave *e) {
         const char *name = json_string_value(json_object_get(e->facts, "ErrorName"));
         _cleanup_error_ struct error error = ERROR_NULL;
         uint32_t cid = e->plan.cid;
+        int r;
 
         if (!e->plan.any_cid || e->stopping || !name || strcmp(name, error_name(ERROR_CID_IN_USE)) != 0 ||
             e->n_foreign_cids == FOREIGN_CIDS_MAX || open_image(e, &error) < 0)
@@ -134,7 +135,10 @@ bool enclave_try_next_cid(struct enclave *e) {
         if (e->state != ENCLAVE_STOPPING)
                 enclave_set_state(e, ENCLAVE_STOPPING);
         enclave_set_state(e, ENCLAVE_CREATED);
-        if (enclave_start(e, e->image_fd, &error) < 0)
+        r = enclave_start(e, e->image_fd, &error);
+        if (e->plan.declared)
+                e->image_fd = close_fd(e->image_fd);
+        if (r < 0)
                 log_record(LOG_WARNING, e->plan.name, "%s", error.message ? error.message : "out of memory");
         return true;
 }
