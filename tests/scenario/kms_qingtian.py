@@ -14,6 +14,7 @@ import threading
 
 from harness import BUILD, PATIENCE, check, done, skip, wait_for
 from kms_rig import OTHER_PCR0, PCR0, PROXY, Rig
+from monitor_rig import gone
 from qingtian_enclaves import QingTian
 
 SECRET = b"what only the measured enclave may read"
@@ -107,7 +108,7 @@ def main():
               "no policy is written from an image whose layout is not known", policy)
         proxy = int((d.top / "proxy.pid").read_text())
         os.kill(proxy, signal.SIGTERM)
-        wait_for(lambda: not os.path.exists(f"/proc/{proxy}"), "the end of the proxy")
+        check(gone(proxy), "the proxy ends")
         check("PCR0" in json.dumps(d.describe("wallet").get("Measurements")), "what the tool measured is in the description")
     done()
 

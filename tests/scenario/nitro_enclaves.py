@@ -37,11 +37,25 @@ def parts(script):
 
 
 # Begins the daemon anew when it was killed, as a service manager does: the device lives above both.
-KEEPER = """trap 'over=1; kill $p' TERM
+KEEPER = """python3 -c "$HOLDER" "$HOLD" & h=$!
+trap 'over=1; kill $p $h' TERM
 while [ ! "$over" ]; do
     "$@" & p=$!
     while wait $p; kill -0 $p 2>/dev/null; do :; done
 done"""
+
+
+# Somebody else's enclave, as long as a file is there.
+HOLDER = """import ctypes, fcntl, os, sys, time
+while True:
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.05)
+    enclave = fcntl.ioctl(os.open("/dev/nitro_enclaves", os.O_RDWR | os.O_CLOEXEC), 0x8008ae20, ctypes.c_uint64())
+    open(sys.argv[1] + ".held", "w").close()
+    while os.path.exists(sys.argv[1]):
+        time.sleep(0.05)
+    os.close(enclave)
+"""
 
 
 class Nitro(Daemon):
@@ -55,6 +69,8 @@ class Nitro(Daemon):
         if self.command[0] != NITRO_DEVICE:
             self.faults = self.top / "faults"
             self.faults.write_text("")
+            self.hold = self.top / "hold"
+            self.environment |= {"HOLDER": HOLDER, "HOLD": str(self.hold)}
             self.command = [NITRO_DEVICE, "--faults", str(self.faults), *self.device_options, "--",
                             "sh", "-c", KEEPER, "keeper", *self.command]
         super().start()
@@ -292,9 +308,21 @@ def dedicated(pages):
         r = d.run("", name="again")
         check(r.status == 0, "a later daemon fills the driver's pool again", r, d.log_text())
         d.ok("terminate", "again", "--force")
+        foreign(d)
         wait_for(lambda: d.cli("pool", "set", "--cpu-list", "", "-o", "json").status == 0, "an empty pool")
         check(online() == "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n", "an empty pool gives the parent all its CPUs back", online())
     shutil.rmtree(top)
+
+
+def foreign(d):
+    """An enclave that was not started from here keeps the driver's pool as it is: the change is tried until that has ended."""
+    d.hold.touch()
+    wait_for(pathlib.Path(f"{d.hold}.held").exists, "the other enclave")
+    r = d.ok("pool", "set", "--cpu-list", "2-4,10-12", "-o", "json").json()
+    check(r.get("QueuedCPUs") == [2, 3, 4, 10, 11, 12] and r["Enclaves"] == 0, "a change against somebody else's enclave is queued", r)
+    d.hold.unlink()
+    p = wait_for(lambda: (lambda p: p if "QueuedCPUs" not in p else None)(d.cli("pool", "show", "-o", "json").json()), "the change")
+    check(p["Nodes"][0]["PoolCPUs"] == [2, 3, 4, 10, 11, 12], "and made when that has ended, which nobody tells", p)
 
 
 def named(d):
