@@ -188,6 +188,11 @@ def nitro(d):
                  " --signing-certificate none.pem", "nitro-cli build-enclave --docker-uri docker-archive:none.tar --output-file x.eif",
                  "nitro-cli build-enclave --docker-uri app:1 --docker-dir . --output-file x.eif",
                  "nitro-cli explain --error-code E26", "nitro-cli explain --error-code E61", "nitro-cli explain",
+                 *(f"nitro-cli {c}" for c in (
+                     "terminate-enclave --enclave-id x --enclave-name y", "console --enclave-id a --enclave-name b", "describe-eif",
+                     "build-enclave --output-file x.eif", "sign-eif --signing-certificate cert.pem --private-key key.pem",
+                     "pcr --input none.bin", "pcr --signing-certificate none.pem",
+                     f"run-enclave --cpu-count 2 {base} --enclave-cid 4294967295", "describe-enclaves --all")),
                  "nitro-cli help pcr"):
         s.run(line)
     s.compare()
@@ -198,6 +203,9 @@ def nitro(d):
     check(r.returncode == 0 and json.loads(r.stdout)["Terminated"] is True, "and ends it", r)
     r = s.run(f"nitro-cli terminate-enclave --enclave-id {one['EnclaveID']}", quiet=True)
     check(r.returncode == 40 and "[ E40 ]" in r.stderr, "once", r)
+    numbers = [s.run(f"nitro-cli explain --error-code E{n:02}", quiet=True) for n in range(61)]
+    check(all(r.returncode == 0 and r.stdout.startswith(f"E{n:02}: ") and r.stdout.count("\n") == 2 for n, r in enumerate(numbers)),
+          "explain knows E00 to E60", *(r.stdout for r in numbers))
     nitro_images(s)
     logs = s.folder / "logs"
     logs.mkdir()
