@@ -26,6 +26,7 @@ struct call_job {
         struct call_connection *connection; /* NULL: has ended */
         struct api_service *service;
         struct proxy *proxy;
+        struct listener_metrics *metrics;
         struct peer peer;
         uint64_t connection_id;
         struct api_call call;
@@ -38,11 +39,26 @@ static struct call_connection *as_call(const struct connection *base) {
         return (struct call_connection *)(void *)base;
 }
 
+static void job_free(struct call_job *j) {
+        api_call_done(&j->call);
+        api_service_unref(j->service);
+        free(j);
+}
+
+/* A call whose turn has not come is not made for nobody; one in work ends by itself. */
+static void let_go(struct call_job *j) {
+        j->connection = NULL;
+        if (workers_withdraw(j->proxy->callers, &j->job)) {
+                j->metrics->calls--;
+                job_free(j);
+        }
+}
+
 static void call_free(struct connection *base) {
         struct call_connection *c = as_call(base);
 
         if (c->job)
-                c->job->connection = NULL;
+                let_go(c->job);
         bytes_done(&c->in);
         bytes_done(&c->out);
         api_service_unref(c->service);
@@ -110,10 +126,10 @@ static void audit_call(const struct call_job *j) {
         };
 
         audit_write(proxy->audit, &record);
-        proxy->metrics.refused_total += !ok && !failed;
-        proxy->metrics.failed_total += failed;
-        proxy->metrics.documents_refused_total += call->document_refused;
-        proxy->metrics.plaintext_refused_total += call->kind == ERROR_ANSWER_REFUSED;
+        j->metrics->refused_total += !ok && !failed;
+        j->metrics->failed_total += failed;
+        j->metrics->documents_refused_total += call->document_refused;
+        j->metrics->plaintext_refused_total += call->kind == ERROR_ANSWER_REFUSED;
 }
 
 static void answer_with(struct call_connection *c, const json_t *answer) {
@@ -133,20 +149,18 @@ static void worked(struct job *job) {
         struct call_job *j = (struct call_job *)(void *)job;
         struct call_connection *c = j->connection;
 
+        j->metrics->calls--;
         audit_call(j);
         if (c) {
                 c->job = NULL;
                 answer_with(c, j->call.answer);
         }
-        api_call_done(&j->call);
-        api_service_unref(j->service);
-        free(j);
+        job_free(j);
 }
 
 static void refuse_call(struct call_connection *c, const struct error *e) {
         _cleanup_(json_decrefp) json_t *answer = frame_error(e);
 
-        c->base.proxy->metrics.refused_total++;
         answer_with(c, answer);
 }
 
@@ -184,11 +198,15 @@ static void start_call(struct call_connection *c, const uint8_t *data, size_t si
                 return;
         }
         c->base.recorded = true;
-        proxy->metrics.calls_total++;
+        j->metrics = metrics_find(&proxy->metrics, listener->name, listener_mode_name(listener->mode));
+        j->metrics->calls_total++;
         if (!bucket_take(&c->base.usage->calls,
                          listener->mode == LISTENER_API ? listener->calls_per_second : 1,
                          now_monotonic_usec()))
                 (void)error_set(&e, ERROR_LIMIT_EXCEEDED, "too many calls per second; wait and try again");
+        else if (c->base.usage->calling.jobs >= proxy->config->calls_per_enclave)
+                (void)error_set(&e, ERROR_LIMIT_EXCEEDED,
+                                "too many calls at a time; wait for the answers to those before");
         else
                 (void)frame_request_parse(data, size, &j->call.request, &e);
         j->service = c->service;
@@ -208,7 +226,8 @@ static void start_call(struct call_connection *c, const uint8_t *data, size_t si
         (void)api_service_ref(j->service);
         c->job = j;
         (void)watch_set(c->base.watch, 0);
-        workers_submit(proxy->callers, &j->job);
+        j->metrics->calls++;
+        workers_submit(proxy->callers, &c->base.usage->calling, &j->job);
 }
 
 /* Read exactly one frame; what an enclave sends behind it waits in the socket. */

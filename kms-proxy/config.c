@@ -53,6 +53,8 @@ static const struct config_key {
         { "lifetime", SECTION_PROXY, VALUE_DURATION, offsetof(struct config, lifetime_usec), SECOND,
           864000 * SECOND },
         { "workers", SECTION_PROXY, VALUE_NUMBER, offsetof(struct config, workers), 1, 64 },
+        { "calls-per-enclave", SECTION_PROXY, VALUE_NUMBER, offsetof(struct config, calls_per_enclave), 1,
+          1000000 },
         { "port", PIPE | API | CREDS, VALUE_NUMBER, offsetof(struct listener, port), 1, UINT32_MAX - 1 },
         { "enclave", PIPE | API | CREDS, VALUE_LIST, offsetof(struct listener, enclaves), 0, 0 },
         { "allow", PIPE, VALUE_LIST, offsetof(struct listener, allow), 0, 0 },
@@ -370,8 +372,9 @@ static int check_all(struct parser *p) {
                 return refuse(p, "no listener: add a section [pipe NAME] or [api NAME]");
         if (!c->socket_name && set_text(&c->socket_name, "vsock.sock") < 0)
                 return refuse(p, "out of memory");
-        if (strchr(c->socket_name, '/'))
-                return refuse(p, "socket-name = %s: a name, no path", c->socket_name);
+        if (strchr(c->socket_name, '/') || strlen(c->socket_name) > 64)
+                return refuse(p, "socket-name = %s: a name of at most 64 characters, no path",
+                              c->socket_name);
         for (size_t i = 0; i < c->n_listeners && r >= 0; i++)
                 r = check_listener(p, &c->listeners[i]);
         return r;
@@ -393,7 +396,8 @@ int config_parse(const char *text, size_t size, const char *path, struct config 
                                    .handshake_usec = 10 * SECOND,
                                    .idle_usec = 60 * SECOND,
                                    .lifetime_usec = 3600 * SECOND,
-                                   .workers = 8 };
+                                   .workers = 16,
+                                   .calls_per_enclave = 64 };
         if (memchr(text, '\0', size))
                 return refuse(&p, "the file holds a NUL byte");
         while ((line = strsep(&rest, "\n"))) {

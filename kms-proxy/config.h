@@ -56,7 +56,7 @@ struct config {
         uint64_t connections, connections_per_enclave, connects_per_second, bytes_per_connection,
                 bytes_per_hour;
         uint64_t handshake_usec, idle_usec, lifetime_usec;
-        uint64_t workers;
+        uint64_t workers, calls_per_enclave;
         struct listener *listeners;
         size_t n_listeners;
 };

@@ -12,11 +12,13 @@ void connection_begin(struct connection *c, struct proxy *proxy, const struct li
                                   .id = ++proxy->last_id,
                                   .fd = fd };
         c->opened_usec = c->active_usec = now_monotonic_usec();
+        c->metrics = metrics_find(&proxy->metrics, listener->name, listener_mode_name(listener->mode));
         c->usage = limits_find(&proxy->limits, peer->enclave);
         if (c->usage)
                 c->usage->connections++;
         proxy->limits.connections++;
-        proxy->metrics.connections++;
+        c->metrics->connections++;
+        c->metrics->connections_total++;
         c->next = proxy->connections;
         if (c->next)
                 c->next->link = &c->next;
@@ -24,7 +26,7 @@ void connection_begin(struct connection *c, struct proxy *proxy, const struct li
         proxy->connections = c;
 }
 
-static void count_end(struct metrics *m, enum connection_end how) {
+static void count_end(struct listener_metrics *m, enum connection_end how) {
         switch (how) {
         case CONNECTION_ALLOWED:
                 break;
@@ -59,10 +61,10 @@ void connection_end(struct connection *c, enum connection_end how, const char *r
                 c->ops->describe(c, &record);
         if (!c->recorded || how != CONNECTION_ALLOWED)
                 audit_write(proxy->audit, &record);
-        count_end(&proxy->metrics, how);
-        proxy->metrics.sent_bytes_total += record.bytes_out;
-        proxy->metrics.received_bytes_total += record.bytes_in;
-        proxy->metrics.connections--;
+        count_end(c->metrics, how);
+        c->metrics->sent_bytes_total += record.bytes_out;
+        c->metrics->received_bytes_total += record.bytes_in;
+        c->metrics->connections--;
         proxy->limits.connections--;
         if (c->usage) {
                 c->usage->connections--;

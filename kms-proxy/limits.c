@@ -57,7 +57,8 @@ void limits_prune(struct limits *limits, uint64_t before_usec) {
         while (*link) {
                 struct enclave_usage *e = *link;
 
-                if (e->connections == 0 && e->used_usec < before_usec) {
+                if (e->connections == 0 && e->resolving.jobs == 0 && e->calling.jobs == 0 &&
+                    e->used_usec < before_usec) {
                         *link = e->next;
                         free(e);
                 } else

@@ -3,8 +3,11 @@
 
 /*
  * What one enclave may use of the proxy, so that it cannot starve another: connections at a time, new ones
- * (or calls) per second as a bucket that holds two seconds' worth, and bytes per hour.
+ * (or calls) per second as a bucket that holds two seconds' worth, bytes per hour, and its share of the
+ * threads.
  */
+
+#include "kms-proxy/workers.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,6 +38,7 @@ struct enclave_usage {
         uint32_t connections;
         struct bucket connects, calls;
         struct hour hour;
+        struct share resolving, calling;
         uint64_t used_usec;     /* monotonic */
         uint64_t reported_usec; /* last audit record of a refusal, which a flood must not multiply */
         uint64_t unreported;
@@ -48,5 +52,5 @@ struct limits {
 
 struct enclave_usage *limits_find(struct limits *limits,
                                   const char *name); /* makes it; NULL: out of memory */
-/* Forget enclaves without connections that were not seen since before_usec; UINT64_MAX: all. */
+/* Forget enclaves without connections and jobs that were not seen since before_usec; UINT64_MAX: all. */
 void limits_prune(struct limits *limits, uint64_t before_usec);

@@ -206,7 +206,7 @@ static void resolve_name(struct pipe_connection *c, uint16_t port) {
         c->resolving = true;
         /* Until there is somebody to pass it to, the enclave's bytes stay where they are. */
         (void)watch_set(c->base.watch, 0);
-        resolution_start(c->base.proxy->resolvers, q);
+        resolution_start(c->base.proxy->resolvers, &c->base.usage->resolving, q);
 }
 
 static void pass_gate(struct pipe_connection *c) {

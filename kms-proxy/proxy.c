@@ -19,7 +19,7 @@
 #define FORGET_USEC HOUR_USEC /* whoever is forgotten begins a new one */
 #define REPORT_USEC UINT64_C(1000000)
 #define PORTS_MAX 64
-#define RESOLVERS 4
+#define RESOLVERS 8
 
 /* A flood of refusals is one record a second. */
 static void refuse_early(struct proxy *p, const struct listener *listener, struct enclave_usage *usage,
@@ -34,7 +34,7 @@ static void refuse_early(struct proxy *p, const struct listener *listener, struc
                                              .verdict = "refused",
                                              .reason = text };
 
-        p->metrics.refused_total++;
+        metrics_find(&p->metrics, listener->name, record.mode)->refused_total++;
         if (usage && now - usage->reported_usec < REPORT_USEC) {
                 usage->unreported++;
                 return;
@@ -87,7 +87,6 @@ static void accepted(void *userdata, uint32_t port, int fd, const struct peer *p
                 refuse_early(p, listener, usage, peer, reason);
                 return;
         }
-        p->metrics.connections_total++;
         if (listener->mode == LISTENER_PIPE)
                 (void)pipe_connection_start(p, listener, fd, peer);
         else
@@ -158,6 +157,14 @@ static int make_transports(struct proxy *p, const struct config *config, struct 
         return r;
 }
 
+static int count_listeners(struct metrics *metrics, const struct config *config, struct error *reterr) {
+        for (size_t i = 0; i < config->n_listeners; i++)
+                if (metrics_add(metrics, config->listeners[i].name,
+                                listener_mode_name(config->listeners[i].mode)) < 0)
+                        return error_set(reterr, ERROR_INTERNAL, "out of memory");
+        return 0;
+}
+
 static bool same_text(const char *a, const char *b) {
         return a == b || (a && b && strcmp(a, b) == 0);
 }
@@ -177,7 +184,9 @@ static int reload(struct proxy *p, struct error *reterr) {
                 return error_set(reterr, ERROR_CONFIG_INVALID,
                                  "enclaves, socket-name, vsock, daemon, audit-file and workers change only "
                                  "by a restart");
-        r = api_services_renew(p, config, reterr);
+        r = count_listeners(&p->metrics, config, reterr);
+        if (r >= 0)
+                r = api_services_renew(p, config, reterr);
         if (r < 0)
                 return r;
         config_unref(p->config);
@@ -261,6 +270,8 @@ int proxy_new(const char *config_path, struct proxy **ret, struct error *reterr)
                 return error_set_errno(reterr, ERROR_INTERNAL, r, "cannot start");
         r = audit_open(p->config->audit_file, &p->audit, reterr);
         if (r >= 0)
+                r = count_listeners(&p->metrics, p->config, reterr);
+        if (r >= 0)
                 r = api_services_renew(p, p->config, reterr);
         if (r >= 0)
                 r = make_transports(p, p->config, reterr);
@@ -282,6 +293,7 @@ void proxy_free(struct proxy *p) {
         api_services_free(p->services);
         if (p->config)
                 write_metrics(p);
+        metrics_done(&p->metrics);
         limits_prune(&p->limits, UINT64_MAX);
         relay_pool_done(&p->relays);
         audit_close(p->audit);

@@ -58,6 +58,7 @@ struct connection {
         struct config *config; /* a reference */
         const struct listener *listener;
         struct enclave_usage *usage;
+        struct listener_metrics *metrics;
         struct peer peer;
         uint64_t id, opened_usec, active_usec;
         bool established; /* past its handshake: no handshake timeout any more */

@@ -34,9 +34,9 @@ static void resolved(struct job *job) {
         q->done(q);
 }
 
-void resolution_start(struct workers *workers, struct resolution *q) {
+void resolution_start(struct workers *workers, struct share *share, struct resolution *q) {
         q->job = (struct job){ .work = resolve, .done = resolved };
-        workers_submit(workers, &q->job);
+        workers_submit(workers, share, &q->job);
 }
 
 void address_format(const struct sockaddr *address, char *ret, size_t size) {

@@ -27,7 +27,7 @@ struct resolution {
 };
 
 /* The caller's done() is called once, in the loop, and frees the resolution. */
-void resolution_start(struct workers *workers, struct resolution *resolution);
+void resolution_start(struct workers *workers, struct share *share, struct resolution *resolution);
 
 /* "192.0.2.1:443", "[2001:db8::1]:443" */
 void address_format(const struct sockaddr *address, char *ret, size_t size);

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 
 #define ACCEPT_BATCH 32
+#define SOCKET_NAME_SIZE 128
 
 /* One listening socket in one enclave's directory. */
 struct endpoint {
@@ -20,7 +21,7 @@ struct endpoint {
         struct peer peer;
         uint32_t port;
         int fd, dir_fd;
-        char name[128]; /* below dir_fd */
+        char name[SOCKET_NAME_SIZE]; /* below dir_fd */
         struct watch *watch;
         ino_t directory, socket; /* what it was bound as: an enclave of the same name may come again */
         bool wanted;
@@ -87,16 +88,30 @@ static bool endpoint_current(const struct endpoint *e, const struct stat *direct
         return e->directory == directory->st_ino && socket_is_ours(e);
 }
 
-static int bind_below(int dir_fd, const char *name, int fd) {
+/* Bound, open to its enclave and listening under another name first: who sees the name can connect. */
+static int listen_below(int dir_fd, const char *name, int fd, struct stat *ret) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
+        char fresh[SOCKET_NAME_SIZE + sizeof(".~")];
 
+        (void)snprintf(fresh, sizeof(fresh), ".%s~", name);
         /* Whatever the length of the directory's path. */
-        if (snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dir_fd, name) >=
+        if (snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dir_fd, fresh) >=
             (int)sizeof(address.sun_path))
                 return -ENAMETOOLONG;
-        if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
+        if (unlinkat(dir_fd, fresh, 0) < 0 && errno != ENOENT)
                 return -errno;
-        return bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+        if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+                return -errno;
+        /* The enclave's monitor runs as another user; the directory is what keeps everybody else out. */
+        if (fchmodat(dir_fd, fresh, 0666, AT_SYMLINK_NOFOLLOW) < 0 ||
+            fstatat(dir_fd, fresh, ret, AT_SYMLINK_NOFOLLOW) < 0 || listen(fd, SOMAXCONN) < 0 ||
+            renameat(dir_fd, fresh, dir_fd, name) < 0) {
+                int r = -errno;
+
+                (void)unlinkat(dir_fd, fresh, 0);
+                return r;
+        }
+        return 0;
 }
 
 static int endpoint_open(struct unix_transport *t, int dir_fd, const char *enclave, const char *name,
@@ -112,18 +127,15 @@ static int endpoint_open(struct unix_transport *t, int dir_fd, const char *encla
         (void)snprintf(e->peer.enclave, sizeof(e->peer.enclave), "%.127s", enclave);
         e->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         e->dir_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
-        r = e->fd < 0 || e->dir_fd < 0 ? -errno : bind_below(dir_fd, name, e->fd);
-        /* The enclave's monitor runs as another user; the directory is what keeps everybody else out. */
-        if (r >= 0 && (fchmodat(dir_fd, name, 0666, 0) < 0 ||
-                       fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || listen(e->fd, SOMAXCONN) < 0))
-                r = -errno;
+        r = e->fd < 0 || e->dir_fd < 0 ? -errno : listen_below(dir_fd, name, e->fd, &st);
+        if (r >= 0)
+                e->socket = st.st_ino;
         if (r >= 0)
                 r = loop_watch(t->base.loop, e->fd, EPOLLIN, accept_batch, e, &e->watch);
         if (r < 0) {
                 (void)endpoint_free(e);
                 return r;
         }
-        e->socket = st.st_ino;
         e->next = t->endpoints;
         t->endpoints = e;
         return 0;
@@ -146,7 +158,7 @@ static int serve_enclave(struct unix_transport *t, int parent_fd, const char *en
                 return -errno;
         for (size_t i = 0; i < t->n_ports && r >= 0; i++) {
                 struct endpoint *e = find_endpoint(t, enclave, t->ports[i]);
-                char name[128];
+                char name[SOCKET_NAME_SIZE];
 
                 (void)snprintf(name, sizeof(name), "%.100s_%u", t->socket_name, t->ports[i]);
                 if (e && endpoint_current(e, &st)) {

@@ -7,14 +7,12 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 
-struct job_queue {
-        struct job *first, **end;
-};
-
 struct workers {
         pthread_mutex_t lock;
         pthread_cond_t wake;
-        struct job_queue waiting, finished;
+        struct share *round, **round_end; /* those with jobs waiting, in the order of their turns */
+        struct job_queue finished;
+        unsigned n_idle;
         bool ending;
         int event_fd;
         struct watch *watch;
@@ -23,6 +21,8 @@ struct workers {
 };
 
 static void queue_put(struct job_queue *q, struct job *job) {
+        if (!q->first)
+                q->end = &q->first;
         job->next = NULL;
         *q->end = job;
         q->end = &job->next;
@@ -31,8 +31,53 @@ static void queue_put(struct job_queue *q, struct job *job) {
 static struct job *queue_take(struct job_queue *q) {
         struct job *job = q->first;
 
-        if (job && !(q->first = job->next))
-                q->end = &q->first;
+        if (job)
+                q->first = job->next;
+        return job;
+}
+
+static bool queue_remove(struct job_queue *q, struct job *job) {
+        struct job **link = &q->first;
+
+        while (*link && *link != job)
+                link = &(*link)->next;
+        if (!*link)
+                return false;
+        *link = job->next;
+        if (!job->next)
+                q->end = link;
+        return true;
+}
+
+static void round_join(struct workers *w, struct share *share) {
+        share->next = NULL;
+        *w->round_end = share;
+        w->round_end = &share->next;
+}
+
+static void round_leave(struct workers *w, struct share **link) {
+        *link = (*link)->next;
+        if (!*link)
+                w->round_end = link;
+}
+
+/* The next job of whose turn it is; NULL: nobody has one, or all who have must leave the idle threads to
+ * others. */
+static struct job *take_turn(struct workers *w) {
+        struct share **link = &w->round, *share;
+        struct job *job;
+
+        while (*link && (*link)->working >= w->n_idle)
+                link = &(*link)->next;
+        share = *link;
+        if (!share)
+                return NULL;
+        round_leave(w, link);
+        job = queue_take(&share->waiting);
+        if (share->waiting.first)
+                round_join(w, share);
+        share->working++;
+        w->n_idle--;
         return job;
 }
 
@@ -40,6 +85,8 @@ static void finish(struct workers *w, struct job *job) {
         uint64_t one = 1;
         bool first = !w->finished.first;
 
+        job->share->working--;
+        w->n_idle++;
         queue_put(&w->finished, job);
         if (first)
                 (void)!write(w->event_fd, &one, sizeof(one));
@@ -50,13 +97,12 @@ static void *worker_main(void *userdata) {
 
         (void)pthread_mutex_lock(&w->lock);
         for (;;) {
-                struct job *job;
+                struct job *job = NULL;
 
-                while (!w->waiting.first && !w->ending)
+                while (!w->ending && !(job = take_turn(w)))
                         (void)pthread_cond_wait(&w->wake, &w->lock);
-                if (w->ending)
+                if (!job)
                         break;
-                job = queue_take(&w->waiting);
                 (void)pthread_mutex_unlock(&w->lock);
                 job->work(job);
                 (void)pthread_mutex_lock(&w->lock);
@@ -64,6 +110,11 @@ static void *worker_main(void *userdata) {
         }
         (void)pthread_mutex_unlock(&w->lock);
         return NULL;
+}
+
+static void be_done(struct job *job) {
+        job->share->jobs--;
+        job->done(job);
 }
 
 static void serve_finished(void *userdata, uint32_t events _unused_) {
@@ -78,7 +129,7 @@ static void serve_finished(void *userdata, uint32_t events _unused_) {
                 (void)pthread_mutex_unlock(&w->lock);
                 if (!job)
                         return;
-                job->done(job);
+                be_done(job);
         }
 }
 
@@ -105,8 +156,8 @@ int workers_new(struct loop *loop, unsigned n_threads, struct workers **ret) {
                 return -ENOMEM;
         (void)pthread_mutex_init(&w->lock, NULL);
         (void)pthread_cond_init(&w->wake, NULL);
-        w->waiting.end = &w->waiting.first;
-        w->finished.end = &w->finished.first;
+        w->round_end = &w->round;
+        w->n_idle = n_threads;
         w->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (w->event_fd < 0)
                 return -errno;
@@ -130,8 +181,11 @@ void workers_free(struct workers *w) {
         (void)pthread_mutex_unlock(&w->lock);
         for (unsigned i = 0; i < w->n_threads; i++)
                 (void)pthread_join(w->threads[i], NULL);
-        while ((job = queue_take(&w->finished)) || (job = queue_take(&w->waiting)))
-                job->done(job);
+        while ((job = queue_take(&w->finished)))
+                be_done(job);
+        for (struct share *share = w->round; share; share = share->next)
+                while ((job = queue_take(&share->waiting)))
+                        be_done(job);
         w->watch = watch_remove(w->watch);
         (void)close_fd(w->event_fd);
         (void)pthread_mutex_destroy(&w->lock);
@@ -139,26 +193,29 @@ void workers_free(struct workers *w) {
         free(w);
 }
 
-void workers_submit(struct workers *w, struct job *job) {
+void workers_submit(struct workers *w, struct share *share, struct job *job) {
+        job->share = share;
+        share->jobs++;
         (void)pthread_mutex_lock(&w->lock);
-        queue_put(&w->waiting, job);
+        if (!share->waiting.first)
+                round_join(w, share);
+        queue_put(&share->waiting, job);
         (void)pthread_cond_signal(&w->wake);
         (void)pthread_mutex_unlock(&w->lock);
 }
 
 bool workers_withdraw(struct workers *w, struct job *job) {
-        struct job **link;
-        bool found = false;
+        struct share *share = job->share, **link = &w->round;
+        bool found;
 
         (void)pthread_mutex_lock(&w->lock);
-        for (link = &w->waiting.first; *link && *link != job; link = &(*link)->next)
-                continue;
-        if (*link) {
-                *link = job->next;
-                if (w->waiting.end == &job->next)
-                        w->waiting.end = link;
-                found = true;
+        found = queue_remove(&share->waiting, job);
+        if (found && !share->waiting.first) {
+                while (*link != share)
+                        link = &(*link)->next;
+                round_leave(w, link);
         }
         (void)pthread_mutex_unlock(&w->lock);
+        share->jobs -= found;
         return found;
 }

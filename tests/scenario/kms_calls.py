@@ -8,22 +8,13 @@ import json
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import threading
 
 from harness import check, done, wait_for
-from kms_rig import OTHER_PCR0, PCR0, QT_KMS, Rig, WrongServer, read_frame, read_http, send_frame
+from kms_rig import (OTHER_PCR0, PCR0, QT_KMS, Rig, allow, huawei_statements, read_frame, read_http, send_frame, tls_server)
 
 SECRET = b"the secret of the enclave\n"
-
-
-def allow(action, pcr0, key="kms:RecipientAttestation/PCR0"):
-    return {"Effect": "Allow", "Action": action, "Condition": {"StringEqualsIgnoreCase": {key: [pcr0]}}}
-
-
-def huawei_statements(pcr0):
-    return [allow(["kms:cmk:decrypt", "kms:dek:create", "kms:dek:decrypt", "kms:cmk:generate"], pcr0.upper())]
 
 
 def aws_statements(pcr0):
@@ -164,9 +155,10 @@ def proxy_rules():
         out = rig.qt_kms("decrypt", *options, module, "--key-id", "dev-key", stdin=ciphertext)
         check(out.status == 9 and "chmod 600" in out.err, "credentials that others can read are not used", out)
         check(rig.end(proxy) == 0 and rig.end(kms) == 0, "proxy and KMS end well")
-        metrics = dict(line.split(" ") for line in (rig.top / "metrics").read_text().splitlines() if line[0] != "#")
-        check(metrics["qt_kms_proxy_documents_refused_total"] == "1" and int(metrics["qt_kms_proxy_calls_total"]) == 7,
-              "the counters say so", metrics)
+        metrics = rig.metrics()
+        check([(metrics["documents_refused_total", name], metrics["calls_total", name], metrics["calls", name])
+               for name in ("kms", "dead")] == [(1, 6, 0), (0, 1, 0)] and metrics["failed_total", "dead"] == 1,
+              "the counters say so, listener by listener", metrics)
 
 
 def rules_of_now():
@@ -207,14 +199,6 @@ def untouched(listener):
     except BlockingIOError:
         return True
     return False
-
-
-def tls_server(rig, act):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(rig.home / "tls.pem", rig.home / "tls.key")
-    listener = socket.create_server(("127.0.0.1", 0))
-    WrongServer(listener, act, context)
-    return listener.getsockname()[1]
 
 
 def answer_http(stream, status, *headers):

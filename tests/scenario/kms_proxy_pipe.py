@@ -363,8 +363,16 @@ def check_audit(proxy, root):
     out = subprocess.run(verify, capture_output=True, text=True)
     point("and says where a record was taken out", out.returncode == 1 and ":3:" in out.stderr, out.stderr)
     metrics = dict(line.split(" ") for line in (root / "metrics").read_text().splitlines() if not line.startswith("#"))
-    point("the counters counted", int(metrics["qt_kms_proxy_connections_total"]) > 10 and
-          int(metrics["qt_kms_proxy_refused_total"]) > 4 and int(metrics["qt_kms_proxy_connections"]) == 0, metrics)
+
+    def counted(name, listener):
+        return int(metrics[f'qt_kms_proxy_{name}{{listener="{listener}",mode="pipe"}}'])
+
+    point("the counters counted, each for its listener",
+          counted("connections_total", "echo") > 10 and counted("refused_total", "kms") > 4 and
+          counted("refused_total", "public") == 1 and counted("timeouts_total", "kms") == 1 and
+          counted("sent_bytes_total", "public") < 4096 < 8 << 20 <= counted("sent_bytes_total", "echo") and
+          [counted("connections", name) for name in ("kms", "public", "echo")] == [0, 0, 0] and
+          int(metrics["qt_kms_proxy_reloads_total"]) == 3 and int(metrics["qt_kms_proxy_reload_failures_total"]) == 2, metrics)
 
 
 def main():

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -21,6 +22,14 @@ MODULE = str(BUILD / "tests/programs/secmod_socket")
 QT_KMS = str(BUILD / "guest" / os.environ.get("QT_KMS_PROGRAM", "qt-kms-qtsm"))
 PCR0 = "11" * 48
 OTHER_PCR0 = "22" * 48
+
+
+def allow(action, pcr0, key="kms:RecipientAttestation/PCR0"):
+    return {"Effect": "Allow", "Action": action, "Condition": {"StringEqualsIgnoreCase": {key: [pcr0]}}}
+
+
+def huawei_statements(pcr0):
+    return [allow(["kms:cmk:decrypt", "kms:dek:create", "kms:dek:decrypt", "kms:cmk:generate"], pcr0.upper())]
 
 
 class Rig:
@@ -139,6 +148,13 @@ calls-per-second = 10000
             return [json.loads(line) for line in (self.top / "audit").read_text().splitlines()]
         return []
 
+    def metrics(self):
+        """{(counter, listener or None): value}; the proxy writes them now and then, and at its end."""
+        lines = (self.top / "metrics").read_text().splitlines()
+        found = (re.fullmatch(r'qt_kms_proxy_(\w+)(?:\{listener="([^"]+)",mode="\w+"\})? (\d+)', line) for line in lines
+                 if line[0] != "#")
+        return {(m[1], m[2]): int(m[3]) for m in found}
+
 
 class WrongServer:
     """Takes a connection, reads a request, and does to it what `act(stream, request)` does. TLS when given a context."""
@@ -197,3 +213,12 @@ def unix_listener(path):
     s.bind(str(path))
     s.listen(64)
     return s
+
+
+def tls_server(rig, act):
+    """A wrong server with the development KMS's certificate; returns its port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(rig.home / "tls.pem", rig.home / "tls.key")
+    listener = socket.create_server(("127.0.0.1", 0))
+    WrongServer(listener, act, context)
+    return listener.getsockname()[1]

@@ -20,6 +20,7 @@ static int parse(const char *text, struct config **ret, struct error *reterr) {
 static void whole(void **state _unused_) {
         static const char text[] =
                 "# comment\n\n[proxy]\nenclaves = /run/e\nidle-timeout = 2min\nconnections = 10\r\n"
+                "calls-per-enclave = 5\n"
                 "  [ pipe first ]  \n port=8000 \n allow = kms.*.example.com:443\nallow = "
                 "a.example.com:8443\n"
                 "[pipe plain]\nport = 9\ntls = no\nallow = ntp.example.com:123\nprivate-addresses = yes\n" API
@@ -31,6 +32,7 @@ static void whole(void **state _unused_) {
         assert_int_equal(parse(text, &c, &e), 0);
         assert_int_equal(c->idle_usec, 120000000);
         assert_int_equal(c->connections, 10);
+        assert_int_equal(c->calls_per_enclave, 5);
         assert_int_equal(c->n_listeners, 4);
         assert_int_equal(c->listeners[0].n_rules, 2);
         assert_false(c->listeners[0].without_tls);
@@ -63,6 +65,11 @@ static void refused(void **state _unused_) {
                 { PROXY "enclaves = /x\n", 3 },
                 { PROXY "connections = 0\n", 3 },
                 { PROXY "connections = many\n", 3 },
+                { PROXY "calls-per-enclave = 0\n", 3 },
+                { PROXY "socket-name = a/b\n" PIPE, 7 },
+                { PROXY
+                  "socket-name = 12345678901234567890123456789012345678901234567890123456789012345\n" PIPE,
+                  7 },
                 { PROXY "idle-timeout = 1ms\n", 3 },
                 { PROXY "vsock = true\n", 3 },
                 { PROXY "vsock = yes\n" PIPE, 7 },
