@@ -6,7 +6,6 @@ The security module is the real one on a socket of its own; no virtual machine i
 import hashlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import threading
@@ -175,15 +174,11 @@ def rules_of_now():
             return read_frame(s)["error"]
 
         before = ask()
-        (rig.top / "proxy.conf").write_text(config.replace("operation = gen-random\n", ""))
-        proxy.send_signal(signal.SIGHUP)
-        wait_for(lambda: "reloaded" in (rig.top / "proxy.log").read_text(), "the reload")
+        rig.reload(proxy, config.replace("operation = gen-random\n", ""))
         after = ask()
         check("document" in before["message"] and "not allowed" in after["message"],
               "an operation taken back by a reload is refused on a connection from before", before, after)
-        (rig.top / "proxy.conf").write_text(config.replace("[api kms]", "[api kms]\nenclave = two"))
-        proxy.send_signal(signal.SIGHUP)
-        wait_for(lambda: (rig.top / "proxy.log").read_text().count("reloaded") == 2, "the reload")
+        rig.reload(proxy, config.replace("[api kms]", "[api kms]\nenclave = two"))
         try:
             gone = ask()
         except (ValueError, OSError) as ended:

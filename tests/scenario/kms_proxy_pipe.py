@@ -238,10 +238,15 @@ def check_plain(proxy):
 
 
 def check_enclaves(proxy, root):
-    (root / "e/three").mkdir()
+    (root / "three").mkdir()
+    (root / "three/.vsock.sock_8002~").write_text("what a proxy that was killed left behind")
+    (root / "three").rename(root / "e/three")
     with proxy.connect("three", 8002) as s:
         s.sendall(b"x")
         point("an enclave that comes later is served", s.recv(1) == b"x")
+    until(lambda: len(list((root / "e/three").iterdir())) == 3)
+    names = sorted(p.name for p in (root / "e/three").iterdir())
+    point("and nothing of its sockets' making is left", names == [f"vsock.sock_{port}" for port in (8000, 8001, 8002)], names)
     until(lambda: any(r["enclave"] == "three" for r in proxy.records()))
     point("and recorded under its own name", any(r["enclave"] == "three" for r in proxy.records()))
     shutil.rmtree(root / "e/three")

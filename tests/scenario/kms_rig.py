@@ -107,6 +107,14 @@ class Rig:
         wait_for(lambda: self.socket(wait_for_port).exists() or process.poll() is not None, "the proxy's socket")
         return process
 
+    def reload(self, process, config):
+        """Another configuration, taken into use."""
+        log = self.top / "proxy.log"
+        before = log.read_text().count("reloaded")
+        (self.top / "proxy.conf").write_text(config)
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: log.read_text().count("reloaded") > before, "the reload")
+
     def socket(self, port):
         return self.top / f"e/one/vsock.sock_{port}"
 
@@ -161,6 +169,7 @@ class WrongServer:
 
     def __init__(self, listener, act, context=None):
         self.listener, self.act, self.context = listener, act, context
+        listener.settimeout(3600)  # it polls then: a blocked accept() keeps a descriptor's number, which may be a child's
         threading.Thread(target=self.run, daemon=True).start()
 
     def run(self):

@@ -136,9 +136,12 @@ class Monitor:
         self.log = tempfile.TemporaryFile()
         program = shutil.copy(MONITOR, self.directory)  # the build directory may be closed to that user
         self.started = time.monotonic()
+        spare = [os.open(os.devnull, os.O_RDONLY)]
+        while spare[-1] <= 6:  # Popen wants to see all four of them open, and its own pipe elsewhere
+            spare.append(os.open(os.devnull, os.O_RDONLY))
         self.process = subprocess.Popen([program, "test"], preexec_fn=become_monitor, pass_fds=(3, 4, 5, 6),
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        for fd in (*given, image_fd, directory_fd, config_fd):
+        for fd in (*given, *spare, image_fd, directory_fd, config_fd):
             os.close(fd)
         listener.close()
 
