@@ -34,7 +34,55 @@ static int put(int root_fd, const char *text, const char *format, ...) {
         return 0;
 }
 
-static int put_list(int root_fd, const struct cpu_list *cpus, const char *group) {
+/* What stands behind the kernel's answer to a write here, and what to do. */
+static const char *advice(int r) {
+        switch (r) {
+        case -EPERM:
+        case -EACCES:
+                return "the daemon must be root with CAP_SYS_NICE, and its unit without "
+                       "ProtectControlGroups=";
+        case -EROFS:
+                return "mount /sys/" MOUNT " writable, or run the daemon outside this container";
+        case -EINVAL:
+        case -EBUSY:
+                return "another cgroup may have some of these CPUs for itself: compare the cpuset.cpus "
+                       "beside it, which a unit's AllowedCPUs= sets";
+        default:
+                return "see the kernel's log, and that /sys/" MOUNT " is the machine's own cgroup v2";
+        }
+}
+
+static enum error_kind kind_of(int r) {
+        return r == -EACCES || r == -EPERM || r == -EROFS ? ERROR_PERMISSION_DENIED : ERROR_NO_CPUS;
+}
+
+/* The same for what a person must hear of: which file was to have which value. */
+static int command(int root_fd, const char *text, struct error *reterr, const char *format, ...)
+        _printf_(4, 5);
+
+static int command(int root_fd, const char *text, struct error *reterr, const char *format, ...) {
+        char path[512];
+        va_list arguments;
+        int r;
+
+        va_start(arguments, format);
+        (void)vsnprintf(path, sizeof(path), format, arguments);
+        va_end(arguments);
+        r = put(root_fd, text, "%s", path);
+        if (r >= 0)
+                return 0;
+        return error_set(reterr, kind_of(r), "cannot write \"%.*s\" to /sys/" MOUNT "/%s: %s; %s",
+                         (int)strcspn(text, "\n"), text, path, strerror(-r), advice(r));
+}
+
+static int make_cgroup(int root_fd, const char *group, struct error *reterr) {
+        if (mkdirat(root_fd, group, 0755) >= 0 || errno == EEXIST)
+                return 0;
+        return error_set(reterr, kind_of(-errno), "cannot make the cgroup /sys/" MOUNT "/%s: %s; %s", group,
+                         strerror(errno), advice(-errno));
+}
+
+static int command_list(int root_fd, const struct cpu_list *cpus, const char *group, struct error *reterr) {
         char list[LIST_MAX];
         size_t n;
 
@@ -42,7 +90,7 @@ static int put_list(int root_fd, const struct cpu_list *cpus, const char *group)
         n = strlen(list);
         list[n++] = '\n'; /* an empty list must be written too */
         list[n] = '\0';
-        return put(root_fd, list, "%s/cpuset.cpus", group);
+        return command(root_fd, list, reterr, "%s/cpuset.cpus", group);
 }
 
 static bool has_word(const char *text, const char *word) {
@@ -109,47 +157,51 @@ void cpu_partition_close(struct cpu_partition *p) {
 
 /* --- taking CPUs --- */
 
-static int make_group(const struct cpu_partition *p) {
-        int r = put(p->root_fd, "+cpuset", "cgroup.subtree_control");
-
-        if (r >= 0 && mkdirat(p->root_fd, p->name, 0755) < 0 && errno != EEXIST)
-                r = -errno;
-        return r;
-}
-
-static int give_all_back(struct cpu_partition *p) {
+static int give_all_back(struct cpu_partition *p, struct error *reterr) {
         p->kind = NULL;
         if (faccessat(p->root_fd, p->name, F_OK, 0) < 0)
                 return 0;
         (void)put(p->root_fd, "member", "%s/cpuset.cpus.partition", p->name);
-        if (unlinkat(p->root_fd, p->name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-                return -errno;
-        return 0;
+        if (unlinkat(p->root_fd, p->name, AT_REMOVEDIR) >= 0 || errno == ENOENT)
+                return 0;
+        return error_set(reterr, kind_of(-errno),
+                         "cannot remove the cgroup /sys/" MOUNT
+                         "/%s: %s; cgroup.procs of those inside names what still runs there",
+                         p->name, strerror(errno));
 }
 
 /* Kernels before 6.1 know no isolated partition; the scheduler balances inside a "root" one, the CPUs are
  * gone for everybody else all the same. */
-static int become_partition(struct cpu_partition *p) {
-        int r = put(p->root_fd, "isolated", "%s/cpuset.cpus.partition", p->name);
-
-        if (r == -EINVAL)
-                r = put(p->root_fd, "root", "%s/cpuset.cpus.partition", p->name);
-        return r;
+static int become_partition(struct cpu_partition *p, struct error *reterr) {
+        if (put(p->root_fd, "isolated", "%s/cpuset.cpus.partition", p->name) >= 0)
+                return 0;
+        return command(p->root_fd, "root", reterr, "%s/cpuset.cpus.partition", p->name);
 }
 
-static int try_set(struct cpu_partition *p, const struct cpu_list *cpus) {
+/* The kernel takes the word and says only when it is read whether it is true. */
+static int check_kind(struct cpu_partition *p, struct error *reterr) {
+        char why[160];
+
+        p->kind = read_kind(p, why, sizeof(why));
+        if (p->kind)
+                return 0;
+        return error_set(reterr, ERROR_NO_CPUS, "/sys/" MOUNT "/%s/cpuset.cpus.partition: %s; %s", p->name,
+                         why, advice(-EINVAL));
+}
+
+static int try_set(struct cpu_partition *p, const struct cpu_list *cpus, struct error *reterr) {
         int r;
 
-        r = make_group(p);
+        r = command(p->root_fd, "+cpuset", reterr, "cgroup.subtree_control");
         if (r >= 0)
-                r = put_list(p->root_fd, cpus, p->name);
+                r = make_cgroup(p->root_fd, p->name, reterr);
+        if (r >= 0)
+                r = command_list(p->root_fd, cpus, p->name, reterr);
         if (r >= 0 && !p->kind)
-                r = become_partition(p);
+                r = become_partition(p, reterr);
         if (r >= 0)
-                r = put(p->root_fd, "+cpuset", "%s/cgroup.subtree_control", p->name);
-        if (r < 0)
-                (void)snprintf(p->why, sizeof(p->why), "/sys/" MOUNT "/%s: %s", p->name, strerror(-r));
-        return r;
+                r = command(p->root_fd, "+cpuset", reterr, "%s/cgroup.subtree_control", p->name);
+        return r < 0 ? r : check_kind(p, reterr);
 }
 
 /* As it was before: with the old list, or not at all. */
@@ -157,7 +209,7 @@ static void take_back(struct cpu_partition *p, const char *old_kind, const char 
         char ignored[160];
 
         if (!old_kind) {
-                (void)give_all_back(p);
+                (void)give_all_back(p, NULL);
                 return;
         }
         (void)put(p->root_fd, old_list, "%s/cpuset.cpus", p->name);
@@ -166,46 +218,44 @@ static void take_back(struct cpu_partition *p, const char *old_kind, const char 
 }
 
 int cpu_partition_set(struct cpu_partition *p, const struct cpu_list *cpus, struct error *reterr) {
+        _cleanup_error_ struct error e = ERROR_NULL;
         _cleanup_free_ char *old_list = NULL;
         const char *old_kind = p->kind;
         char list[512], path[256];
-        int r;
 
         assert(p->root_fd >= 0);
         if (cpu_list_count(cpus) == 0)
-                return give_all_back(p);
+                return give_all_back(p, reterr);
         (void)snprintf(path, sizeof(path), "%s/cpuset.cpus", p->name);
         if (old_kind && read_text_file(p->root_fd, path, FILE_MAX, &old_list, NULL) < 0)
                 old_kind = NULL;
-        r = try_set(p, cpus);
-        if (r >= 0) {
-                p->kind = read_kind(p, p->why, sizeof(p->why));
-                if (p->kind)
-                        return 0;
-                r = -EINVAL;
-        }
+        if (try_set(p, cpus, &e) >= 0)
+                return 0;
         take_back(p, old_kind, old_list);
+        (void)snprintf(p->why, sizeof(p->why), "%s", e.message ? e.message : "out of memory");
         cpu_list_format(cpus, list, sizeof(list));
-        return error_set(reterr,
-                         r == -EACCES || r == -EPERM || r == -EROFS ? ERROR_PERMISSION_DENIED : ERROR_NO_CPUS,
-                         "CPUs %s cannot be taken from the parent: %s", list, p->why);
+        return error_set(reterr, e.kind, "CPUs %s cannot be taken from the parent: %s", list, p->why);
 }
 
 /* --- enclaves --- */
 
-int cpu_partition_enter(const struct cpu_partition *p, const char *enclave, const struct cpu_list *cpus) {
+int cpu_partition_enter(const struct cpu_partition *p, const char *enclave, const struct cpu_list *cpus,
+                        struct error *reterr) {
         char group[256], path[320];
         int fd, r;
 
         (void)snprintf(group, sizeof(group), "%s/%s", p->name, enclave);
-        if (mkdirat(p->root_fd, group, 0755) < 0 && errno != EEXIST)
-                return -errno;
-        r = put_list(p->root_fd, cpus, group);
+        r = make_cgroup(p->root_fd, group, reterr);
+        if (r < 0)
+                return r;
+        r = command_list(p->root_fd, cpus, group, reterr);
         (void)snprintf(path, sizeof(path), "%s/cgroup.procs", group);
         fd = r < 0 ? -1 : openat(p->root_fd, path, O_WRONLY | O_CLOEXEC);
         if (fd >= 0)
                 return fd;
-        r = r < 0 ? r : -errno;
+        if (r >= 0)
+                r = error_set(reterr, kind_of(-errno), "cannot open /sys/" MOUNT "/%s: %s; %s", path,
+                              strerror(errno), advice(-errno));
         (void)unlinkat(p->root_fd, group, AT_REMOVEDIR);
         return r;
 }

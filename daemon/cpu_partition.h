@@ -22,7 +22,7 @@ struct cpu_partition {
         int root_fd;      /* of cgroup v2, -1: there can be no partition */
         const char *name; /* of its cgroup, borrowed */
         const char *kind; /* "isolated", "root" on kernels before that, or NULL while it has no CPU */
-        char why[160];    /* why there is none */
+        char why[512];    /* why there is none */
 };
 
 #define CPU_PARTITION_NULL ((struct cpu_partition){ .root_fd = -1 })
@@ -35,12 +35,13 @@ static inline bool cpu_partition_is_possible(const struct cpu_partition *p) {
         return p->root_fd >= 0;
 }
 
-/* It has these CPUs from now on; none gives all back. On failure, with the kernel's own reason, those that it
- * had. */
+/* It has these CPUs from now on; none gives all back. On failure, which names the file and the value that the
+ * kernel refused, those that it had. */
 int cpu_partition_set(struct cpu_partition *p, const struct cpu_list *cpus, struct error *reterr);
 
 /* A cgroup inside with these CPUs. Returns the descriptor that takes processes ("0" is the writer). */
-int cpu_partition_enter(const struct cpu_partition *p, const char *enclave, const struct cpu_list *cpus);
+int cpu_partition_enter(const struct cpu_partition *p, const char *enclave, const struct cpu_list *cpus,
+                        struct error *reterr);
 bool cpu_partition_has(const struct cpu_partition *p, const char *enclave);
 
 /* End whatever still runs in cgroups inside that is_wanted() does not know, and take those away. -EBUSY: some

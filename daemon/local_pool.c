@@ -104,14 +104,15 @@ void local_pool_open(struct manager *m) {
 }
 
 int local_pool_enter(struct manager *m, const struct enclave *e) {
+        _cleanup_error_ struct error problem = ERROR_NULL;
         int fd;
 
         if (!is_open(m) || !m->cpu_partition.kind || e->share.node == NODE_UNKNOWN)
                 return -1;
-        fd = cpu_partition_enter(&m->cpu_partition, e->plan.name, &e->share.cores);
+        fd = cpu_partition_enter(&m->cpu_partition, e->plan.name, &e->share.cores, &problem);
         if (fd < 0) { /* outside it could not be pinned to CPUs that are gone */
-                log_record(LOG_WARNING, e->plan.name, "its CPUs stay with the parent: no cgroup for it: %s",
-                           strerror(-fd));
+                log_record(LOG_WARNING, e->plan.name, "its CPUs stay with the parent: %s",
+                           problem.message ? problem.message : "out of memory");
                 (void)local_pool_set(m, &m->pool.cpus, NULL);
         }
         return fd;
