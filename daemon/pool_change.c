@@ -98,13 +98,34 @@ static void load_driver_pool(struct manager *m, const json_t *record) {
                 driver_pool_queue(m, &cpus);
 }
 
+/* No daemon was here since boot: the free pages are those that the kernel reserved then, and the
+ * configuration says for whom. Pages of 1 GiB are sure to be had only there: later the kernel itself may lie
+ * anywhere. */
+static void adopt_boot_pages(struct manager *m) {
+        struct pool *p = &m->pool;
+        uint64_t left = m->config.memory_mib > 0 ? m->config.memory_mib / page_mib(p->page) : UINT64_MAX;
+
+        if (strcmp(m->config.boot_pages, "pool") != 0)
+                return;
+        for (unsigned node = 0; node < p->topology.n_nodes; node++) {
+                uint64_t idle = p->topology.nodes[node].pages[p->page].free;
+
+                p->pages[node].ours = idle < left ? idle : left;
+                left -= p->pages[node].ours;
+        }
+}
+
 static void load(struct manager *m) {
         struct pool *p = &m->pool;
         _cleanup_free_ char *text = NULL;
         json_auto_t *record = NULL;
         const char *cpus;
+        int r;
 
-        if (read_text_file(m->lock_fd, RECORD, RECORD_MAX, &text, NULL) < 0)
+        r = read_text_file(m->lock_fd, RECORD, RECORD_MAX, &text, NULL);
+        if (r == -ENOENT)
+                adopt_boot_pages(m);
+        if (r < 0)
                 return;
         record = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
         cpus = json_string_value(json_object_get(record, "CPUs"));
@@ -317,8 +338,11 @@ static int finish(struct pool_change *c, int r, const struct page_change *done, 
                         " MiB more in pages of %u MiB asked for; after compacting its memory the kernel "
                         "could give %" PRIu64
                         " MiB, which were given back: ask for less, or before other programs "
-                        "scatter the memory",
-                        wanted * page_mib(p->page), page_mib(p->page), missed * page_mib(p->page));
+                        "scatter the memory%s",
+                        wanted * page_mib(p->page), page_mib(p->page), missed * page_mib(p->page),
+                        p->page == PAGE_1G ? ", or reserve them at boot; see boot_pages in "
+                                             "qt-enclaved.conf(5)"
+                                           : "");
         }
         if (r < 0)
                 return error_set_errno(reterr,

@@ -73,6 +73,33 @@ def invented_machine():
     shutil.rmtree(top)
 
 
+def reserved_at_boot():
+    """Free pages of before the first daemon: of 1 GiB, 2 on node 0 and 3 on node 1."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
+    invent(top)
+    shutil.chown(top, os.getuid())
+    for node, pages in ((0, 2), (1, 3)):
+        for name in ("nr", "free"):
+            (top / f"devices/system/node/node{node}/hugepages/hugepages-1048576kB/{name}_hugepages").write_text(f"{pages}\n")
+
+    def pool_with(line):
+        """(MiB of the pool, pages of each node)"""
+        conf = "mode:dedicated\nhugepage_size:1024\ncpu_count:4\n" + line
+        with Daemon(monitor=STANDIN, config=conf, options=["--sysfs", str(top)]) as d:
+            first = d.ok("pool", "show", "-o", "json").json()
+            d.restart()
+            check(d.ok("pool", "show", "-o", "json").json() == first, "the next daemon counts them once")
+            return first["MemoryMiB"], [p["Total"] for n in first["Nodes"] for p in n["Pages"] if p["SizeMiB"] == 1024]
+
+    for line, mib, what in (("", 0, "pages that were reserved at boot are others'"), ("boot_pages:pool\n", 5120, "with boot_pages:pool they are the pool's"),
+                            ("boot_pages:pool\nmemory_mib:4096\n", 4096, "up to its memory")):
+        got = pool_with(line)
+        check(got == (mib, [2, 3]), f"{what}, and none is asked for", got)
+    got = pool_with("boot_pages:pool\nmemory_mib:7168\n")
+    check(got[0] == 7168 and sum(got[1]) == 7, "what is missing is asked of the kernel", got)
+    shutil.rmtree(top)
+
+
 def shared_cpus():
     with Daemon(monitor=STANDIN, config="mode:shared\n") as d:
         d.refused("CPUs by number of a shared pool", 6, "WrongState", "run", "--eif", d.image(), "--cpu-ids", "2,3",
@@ -133,7 +160,7 @@ def check_config():
             check(r.returncode == status and words in r.stdout + r.stderr, f"--check-config: {words}", r)
 
 
-for part in (invented_machine, shared, shared_cpus, check_config, real_pages):
+for part in (invented_machine, reserved_at_boot, shared, shared_cpus, check_config, real_pages):
     print("#", part.__name__)
     part()
 done()

@@ -133,6 +133,37 @@ echo 1 >/sys/devices/system/cpu/cpu3/online
 $CLI pool set --memory 0 --cpus 0 >/dev/null
 stop_daemon TERM
 
+# Of 1 GiB: the one that the kernel reserved at boot
+rm -r /run/qt-enclave
+PAGES=/sys/devices/system/node/node1/hugepages/hugepages-1048576kB
+gigantic() {
+        $CLI pool show -o json | sed -n 's/.*"MemoryMiB": *\([0-9]*\).*/\1/p' | head -n 1
+        cat $PAGES/nr_hugepages
+}
+part gigantic-others
+start_daemon $STANDIN hugepage_size:1024 cpu_count:2
+gigantic | one_line
+stop_daemon TERM
+rm -r /run/qt-enclave
+part gigantic-ours
+start_daemon $STANDIN hugepage_size:1024 cpu_count:2 memory_mib:1024 boot_pages:pool
+gigantic | one_line
+part gigantic-run
+$CLI run --eif /tmp/image --name g --memory 1024 >/dev/null 2>&1
+$CLI pool set --memory 0 2>&1
+$CLI terminate g >/dev/null
+part gigantic-back
+$CLI pool set --memory 0 >/dev/null
+gigantic | one_line
+part gigantic-live
+{ $CLI pool set --memory 1G >/dev/null; } 2>&1
+gigantic | one_line
+part gigantic-too-much
+$CLI pool set --memory 3G 2>&1
+gigantic | one_line
+$CLI pool set --memory 0 --cpus 0 >/dev/null
+stop_daemon TERM
+
 mount -t tmpfs tmpfs /sys/fs/cgroup
 : >/tmp/log
 start_daemon $STANDIN hugepage_size:2 cpu_count:2

@@ -52,7 +52,9 @@ def boot(top):
     """What the guest said: {part: text}."""
     (top / "ramdisk").write_bytes(ramdisk())
     # Sanitized programs are slow starters here, and their leaks are looked for on the host.
-    append = f"console=ttyS0 quiet panic=-1 cryptomgr.notests tsc=reliable tsc_early_khz={tsc_khz()} ASAN_OPTIONS=detect_leaks=0"
+    # With a page of 1 GiB for later: the kernel then does not put itself there either, which it may do anywhere else.
+    append = f"hugepagesz=1G hugepages=1:1 console=ttyS0 quiet panic=-1 cryptomgr.notests tsc=reliable " \
+        f"tsc_early_khz={tsc_khz()} ASAN_OPTIONS=detect_leaks=0"
     command = ["qemu-system-x86_64", *MACHINE, "-serial", "stdio", "-kernel", kernel_directory() / "vmlinuz", "-initrd", top / "ramdisk",
                "-append", append]
     out = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
@@ -101,6 +103,13 @@ def judge(parts, text):
     check(part("stopped") == "gone 0-7", "stopped without: all CPUs are the parent's", part("stopped"))
     check(part("offline").startswith("qt-enclave: NoCpus") and "offline" in part("offline"), "a CPU that is offline is refused",
           part("offline"))
+    check(part("gigantic-others") == "0 1", "a page of 1 GiB that the kernel reserved at boot is others'", part("gigantic-others"))
+    check(part("gigantic-ours") == "1024 1", "with boot_pages:pool it is the pool's", part("gigantic-ours"))
+    check("NoMemory" in part("gigantic-run") and "0 MiB can go" in part("gigantic-run"), "an enclave has it", part("gigantic-run"))
+    check(part("gigantic-back") == "0 0", "pool set gives it to the parent", part("gigantic-back"))
+    check(part("gigantic-live") == "1024 1", "and takes one from the running kernel", part("gigantic-live"))
+    check("NoMemory" in part("gigantic-too-much") and part("gigantic-too-much").endswith("1024 1"),
+          "more than there can be is refused, and what there was stays", part("gigantic-too-much"))
     check("version 1" in part("v1") and "only pinned" in part("v1-log"), "without cgroup v2 it says so", part("v1"), part("v1-log"))
     check("warning" in part("doctor"), "doctor too", part("doctor"))
 
