@@ -26,6 +26,8 @@ for name, limit in LIMITS.items():
 
 text = (root / "units/qt-enclaved.service.in").read_text()
 tap.point("the daemon's end is not the enclaves'", [] if "KillMode=process" in text else ["KillMode=process is missing"])
+allowed = re.search(r"^SystemCallFilter=(.*)$", text, re.M).group(1).split()
+tap.point("the daemon's filter lets monitors and QEMU install theirs", [] if "seccomp" in allowed else [" ".join(allowed)])
 lines = [line.split() for name in ("qt-enclave.sysusers", "qt-enclave.tmpfiles")
          for line in (root / "units" / name).read_text().splitlines() if line and not line.startswith("#")]
 tap.point("sysusers and tmpfiles lines are whole", [" ".join(x) for x in lines if len(x) not in (4, 6)])
