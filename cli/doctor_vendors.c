@@ -4,6 +4,7 @@
 
 #include "cli/doctor.h"
 
+#include "base/bare_metal.h"
 #include "base/cleanup.h"
 
 #include <dirent.h>
@@ -63,12 +64,21 @@ static void check_nitro_neighbours(struct doctor *d) {
                         n);
 }
 
+/* Both platforms have enclaves on virtual machines only. */
+static void check_virtual(struct doctor *d, const char *topic, const char *instead) {
+        if (machine_is_bare_metal(d->root_fd))
+                doctor_find(d, VERDICT_WRONG, topic, instead,
+                            "this machine is bare metal, which is no parent of such enclaves");
+}
+
 static void check_nitro(struct doctor *d) {
         char vendor[64] = "", cpus[512] = "";
         bool module = doctor_has(d, "sys/module/nitro_enclaves"), amazon;
 
         (void)doctor_read(d, "sys/class/dmi/id/sys_vendor", vendor, sizeof(vendor));
         amazon = strcmp(vendor, "Amazon EC2") == 0;
+        if (amazon || module || doctor_has(d, NITRO_DEVICE))
+                check_virtual(d, "nitro", "take an instance type whose name does not end in .metal");
         if (!doctor_device(d, "nitro", NITRO_DEVICE)) {
                 if (module)
                         doctor_find(d, VERDICT_WRONG, "nitro",
@@ -210,6 +220,8 @@ static void check_qingtian_surroundings(struct doctor *d) {
 static void check_qingtian(struct doctor *d) {
         bool module = doctor_has(d, "sys/module/virtio_qtbox");
 
+        if (module || doctor_has(d, QTBOX_DEVICE) || doctor_has(d, QTBOX_MODULE))
+                check_virtual(d, "qingtian", "take an elastic server of a QingTian flavor such as c7t");
         if (doctor_device(d, "qingtian", QTBOX_DEVICE)) {
                 d->other_machine = true;
                 check_qingtian_tool(d);

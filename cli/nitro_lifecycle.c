@@ -226,9 +226,10 @@ static int read_config(const struct options *o, struct request *q, unsigned *cod
 }
 
 static json_t *run_parameters(const struct request *q, const char *name) {
+        uint64_t memory_mib = q->memory_mib + q->memory_mib % 2; /* whole pages, as nitro-cli allocates it */
         json_t *p = json_pack("{s:I, s:I, s:s*, s:b, s:s*}", "CPUs", (json_int_t)q->cpus, "MemoryMiB",
-                              (json_int_t)q->memory_mib, "Name", name, "Debug", q->debug || q->attach,
-                              "CPUList", q->cpu_list);
+                              (json_int_t)memory_mib, "Name", name, "Debug", q->debug || q->attach, "CPUList",
+                              q->cpu_list);
 
         if (p && q->cid)
                 (void)json_object_set_new(p, "CID", json_integer((json_int_t)q->cid));

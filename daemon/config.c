@@ -31,7 +31,7 @@ void config_done(struct config *c) {
 
 /* What no single line can know. */
 static int check_whole(const struct config *c, const char *name, struct error *reterr) {
-        if (c->hugepage_size != 2 && c->hugepage_size != 1024)
+        if (c->hugepage_size != 0 && c->hugepage_size != 2 && c->hugepage_size != 1024)
                 return error_set(reterr, ERROR_CONFIG_INVALID,
                                  "%s: hugepage_size:%" PRIu64 " must be 2 or 1024", name, c->hugepage_size);
         if (c->cpu_count > 0 && *c->cpu_list)

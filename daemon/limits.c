@@ -7,53 +7,28 @@
 
 #define MIB (1024u * 1024u)
 
+#define RULE(name, rule)
+#define LIMIT(name, type, qingtian, nitro, rule) .name = (qingtian),
+#define DEFAULT LIMIT
 const struct platform_limits platform_qingtian = {
         .name = "qingtian",
-        .enclaves_max = 2,
-        .parent_cpus_min = 2,
-        .parent_memory_mib_min = 512,
-        .memory_mib_min = 128,
-        .memory_mib_max = 256 * 1024,
-        .memory_mib_max_2m = 512,
-        .image_factor = 4,
-        .cpus_min = 2,
-        .cpu_multiple = 2,
-        .cpus_max = 62,
-        .node_cpus_spare = 2,
-        .cid_min = 4,
-        .cid_max = UINT32_MAX - 1,
-        .default_cpus = 2,
-        .default_memory_mib = 1024,
-        .default_page_mib = 1024,
+#include "daemon/limits.def"
 };
+#undef LIMIT
 
+#define LIMIT(name, type, qingtian, nitro, rule) .name = (nitro),
 const struct platform_limits platform_nitro = {
         .name = "nitro",
-        .enclaves_max = 4,
-        .parent_cpus_min = 2,
-        .parent_memory_mib_min = 64,
-        .memory_mib_min = 64,
-        .memory_mib_max = UINT64_MAX / MIB,
-        .memory_mib_max_2m = UINT64_MAX / MIB,
-        .image_factor = 4,
-        .cpus_min = 2,
-        .cpu_multiple = 2,
-        .cpus_max = UINT32_MAX,
-        .node_cpus_spare = 0,
-        .cid_min = 4,
-        .cid_max = UINT32_MAX - 1,
-        .default_cpus = 2,
-        .default_memory_mib = 512,
-        .default_page_mib = 2,
+#include "daemon/limits.def"
 };
+#undef LIMIT
+#undef DEFAULT
+#undef RULE
 
-const struct platform_limits *platform_find(const char *name) {
-        static const struct platform_limits *const all[] = { &platform_qingtian, &platform_nitro };
-
-        for (size_t i = 0; i < ELEMENTSOF(all); i++)
-                if (strcmp(all[i]->name, name) == 0)
-                        return all[i];
-        return NULL;
+const struct platform_limits *platform_find(const char *name, const char *hypervisor) {
+        if (strcmp(name, "default") == 0)
+                name = hypervisor;
+        return strcmp(name, platform_nitro.name) == 0 ? &platform_nitro : &platform_qingtian;
 }
 
 static uint64_t round_up(uint64_t value, uint64_t multiple) {
@@ -81,6 +56,17 @@ static int check_count(const struct platform_limits *l, const struct limits_requ
                          s->enclaves, l->name, max);
 }
 
+static int check_parent(const struct platform_limits *l, const struct limits_request *q _unused_,
+                        const struct limits_situation *s, struct error *reterr) {
+        if (!l->parent_virtual || !s->bare_metal)
+                return 0;
+        return error_set(
+                reterr, ERROR_LIMIT_EXCEEDED,
+                "this parent is bare metal, and %s has enclaves on virtual machines only; take one, or "
+                "hypervisor:local",
+                l->name);
+}
+
 static int check_cpus(const struct platform_limits *l, const struct limits_request *q,
                       const struct limits_situation *s, struct error *reterr) {
         unsigned left = s->cpus_in_use >= l->cpus_max ? 0 : l->cpus_max - s->cpus_in_use;
@@ -88,12 +74,6 @@ static int check_cpus(const struct platform_limits *l, const struct limits_reque
         if (q->cpus < l->cpus_min)
                 return error_set(reterr, ERROR_LIMIT_EXCEEDED,
                                  "%u CPUs asked for; an enclave has at least %u", q->cpus, l->cpus_min);
-        if (q->cpus % l->cpu_multiple)
-                return error_set(
-                        reterr, ERROR_LIMIT_EXCEEDED,
-                        "%u CPUs asked for; the number must be even (whole cores): %u or %u would work",
-                        q->cpus, q->cpus - q->cpus % l->cpu_multiple,
-                        q->cpus - q->cpus % l->cpu_multiple + l->cpu_multiple);
         if (q->cpus > left)
                 return error_set(
                         reterr, ERROR_LIMIT_EXCEEDED,
@@ -109,17 +89,44 @@ static int check_node(const struct platform_limits *l, const struct limits_reque
 
         if (!s->dedicated || q->cpus <= most)
                 return 0;
-        return error_set(
-                reterr, ERROR_LIMIT_EXCEEDED,
-                "%u CPUs asked for; an enclave leaves %u CPUs of its node, and the largest node has %u: at "
-                "most %u would work",
-                q->cpus, l->node_cpus_spare, s->node_cpus, most - most % l->cpu_multiple);
+        return error_set(reterr, ERROR_LIMIT_EXCEEDED,
+                         "%u CPUs asked for; an enclave is on one node and leaves %u of its CPUs, and the "
+                         "largest node has "
+                         "%u: at most %u would work",
+                         q->cpus, l->node_cpus_spare, s->node_cpus, most - most % l->cpu_multiple);
+}
+
+/* After the maxima, so that both neighbours would work. */
+static int check_multiple(const struct platform_limits *l, const struct limits_request *q,
+                          const struct limits_situation *s _unused_, struct error *reterr) {
+        unsigned rest = q->cpus % l->cpu_multiple;
+
+        if (rest == 0)
+                return 0;
+        return error_set(reterr, ERROR_LIMIT_EXCEEDED,
+                         "%u CPUs asked for; the number must be even (whole cores): %u or %u would work",
+                         q->cpus, q->cpus - rest, q->cpus - rest + l->cpu_multiple);
+}
+
+/* Memory between two multiples, of which the lower one may be below the minimum. */
+static int refuse_rest(uint64_t memory_mib, uint64_t multiple, uint64_t min, bool pages,
+                       struct error *reterr) {
+        uint64_t down = memory_mib - memory_mib % multiple;
+        char lower[32] = "";
+
+        if (down >= min)
+                (void)snprintf(lower, sizeof(lower), "%" PRIu64 " or ", down);
+        return error_set(reterr, ERROR_LIMIT_EXCEEDED,
+                         "%" PRIu64 " MiB of memory asked for; it must be a multiple of %s%" PRIu64
+                         " MiB: %s%" PRIu64 " would work",
+                         memory_mib, pages ? "the page size, " : "", multiple, lower, down + multiple);
 }
 
 static int check_memory(const struct platform_limits *l, const struct limits_request *q,
                         const struct limits_situation *s, struct error *reterr) {
         uint64_t max = s->dedicated && s->page_mib == 2 ? l->memory_mib_max_2m : l->memory_mib_max;
-        uint64_t multiple = s->dedicated ? s->page_mib : 1;
+        bool pages = s->dedicated && s->page_mib > l->memory_mib_multiple;
+        uint64_t multiple = pages ? s->page_mib : l->memory_mib_multiple;
         uint64_t min = round_up(limits_memory_min(l, q->image_size), multiple);
 
         if (q->memory_mib < l->memory_mib_min)
@@ -139,11 +146,7 @@ static int check_memory(const struct platform_limits *l, const struct limits_req
                         "%" PRIu64 " MiB of memory asked for; an enclave%s has at most %" PRIu64 " MiB",
                         q->memory_mib, s->dedicated && s->page_mib == 2 ? " of 2 MiB pages" : "", max);
         if (q->memory_mib % multiple)
-                return error_set(reterr, ERROR_LIMIT_EXCEEDED,
-                                 "%" PRIu64
-                                 " MiB of memory asked for; it must be a multiple of the page size, %" PRIu64
-                                 " MiB: %" PRIu64 " would work",
-                                 q->memory_mib, multiple, round_up(q->memory_mib, multiple));
+                return refuse_rest(q->memory_mib, multiple, min, pages, reterr);
         return 0;
 }
 
@@ -160,8 +163,8 @@ int limits_check(const struct platform_limits *l, const struct limits_request *q
                  const struct limits_situation *s, struct error *reterr) {
         static int (*const rules[])(const struct platform_limits *, const struct limits_request *,
                                     const struct limits_situation *,
-                                    struct error *) = { check_cid, check_cpus, check_node, check_memory,
-                                                        check_count };
+                                    struct error *) = { check_parent,   check_cid,    check_cpus, check_node,
+                                                        check_multiple, check_memory, check_count };
         int r;
 
         for (size_t i = 0; i < ELEMENTSOF(rules); i++) {

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * What a platform allows, as data, and the one check of a request against it. Sources: for qingtian the ECS
- * user guide (pages ecs_03_1402 and following, "Constraints"), for nitro the AWS Nitro Enclaves user guide.
- * Pure.
+ * What a platform allows, as data (limits.def), and the one check of a request against it. That the daemon
+ * runs on Linux needs no check: it is made for nothing else. Sources: for qingtian the ECS user guide (pages
+ * ecs_03_1402 and following, "Constraints"), for nitro the AWS Nitro Enclaves user guide. Pure.
  */
 
 #include "base/error.h"
@@ -12,26 +12,24 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define NO_CPU_LIMIT UINT32_MAX
+#define NO_MEMORY_LIMIT (UINT64_MAX / (1024 * 1024)) /* so that bytes fit as well */
+
 struct platform_limits {
         const char *name;
-        unsigned enclaves_max;           /* on one parent */
-        unsigned parent_cpus_min;        /* what the parent keeps */
-        uint64_t parent_memory_mib_min;  /* the same */
-        uint64_t memory_mib_min;         /* of one enclave */
-        uint64_t memory_mib_max;         /* with 1 GiB pages */
-        uint64_t memory_mib_max_2m;      /* with 2 MiB pages */
-        unsigned image_factor;           /* memory is at least so many times the image */
-        unsigned cpus_min, cpu_multiple; /* of one enclave */
-        unsigned cpus_max;               /* of all enclaves together */
-        unsigned node_cpus_spare;        /* CPUs of its node that an enclave must leave */
-        uint32_t cid_min, cid_max;
-        unsigned default_cpus;
-        uint64_t default_memory_mib;
-        unsigned default_page_mib;
+#define LIMIT(name, type, qingtian, nitro, rule) type name;
+#define DEFAULT LIMIT
+#define RULE(name, rule)
+#include "daemon/limits.def"
+#undef LIMIT
+#undef DEFAULT
+#undef RULE
 };
 
 extern const struct platform_limits platform_qingtian, platform_nitro;
-const struct platform_limits *platform_find(const char *name); /* NULL when unknown */
+
+/* Of that name; "default" is the hypervisor's own, and qingtian for those that have none. */
+const struct platform_limits *platform_find(const char *name, const char *hypervisor);
 
 /* What is asked for. */
 struct limits_request {
@@ -44,6 +42,7 @@ struct limits_request {
 /* What it is asked of. In shared mode memory is not made of huge pages and CPUs are time-shared, so the rules
  * about pages and nodes have nothing to hold on to; all others hold. */
 struct limits_situation {
+        bool bare_metal; /* and the hypervisor is the platform's own, which is not for that */
         bool dedicated;
         unsigned page_mib;     /* 2 or 1024, when dedicated */
         unsigned node_cpus;    /* CPUs of the largest node, when dedicated */
@@ -52,7 +51,8 @@ struct limits_situation {
         unsigned cpus_in_use;  /* by them */
 };
 
-/* LIMIT_EXCEEDED or CID_RESERVED, naming the rule, the value asked for, and the nearest that works. */
+/* LIMIT_EXCEEDED or CID_RESERVED, naming the rule, the value asked for, and what works: the largest value
+ * under a maximum, the smallest over a minimum, the nearest of a multiple. */
 int limits_check(const struct platform_limits *l, const struct limits_request *q,
                  const struct limits_situation *s, struct error *reterr);
 

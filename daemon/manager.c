@@ -2,6 +2,7 @@
 
 #include "daemon/manager.h"
 
+#include "base/bare_metal.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "daemon/declared.h"
@@ -112,7 +113,7 @@ static int manager_fill(struct manager *m, struct manager_options *options) {
         m->config = options->config;
         memset(&options->config, 0, sizeof(options->config));
         m->uid = geteuid();
-        m->limits = platform_find(m->config.platform);
+        m->limits = platform_find(m->config.platform, m->config.hypervisor);
         m->runtime_path = strdup(options->runtime_path);
         m->monitor_program = strdup(options->monitor_program);
         m->partition_name = partition_name(options->runtime_path);
@@ -126,12 +127,20 @@ static int manager_fill(struct manager *m, struct manager_options *options) {
                                                                           : -ENOMEM;
 }
 
+/* A vendor's enclaves need the vendor's virtual machine around them; ours run anywhere. */
+static bool is_bare_metal(const struct manager *m) {
+        _cleanup_close_ int root = openat(m->sysfs_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        return strcmp(m->config.hypervisor, "local") != 0 && machine_is_bare_metal(root);
+}
+
 static int manager_open(struct manager *m, const char *sysfs, struct error *reterr) {
         int r;
 
         m->sysfs_fd = open(sysfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (m->sysfs_fd < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot open %s", sysfs);
+        m->bare_metal = is_bare_metal(m);
         r = open_runtime(m, reterr);
         if (r >= 0)
                 r = pool_open(m, reterr);

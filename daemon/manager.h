@@ -38,7 +38,8 @@ struct manager {
         struct guest_listeners *guest_listeners; /* with a hypervisor whose vsock is the kernel's */
         char *runtime_path, *monitor_program;
         int state_fd, enclaves_fd, lock_fd, sysfs_fd;
-        uid_t uid; /* our own */
+        bool bare_metal; /* and the hypervisor is none for that */
+        uid_t uid;       /* our own */
         bool recovering, has_group, made_socket;
         gid_t group; /* whose members may operate */
         /* qt-kms-proxy listens for enclaves in their directories, with a user of its own. */

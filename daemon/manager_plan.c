@@ -140,7 +140,8 @@ static int check_plan(const struct manager *m, const struct plan *plan, bool mas
         const struct quota limit = { m->config.quota_enclaves, m->config.quota_cpus,
                                      m->config.quota_memory_mib };
         const struct quota wanted = { 1, plan->cpus, plan->memory_mib };
-        struct limits_situation situation = { .dedicated = m->pool.mode != POOL_SHARED,
+        struct limits_situation situation = { .bare_metal = m->bare_metal,
+                                              .dedicated = m->pool.mode != POOL_SHARED,
                                               .page_mib = page_mib(m->pool.page),
                                               .enclaves_max = (unsigned)m->config.enclaves_max };
         struct quota used = { 0, 0, 0 };

@@ -62,6 +62,10 @@ unsigned pool_node_cpus_max(const struct pool *p, unsigned node) {
         return n > p->limits->node_cpus_spare ? n - p->limits->node_cpus_spare : 0;
 }
 
+static unsigned even(const struct pool *p, unsigned cpus) {
+        return cpus - cpus % p->limits->cpu_multiple;
+}
+
 /* What could be reserved there at once. */
 static unsigned node_cpus(const struct pool *p, unsigned node) {
         unsigned idle = pool_node_free_cpus(p, node), max = pool_node_cpus_max(p, node);
@@ -163,13 +167,14 @@ static unsigned best_node(const struct pool *p, unsigned cpus, uint64_t memory_m
 }
 
 static int refuse_dedicated(const struct pool *p, unsigned cpus, uint64_t memory_mib, struct error *reterr) {
-        unsigned most_cpus = 0, cpus_beside = 0;
+        unsigned most_cpus = 0, most_idle = 0, cpus_beside = 0;
         uint64_t most_mib = 0;
 
         for (unsigned node = 0; node < p->topology.n_nodes; node++) {
-                unsigned free_cpus = node_cpus(p, node);
+                unsigned idle = pool_node_free_cpus(p, node), free_cpus = even(p, node_cpus(p, node));
                 uint64_t free_mib = pool_node_free_mib(p, node);
 
+                most_idle = idle > most_idle ? idle : most_idle;
                 most_cpus = free_cpus > most_cpus ? free_cpus : most_cpus;
                 if (free_cpus >= cpus && free_mib > most_mib)
                         most_mib = free_mib;
@@ -179,9 +184,9 @@ static int refuse_dedicated(const struct pool *p, unsigned cpus, uint64_t memory
         if (most_cpus < cpus)
                 return error_set(reterr, ERROR_NO_CPUS,
                                  "%u CPUs asked for; the pool has at most %u free in whole cores of one "
-                                 "node; `qt-enclave "
-                                 "pool show` shows them",
-                                 cpus, most_cpus);
+                                 "node, and an enclave leaves %u of its node: at most %u would work; "
+                                 "`qt-enclave pool show` shows them",
+                                 cpus, most_idle, p->limits->node_cpus_spare, most_cpus);
         return error_set(reterr, ERROR_NO_MEMORY,
                          "%" PRIu64 " MiB asked for; the nodes with %u free CPUs have at most %" PRIu64
                          " MiB in free huge pages of %u MiB%s",
@@ -314,10 +319,6 @@ void pool_name_cpus(struct pool *p, struct share *s, const struct cpu_list *ids)
 
 /* --- what would fit --- */
 
-static unsigned even(const struct pool *p, unsigned cpus) {
-        return cpus - cpus % p->limits->cpu_multiple;
-}
-
 static bool is_full(const struct pool *p, struct pool_largest *l) {
         unsigned max = p->enclaves_max ? p->enclaves_max : p->limits->enclaves_max;
 
@@ -334,17 +335,22 @@ static unsigned cpus_left(const struct pool *p) {
 
 static struct pool_largest largest_shared(const struct pool *p) {
         struct pool_largest l = { .cpus = 0 };
+        char cpus[128];
 
         if (is_full(p, &l))
                 return l;
         l.cpus = even(p, cpus_left(p));
-        l.memory_mib = pool_free_mib(p);
+        l.memory_mib = pool_free_mib(p) - pool_free_mib(p) % p->limits->memory_mib_multiple;
         if (l.memory_mib > p->limits->memory_mib_max)
                 l.memory_mib = p->limits->memory_mib_max;
-        (void)snprintf(
-                l.why, sizeof(l.why),
-                "%s allows %u CPUs in all, %u are given; the pool has %" PRIu64 " MiB, %" PRIu64 " are given",
-                p->limits->name, p->limits->cpus_max, p->reserved_cpus, p->memory_mib, p->reserved_mib);
+        if (p->limits->cpus_max == NO_CPU_LIMIT) {
+                l.cpus = CPU_NUMBER_MAX;
+                (void)snprintf(cpus, sizeof(cpus), "%s allows any number of CPUs", p->limits->name);
+        } else
+                (void)snprintf(cpus, sizeof(cpus), "%s allows %u CPUs in all, %u are given", p->limits->name,
+                               p->limits->cpus_max, p->reserved_cpus);
+        (void)snprintf(l.why, sizeof(l.why), "%s; the pool has %" PRIu64 " MiB, %" PRIu64 " are given", cpus,
+                       p->memory_mib, p->reserved_mib);
         return l;
 }
 

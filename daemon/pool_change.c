@@ -537,13 +537,14 @@ void pool_refresh(struct manager *m) {
 }
 
 int pool_open(struct manager *m, struct error *reterr) {
+        uint64_t page_size = m->config.hugepage_size ? m->config.hugepage_size : m->limits->default_page_mib;
         _cleanup_error_ struct error e = ERROR_NULL;
         int r;
 
         m->pool.mode = strcmp(m->config.mode, "dedicated") == 0 ? POOL_DEDICATED : POOL_SHARED;
         m->pool.limits = m->limits;
         m->pool.enclaves_max = (unsigned)m->config.enclaves_max;
-        m->pool.page = m->config.hugepage_size == 2 ? PAGE_2M : PAGE_1G;
+        m->pool.page = page_size == 2 ? PAGE_2M : PAGE_1G;
         m->pool.one_node = driver_pool_is_used(m);
         if (driver_pool_is_used(m))
                 driver_pool_open(m);

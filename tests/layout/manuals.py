@@ -38,6 +38,17 @@ tap.point("the manual names every option of every verb",
 keys = re.findall(r"^(?:NUMBER|TEXT|CHOICE)\((\w+),", (root / "daemon/config.def").read_text(), re.M)
 tap.point("qt-enclaved.conf(5) has the keys of the table and no other",
           sorted(set(keys) ^ named("qt-enclaved.conf.5", "Cm")))
+
+def limits():
+    """Rule, qingtian's number and nitro's, as the page prints them."""
+    table = re.findall(r'^(?:LIMIT|DEFAULT)\((\w+), (\w+), (.*?), (.*?), "(.*)"\)', (root / "daemon/limits.def").read_text(), re.M)
+    return {(rule[0].upper() + rule[1:] + (" (MiB)" if "_mib" in name else ""),
+             *(re.sub("NO_.*", "none", value).replace("UINT32_MAX - 1", "4294967294") for value in (qingtian, nitro)))
+            for name, kind, qingtian, nitro, rule in table if kind != "bool"}
+
+
+tap.point("qt-enclaved.conf(5) has the limits of the table and no other",
+          sorted(limits() ^ set(re.findall(r"^\.It (.*) Ta (\w+) Ta (\w+)$", text["qt-enclaved.conf.5"], re.M))))
 interface = (root / "proto/io.qtenclave.Manager.varlink").read_text()
 for kind, macro in (("method", "Cm"), ("error", "Er")):
     tap.point(f"io.qtenclave.Manager(7) has every {kind} of the interface and no other",

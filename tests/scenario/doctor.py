@@ -73,6 +73,11 @@ says("Nitro: CPUs as the driver repeats them", 0, "ok", "nitro", ["CPUs 2,10 are
      **{"dev/nitro_enclaves": "", "sys/module/nitro_enclaves/parameters/ne_cpus": "2,10\n\n"})
 says("Nitro: no CPUs set aside", 0, "warning", "nitro", ["ne_cpus is empty"], "pool set",
      **{"dev/nitro_enclaves": "", "sys/module/nitro_enclaves/parameters/ne_cpus": "\n"})
+METAL = {"proc/cpuinfo": "processor\t: 0\nflags\t\t: fpu lm\n"}
+says("Nitro: bare metal", 1, "wrong", "nitro", ["bare metal"], ".metal", **{**METAL, "sys/class/dmi/id/sys_vendor": "Amazon EC2\n"})
+says("QingTian: bare metal", 1, "wrong", "qingtian", ["bare metal"], "c7t", **{**METAL, QTBOX: ""})
+status, findings = ask(machine(**METAL))
+check(status == 0 and not any("bare" in f["Text"] for f in findings), "which is no fault of a machine for ordinary use", *findings)
 says("QingTian: a module for another kernel", 1, "wrong", "qingtian", ["5.10.0-60", "5.10.0-182"], "grubby",
      **{MODULE: "\x7fELF vermagic=5.10.0-60 SMP mod_unload\0"})
 says("QingTian: a module cut off in its version", 1, "wrong", "qingtian", ["for kernel 5.10.0-6,"], "grubby",

@@ -56,6 +56,12 @@ def done():
     sys.exit(1 if _failed else 0)
 
 
+def is_bare_metal():
+    """As the daemon sees it, which has no enclaves of the vendors' hypervisors there."""
+    flags = [line for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")]
+    return bool(flags) and "hypervisor" not in flags[0].split()
+
+
 def wait_for(condition, what="a condition", patience=PATIENCE):
     """The first true value of condition(); an AssertionError when it never comes."""
     end = time.monotonic() + patience

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 
 import eif_bytes
-from harness import BUILD, CLI, PATIENCE, Daemon, Result, check, done, skip, wait_for
+from harness import BUILD, CLI, PATIENCE, STANDIN, Daemon, Result, check, done, is_bare_metal, skip, wait_for
 from huge_pages import HugePages
 from invented_machine import invent
 from monitor_rig import Connection
@@ -333,9 +333,10 @@ def named(d):
     e = wait_for(lambda: (lambda e: e if e["Restarts"] > 0 and e["State"] == "running" else None)(d.describe("third")), "its restart")
     check(e["CPUIDs"] == [3, 11], "and the same ones when it is started again, though others are free", e)
     d.ok("terminate", "third", "--force")
-    run = ("run-enclave", "--eif-path", d.eif("", "second.eif"), "--memory", "64", "--cpu-ids")
+    run = ("run-enclave", "--eif-path", d.eif("", "second.eif"), "--memory", "63", "--cpu-ids")
     r = nitro_cli(d, *run, "3", "11")
     check(r.status == 0 and r.json()["CPUIDs"] == [3, 11] and "cpu-ids: [3, 11]" in r.err, "nitro-cli's --cpu-ids", r)
+    check(r.status == 0 and r.json()["MemoryMiB"] == 64, "and its whole pages of an odd number of MiB", r)
     for cpus, word in ((("3", "11"), "CPU 3 belongs"), (("2", "3"), "CPU 3 belongs"), (("4", "12"), "CPU 4 is not in the pool")):
         r = nitro_cli(d, *run, *cpus)
         check(r.status == 21 and "[ E21 ]" in r.err, f"CPUs {' and '.join(cpus)}: E21", r)
@@ -375,9 +376,36 @@ def refused_pools():
     shutil.rmtree(top)
 
 
+def platform():
+    """The hypervisor's own limits and defaults hold without a word; on bare metal nothing is started."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
+    sysfs = invent(top / "sys", nodes=1, cores=8, pages=64)
+    conf = "mode:dedicated\nhypervisor:nitro\nmemory_mib:1024\ncpu_list:2-3,10-11\n"
+    with Nitro("--pool", "", "--machine", str(sysfs), config=conf, options=["--sysfs", str(sysfs)]) as d:
+        p = d.cli("pool", "show", "-o", "json").json()
+        check((p["Platform"], p["PageMiB"], p["EnclavesMax"]) == ("nitro", 2, 4), "hypervisor:nitro has nitro's limits and 2 MiB pages", p)
+        small = ("run", "--eif", d.eif())
+        d.refused("less than nitro's least memory", 7, "LimitExceeded", *small, "--memory", "62", contains=["62 MiB", "at least 64"])
+        d.refused("its node's CPUs, all of which it may have", 7, "NoCpus", *small, "--cpus", "16", contains=["16 CPUs", "at most 4 would"])
+        r = d.cli("run", "--eif", d.eif(), "-o", "json")  # its pages are invented, so it ends before it runs
+        check(r.status != 7 or "Limit" not in r.err, "nitro's defaults keep nitro's rules", r)
+        e = next(iter(d.all().values()))
+        check((e["NumberOfCPUs"], e["MemoryMiB"]) == (2, 512), "and are 2 CPUs and 512 MiB", e)
+        d.cli("forget")
+    (top / "proc").mkdir()
+    (top / "proc/cpuinfo").write_text("processor\t: 0\nflags\t\t: fpu lm\n")
+    for hypervisor in ("nitro", "qingtian"):
+        with Nitro("--pool", "", "--machine", str(sysfs), config=f"hypervisor:{hypervisor}\n", options=["--sysfs", str(sysfs)]) as d:
+            d.refused(f"bare metal is no parent of {hypervisor}", 7, "LimitExceeded", "run", "--eif", d.eif(),
+                      contains=["bare metal", hypervisor, "hypervisor:local"])
+    with Daemon(monitor=STANDIN, options=["--sysfs", str(sysfs)]) as d:
+        d.ok("run", "--eif", d.image(), "--name", "anywhere", "--memory", "128")
+    shutil.rmtree(top)
+
+
 def main():
-    if os.getuid() != 0:
-        skip("the hypervisor nitro", "needs root")
+    if os.getuid() != 0 or is_bare_metal():
+        skip("the hypervisor nitro", "needs root and a virtual machine")
         return done()
     with HugePages(64) as pages:
         if pages.why:
@@ -401,6 +429,7 @@ def main():
             check(r.status == 7 and "NoMemory" in r.err and "1 GiB pages" in r.err, "too many regions", r)
         dedicated(pages)
         refused_pools()
+    platform()
     with Daemon(config=CONFIG) as d:
         r = d.cli("run", "--eif", d.image())
         check(r.status == 9 and "HypervisorMissing" in r.err and "nitro_enclaves" in r.err, "without the device: what to load", r)

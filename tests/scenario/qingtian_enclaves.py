@@ -9,7 +9,7 @@ import pathlib
 import subprocess
 import tempfile
 
-from harness import BUILD, ORDINARY, PATIENCE, SOURCE, Daemon, check, done, skip, wait_for
+from harness import BUILD, ORDINARY, PATIENCE, SOURCE, Daemon, check, done, is_bare_metal, skip, wait_for
 from invented_machine import invent
 
 CODES = SOURCE / "monitor/hypervisor/qingtian_errors.def"
@@ -253,8 +253,8 @@ def service():
 
 
 def main():
-    if os.getuid() != 0:
-        skip("the hypervisor qingtian", "needs root")
+    if os.getuid() != 0 or is_bare_metal():
+        skip("the hypervisor qingtian", "needs root and a virtual machine")
         return done()
     with QingTian() as d:
         first(d)

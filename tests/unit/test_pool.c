@@ -3,23 +3,8 @@
 /* The accounting, on machines that are not here. */
 
 #include "daemon/page_change.h"
-#include "daemon/pool.h"
 #include "daemon/pool_growth.h"
-#include "tests/unit/invented_machine.h"
-
-/* A dedicated pool of these CPUs and so many pages on each node. */
-static void invent_pool(struct pool *p, const struct machine *machine, const char *cpus, enum page_size size,
-                        uint64_t pages) {
-        char *path;
-        _cleanup_close_ int fd = machine_invent(machine, &path);
-
-        *p = (struct pool){ .mode = POOL_DEDICATED, .limits = &platform_qingtian, .page = size };
-        assert_int_equal(topology_read(fd, &p->topology, NULL), 0);
-        assert_int_equal(cpu_list_parse(cpus, &p->cpus), 0);
-        for (unsigned node = 0; node < p->topology.n_nodes; node++)
-                p->pages[node].ours = pages;
-        machine_remove(path);
-}
+#include "tests/unit/invented_pool.h"
 
 static const struct machine two_nodes = { .nodes = 2, .cores = 8, .threads = 2 };
 static const struct machine one_node = { .nodes = 1, .cores = 4, .threads = 2 };
