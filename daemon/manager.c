@@ -197,19 +197,32 @@ void manager_forget(struct manager *m, struct enclave *e) {
         (void)enclave_free(e);
 }
 
-/* Records of ended enclaves are kept for people to read, but not without bound: the oldest goes first. */
-static void forget_oldest(struct manager *m, const struct enclave *newest) {
-        struct enclave *oldest = NULL;
+static unsigned count_ended(const struct manager *m, const struct enclave *of_owner) {
         unsigned n = 0;
 
+        for (const struct enclave *e = m->enclaves; e; e = e->next)
+                n += !enclave_is_wanted(e) && (!of_owner || e->plan.uid == of_owner->plan.uid);
+        return n;
+}
+
+/* Records of ended enclaves are kept for people to read, but not without bound: the oldest goes first, of
+ * whoever has most of them, so that nobody can push out what others have not read yet. */
+static void forget_oldest(struct manager *m, const struct enclave *newest) {
+        struct enclave *oldest = NULL;
+        unsigned most = 0;
+
+        if (count_ended(m, NULL) <= m->config.ended_max)
+                return;
         for (struct enclave *e = m->enclaves; e; e = e->next) {
-                if (enclave_is_wanted(e))
+                unsigned n = enclave_is_wanted(e) ? 0 : count_ended(m, e);
+
+                if (n == 0 || e == newest || n < most)
                         continue;
-                n++;
-                if (e != newest && (!oldest || e->since_usec < oldest->since_usec))
+                if (n > most || e->since_usec < oldest->since_usec)
                         oldest = e;
+                most = n;
         }
-        if (n > m->config.ended_max && oldest)
+        if (oldest)
                 manager_forget(m, oldest);
 }
 

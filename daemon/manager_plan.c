@@ -12,9 +12,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* A name is free again after the end of its enclave, whose record goes then; but only its owner's to take. */
+static bool is_name_taken(const struct enclave *e, const struct run_wish *w) {
+        return e && (enclave_is_wanted(e) || (!w->master && e->plan.uid != w->uid));
+}
+
 /* "…/my app.eif" names my-app, or my-app_1 when that is taken. */
-static int choose_name(const struct manager *m, const char *image_path, char *ret, size_t size) {
-        const char *slash = image_path ? strrchr(image_path, '/') : NULL;
+static int choose_name(const struct manager *m, const struct run_wish *w, char *ret, size_t size) {
+        const char *image_path = w->image_path, *slash = image_path ? strrchr(image_path, '/') : NULL;
         char base[48];
         size_t n;
 
@@ -29,9 +34,7 @@ static int choose_name(const struct manager *m, const char *image_path, char *re
                 (void)snprintf(base, sizeof(base), "enclave");
         (void)snprintf(ret, size, "%s", base);
         for (unsigned i = 1; i < 10000; i++) {
-                const struct enclave *e = manager_find(m, ret);
-
-                if (!e || !enclave_is_wanted(e))
+                if (!is_name_taken(manager_find(m, ret), w))
                         return 0;
                 (void)snprintf(ret, size, "%s_%u", base, i);
         }
@@ -55,7 +58,12 @@ static int plan_name(const struct manager *m, const struct run_wish *w, struct p
                         "an enclave called %s is %s already%s; choose another --name or terminate it",
                         w->name, enclave_state_name(e->state),
                         e->restart_timer ? " and will be restarted" : "");
-        if (!w->name && choose_name(m, w->image_path, name, sizeof(name)) < 0)
+        if (is_name_taken(e, w))
+                return error_set(
+                        reterr, ERROR_NAME_IN_USE,
+                        "%s was an enclave of uid %u, who has not forgotten it; choose another --name",
+                        w->name, e->plan.uid);
+        if (!w->name && choose_name(m, w, name, sizeof(name)) < 0)
                 return error_set(reterr, ERROR_NAME_IN_USE, "no free name for %s; choose one with --name",
                                  w->image_path);
         plan->name = strdup(w->name ? w->name : name);

@@ -247,18 +247,16 @@ static int on_accept(sd_event_source *source _unused_, int fd, uint32_t events _
 }
 
 int server_listen(struct server *s, int fd) {
-        int flags, r;
+        int flags;
 
         assert(s->listen_fd < 0);
         s->listen_fd = fd;
         flags = fcntl(fd, F_GETFL); /* an inherited one may block */
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
                 return -errno;
-        r = sd_event_add_io(s->options.event, &s->accept, fd, EPOLLIN, on_accept, s);
-        if (r < 0)
-                return r;
-        /* Those who are already here come first. */
-        return sd_event_source_set_priority(s->accept, SD_EVENT_PRIORITY_IDLE);
+        /* With the priority of all others, who take turns with it: below them, callers who never stop would
+         * keep everybody else from ever getting in. */
+        return sd_event_add_io(s->options.event, &s->accept, fd, EPOLLIN, on_accept, s);
 }
 
 unsigned server_connections(const struct server *s) {

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may do what, and that nobody can keep the daemon from serving the others."""
-import ctypes
+"""Who may do what. (That nobody can keep the daemon from serving the others is daemon_flood.py's.)"""
 import grp
 import json
 import os
-import resource
 import socket
 import subprocess
-import time
 
-from harness import CLI, DAEMON, PATIENCE, STANDIN, Daemon, Result, check, done, skip, wait_for
+from harness import CLI, PATIENCE, STANDIN, Daemon, Result, check, done, skip
 
 if os.getuid() != 0:
     skip("access", "needs root to become several users")
@@ -59,10 +56,23 @@ def classes(d):
           "every decision is in the log", log)
 
 
-def become(user):
-    os.setgroups([])
-    os.setresgid(user[1], user[1], user[1])
-    os.setresuid(user[0], user[0], user[0])
+def names(d):
+    """Whose enclave has ended may have its name again, and nobody else: the record would be gone."""
+    image = d.image("run=0 end=exited code=5")
+    wants(d, ALICE, 0, None, "an enclave that ends", "run", "--eif", image, "--name", "lost", "--memory", "128")
+    d.wait_state("lost", "stopped")
+    again = "run", "--eif", d.image(name="lost.eif"), "--memory", "128"
+    wants(d, BOB, 6, "NameInUse", "its name is not another user's", *again, "--name", "lost")
+    wants(d, BOB, 0, None, "who gets the next one", *again)
+    check(d.describe("lost")["Reason"]["ExitCode"] == 5 and d.describe("lost_1")["Uid"] == BOB[0], "so the record is still there")
+    wants(d, BOB, 0, None, "his own", "terminate", "lost_1")
+    wants(d, BOB, 0, None, "is free again", *again, "--name", "lost_1")
+    wants(d, BOB, 0, None, "without being forgotten", "terminate", "lost_1")
+    wants(d, ALICE, 0, None, "and so is hers", *again, "--name", "lost")
+    wants(d, ALICE, 0, None, "for her", "terminate", "lost")
+    d.ok(*again, "--name", "lost")
+    check(d.describe("lost")["Uid"] == 0, "root has any")
+    d.ok("terminate", "lost")
 
 
 def call(path, message, timeout=PATIENCE):
@@ -80,68 +90,6 @@ def call(path, message, timeout=PATIENCE):
 
 
 DESCRIBE = b'{"method":"io.qtenclave.Manager.Describe"}\0'
-
-
-def flooder(path, how, ready):
-    """Runs as Alice in a process of its own until it is killed, or its parent is."""
-    become(ALICE)
-    ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL; after the uid has changed, which clears it
-    kept = []
-    n = 0
-    os.write(ready, b".")
-    while True:
-        try:
-            s = socket.socket(socket.AF_UNIX)
-            s.connect(path)
-            if how == "half":
-                s.send(b'{"method":"io.qten')
-            elif how == "long":
-                s.settimeout(5)
-                s.sendall(b"x" * 65537)
-            elif how == "deaf":
-                s.setblocking(False)
-                while True:
-                    s.send(DESCRIBE)
-            kept.append(s)
-        except OSError:
-            kept.append(s)
-        n += 1
-        if len(kept) >= 200:
-            kept.clear()  # 10,000 connections and more, 200 at a time
-
-
-def floods(d):
-    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    pid = d.process.pid
-    def memory():
-        return int(next(line for line in open(f"/proc/{pid}/status") if line.startswith("VmRSS")).split()[1])
-    def descriptors():
-        return len(os.listdir(f"/proc/{pid}/fd"))
-    before, fds = memory(), descriptors()
-    for how in ("idle", "half", "long", "deaf"):
-        reader, writer = os.pipe()
-        child = os.fork()
-        if child == 0:
-            try:
-                flooder(d.socket, how, writer)
-            finally:
-                os._exit(0)
-        os.read(reader, 1)
-        answers = 0
-        end = time.monotonic() + 1.5
-        while time.monotonic() < end:
-            answers += b'"Enclaves"' in call(d.socket, DESCRIBE)
-        os.kill(child, 9)
-        os.waitpid(child, 0)
-        os.close(reader)
-        os.close(writer)
-        check(answers > 0, f"others are served during a flood ({how})", answers)
-    wait_for(lambda: descriptors() <= fds + 1, "descriptors to go down")
-    if b"__asan_init" in open(DAEMON, "rb").read():
-        skip("and the daemon did not grow", "the sanitizer keeps what was freed")
-    else:
-        check(memory() - before < 16 * 1024, "and the daemon did not grow", before, memory())
-    check(d.process.poll() is None, "nor end")
 
 
 def introspection(d):
@@ -162,7 +110,7 @@ def introspection(d):
 with Daemon(monitor=STANDIN, config=CONFIG) as d:
     os.chmod(d.home, 0o755)
     os.chmod(d.runtime, 0o755)
-    for part in (classes, introspection, floods):
+    for part in (classes, names, introspection):
         print("#", part.__name__)
         part(d)
 done()

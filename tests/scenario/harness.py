@@ -74,11 +74,11 @@ def wait_for(condition, what="a condition", patience=PATIENCE):
         time.sleep(0.02)
 
 
-def as_user(uid):
+def as_user(uid, group=None):
     """What goes in front of a command line to run it as an ordinary user."""
     if uid is None or uid == os.getuid():
         return []
-    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid if group is None else group}", "--clear-groups", "--"]
 
 
 def reachable(uid, *paths):
@@ -196,15 +196,15 @@ class Daemon:
     def cli_program(self):
         return str(self.programs / "cli/qt-enclave")
 
-    def popen(self, *arguments, uid=None, **more):
+    def popen(self, *arguments, uid=None, group=None, **more):
         environment = {**self.environment, "QT_ENCLAVE_SOCKET": self.socket}
-        return subprocess.Popen(as_user(self.uid if uid is None else uid) + [self.cli_program(), *arguments], env=environment,
+        return subprocess.Popen(as_user(self.uid if uid is None else uid, group) + [self.cli_program(), *arguments], env=environment,
                                 **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
                                    "text": True, **more})
 
-    def cli(self, *arguments, uid=None, stdin=None):
+    def cli(self, *arguments, uid=None, group=None, stdin=None):
         """Run the CLI to its end."""
-        p = self.popen(*arguments, uid=uid, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL)
+        p = self.popen(*arguments, uid=uid, group=group, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL)
         p.stdout, p.stderr = p.communicate(stdin, timeout=PATIENCE)
         return Result(p)
 
