@@ -153,6 +153,7 @@ static int manager_open(struct manager *m, const char *sysfs, struct error *rete
                                               .product = "qt-enclaved",
                                               .userdata = m,
                                               .authorize = manager_authorize,
+                                              .refused = manager_refused,
                                               .connections_per_uid = (unsigned)m->config.quota_connections });
 }
 

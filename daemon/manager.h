@@ -104,6 +104,8 @@ void manager_forget(struct manager *m, struct enclave *e);
 extern const struct server_method manager_methods[];
 int manager_authorize(struct server_call *call, const struct server_method *method, void *userdata,
                       struct error *reterr);
+void manager_refused(struct server_call *call, const struct server_method *method, const struct error *e,
+                     void *userdata);
 struct caller manager_caller(const struct manager *m, const struct server_call *call);
 
 /* Answer everybody who waits for this enclave, as far as its state allows (manager_wait.c). */

@@ -2,9 +2,10 @@
 
 /* The methods of io.qtenclave.Manager. The server has checked the types of all parameters before. */
 
-#include "base/log.h"
 #include "daemon/manager.h"
 #include "daemon/pool_change.h"
+#include "daemon/request_record.h"
+#include "daemon/store.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -18,17 +19,8 @@ struct caller manager_caller(const struct manager *m, const struct server_call *
                                 .in_group = m->has_group && call_in_group(call, m->group) };
 }
 
-/* What changes something leaves a record: who, what, what became of it. */
-static void log_request(const struct server_call *call, const char *name, const char *outcome) {
-        char message[256], uid[32], method[64], enclave[96];
-        const char *fields[] = { uid, method, enclave, NULL };
-
-        (void)snprintf(message, sizeof(message), "uid %u: %s %s: %s", call_uid(call), call_method(call), name,
-                       outcome);
-        (void)snprintf(uid, sizeof(uid), "REQUEST_UID=%u", call_uid(call));
-        (void)snprintf(method, sizeof(method), "REQUEST_METHOD=%s", call_method(call));
-        (void)snprintf(enclave, sizeof(enclave), "ENCLAVE=%s", name);
-        log_fields(LOG_NOTICE, message, fields);
+static void record(const struct server_call *call, const char *subject, const char *outcome) {
+        request_record(call_uid(call), call_method(call), subject, outcome);
 }
 
 int manager_authorize(struct server_call *call, const struct server_method *method, void *userdata,
@@ -38,7 +30,6 @@ int manager_authorize(struct server_call *call, const struct server_method *meth
 
         if (access_allows((enum access_class)method->access, &caller, m->uid))
                 return 0;
-        log_request(call, "-", "denied");
         if (method->access == ACCESS_POOL)
                 return error_set(reterr, ERROR_PERMISSION_DENIED,
                                  "uid %u may not call %s; only root and the daemon's user may", caller.uid,
@@ -49,6 +40,19 @@ int manager_authorize(struct server_call *call, const struct server_method *meth
 
 static const char *text_of(struct server_call *call, const char *member) {
         return json_string_value(json_object_get(call_parameters(call), member));
+}
+
+/* Looking changes nothing, so only whoever may not even do that is remembered. */
+void manager_refused(struct server_call *call, const struct server_method *method, const struct error *e,
+                     void *userdata _unused_) {
+        const char *name = text_of(call, "Name");
+
+        if (method->access == ACCESS_OBSERVE && e->kind != ERROR_PERMISSION_DENIED)
+                return;
+        if (method->access == ACCESS_POOL)
+                name = "pool";
+        /* Anything may stand there, a line break as well. */
+        record(call, name && name_is_valid(name) ? name : "-", error_name(e->kind));
 }
 
 static bool flag_of(struct server_call *call, const char *member) {
@@ -90,12 +94,10 @@ static int find_enclave(struct manager *m, struct server_call *call, enum access
         if (!e)
                 return error_set(reterr, ERROR_NO_SUCH_ENCLAVE,
                                  "no enclave is called %s; `qt-enclave describe --all` lists them", name);
-        if (!access_allows_on(class, &caller, m->uid, e->plan.uid)) {
-                log_request(call, e->plan.name, "denied");
+        if (!access_allows_on(class, &caller, m->uid, e->plan.uid))
                 return error_set(reterr, ERROR_PERMISSION_DENIED,
                                  "enclave %s belongs to uid %u; only they and root may do that", e->plan.name,
                                  e->plan.uid);
-        }
         *ret = e;
         return 0;
 }
@@ -147,22 +149,18 @@ static int handle_run(struct server_call *call, void *userdata, struct error *re
                 call_take_fd(call, json_integer_value(json_object_get(call_parameters(call), "Image")));
         _cleanup_(plan_done) struct plan plan = { .name = NULL };
         struct enclave *e;
-        char name[80];
         int r;
 
         r = make_plan(m, call, image_fd, &plan, reterr);
-        (void)snprintf(name, sizeof(name), "%s", plan.name ? plan.name : "?");
         if (r >= 0)
                 r = manager_run(m, &plan, image_fd, &e, reterr);
-        log_request(call, name,
-                    r >= 0                 ? "starting"
-                    : r == ERROR_DESCRIBED ? error_name(reterr->kind)
-                                           : "failed");
         if (r >= 0)
                 r = waiter_add_run(m, e, call);
-        if (r >= 0)
-                waiters_notify(m, e); /* what has happened so far */
-        return r;
+        if (r < 0)
+                return r;
+        record(call, e->plan.name, "starting");
+        waiters_notify(m, e); /* what has happened so far */
+        return 0;
 }
 
 /* --- Describe --- */
@@ -215,7 +213,7 @@ static int handle_console(struct server_call *call, void *userdata, struct error
                         reterr, ERROR_NOT_DEBUG,
                         "enclave %s was not started with --debug; its console is closed to everybody",
                         e->plan.name);
-        log_request(call, e->plan.name, "passed on");
+        record(call, e->plan.name, "passed on");
         return relay_stream(userdata, e, call, "Console", NULL, reterr);
 }
 
@@ -241,7 +239,7 @@ static int handle_connect(struct server_call *call, void *userdata, struct error
                 r = number_of(call, "Port", UINT32_MAX - 1, 0, &port, reterr);
         if (r < 0)
                 return r;
-        log_request(call, e->plan.name, "passed on");
+        record(call, e->plan.name, "passed on");
         return relay_stream(userdata, e, call, "Connect", json_pack("{s:I}", "Port", (json_int_t)port),
                             reterr);
 }
@@ -272,7 +270,7 @@ static int handle_events(struct server_call *call, void *userdata, struct error 
 
 /* It has ended already; now it stays so. */
 static void cancel_restart(struct server_call *call, struct enclave *e) {
-        log_request(call, e->plan.name, "will not be restarted");
+        record(call, e->plan.name, "will not be restarted");
         e->restart_timer = sd_event_source_disable_unref(e->restart_timer);
 }
 
@@ -292,7 +290,7 @@ static int stop_one(struct manager *m, struct server_call *call, uint64_t grace,
                 r = waiter_add_end(m, &e, 1, call);
         if (r < 0)
                 return r;
-        log_request(call, e->plan.name, "stopping");
+        record(call, e->plan.name, "stopping");
         enclave_stop(e, call_uid(call), grace);
         return 0;
 }
@@ -300,7 +298,7 @@ static int stop_one(struct manager *m, struct server_call *call, uint64_t grace,
 static int stop_all(struct manager *m, struct server_call *call, uint64_t grace) {
         struct caller caller = manager_caller(m, call);
         _cleanup_free_ struct enclave **mine = NULL;
-        size_t n = 0;
+        size_t n = 0, n_cancelled = 0;
         int r;
 
         for (struct enclave *e = m->enclaves; e; e = e->next)
@@ -312,12 +310,16 @@ static int stop_all(struct manager *m, struct server_call *call, uint64_t grace)
         for (struct enclave *e = m->enclaves; e; e = e->next) {
                 if (!access_allows_on(ACCESS_OPERATE, &caller, m->uid, e->plan.uid))
                         continue;
-                if (e->restart_timer)
+                if (e->restart_timer) {
                         cancel_restart(call, e);
+                        n_cancelled++;
+                }
                 if (enclave_is_alive(e))
                         mine[n++] = e;
         }
         if (n == 0) {
+                if (n_cancelled == 0)
+                        record(call, "-", "nothing to stop");
                 call_reply(call, json_pack("{s:[]}", "Enclaves"), NULL, 0);
                 return 0;
         }
@@ -325,7 +327,7 @@ static int stop_all(struct manager *m, struct server_call *call, uint64_t grace)
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
-                log_request(call, mine[i]->plan.name, "stopping");
+                record(call, mine[i]->plan.name, "stopping");
                 enclave_stop(mine[i], call_uid(call), grace);
         }
         return 0;
@@ -353,7 +355,7 @@ static int handle_terminate(struct server_call *call, void *userdata, struct err
 }
 
 static void forget(struct manager *m, struct server_call *call, struct enclave *e, json_t *forgotten) {
-        log_request(call, e->plan.name, "forgotten");
+        record(call, e->plan.name, "forgotten");
         (void)json_array_append_new(forgotten, json_string(e->plan.name));
         manager_forget(m, e);
 }
@@ -382,6 +384,8 @@ static int handle_forget(struct server_call *call, void *userdata, struct error 
                             access_allows_on(ACCESS_OPERATE, &caller, m->uid, e->plan.uid))
                                 forget(m, call, e, forgotten);
                 }
+                if (json_array_size(forgotten) == 0)
+                        record(call, "-", "nothing to forget");
         }
         call_reply(call, json_pack("{s:o}", "Forgotten", forgotten), NULL, 0);
         return 0;
@@ -430,8 +434,8 @@ static int handle_pool_set(struct server_call *call, void *userdata, struct erro
         if (r >= 0)
                 r = find_node(userdata, node, &wish.node, reterr);
         if (r >= 0)
-                r = pool_change_start(userdata, &wish, call, reterr);
-        log_request(call, "pool", r >= 0 ? "changing" : "refused");
+                r = pool_change_start(userdata, &wish, call,
+                                      reterr); /* which leaves the record when it is done */
         return r;
 }
 

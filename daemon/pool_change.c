@@ -8,6 +8,7 @@
 #include "daemon/local_pool.h"
 #include "daemon/page_change.h"
 #include "daemon/pool_growth.h"
+#include "daemon/request_record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +25,7 @@
 struct pool_change {
         struct manager *manager;
         struct server_call *call; /* NULL when the caller went away */
+        uid_t uid;                /* whose it is */
         sd_event_source *io;
         int fd;
         size_t n;
@@ -356,6 +358,8 @@ static int finish(struct pool_change *c, int r, const struct page_change *done, 
 void pool_change_free(struct pool_change *c) {
         if (!c)
                 return;
+        if (c->manager->pool_change == c)
+                request_record(c->uid, "PoolSet", "pool", "left to the next daemon");
         sd_event_source_disable_unref(c->io);
         (void)close_fd(c->fd);
         free(c);
@@ -374,6 +378,7 @@ static int on_report(sd_event_source *source _unused_, int fd, uint32_t events _
         if (r < 0)
                 restore_cpus(c);
         r = finish(c, r, report.pages, &e);
+        request_record(c->uid, "PoolSet", "pool", r < 0 ? error_name(e.kind) : "changed");
         m->pool_change = NULL;
         pool_change_free(c);
         if (call && r < 0)
@@ -457,6 +462,7 @@ int pool_change_start(struct manager *m, const struct pool_wish *wish, struct se
                 return r;
         }
         c->call = call;
+        c->uid = call_uid(call);
         call_on_gone(call, on_gone, c);
         m->pool_change = c;
         return 0;

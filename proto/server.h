@@ -43,6 +43,10 @@ struct server_options {
         /* May this caller call a method of that access class? Negative with *reterr when not. */
         int (*authorize)(struct server_call *call, const struct server_method *method, void *userdata,
                          struct error *reterr);
+        /* A call of that method was refused: by the interface, by authorize or by the handler. Parameters are
+         * not checked then. May be NULL. */
+        void (*refused)(struct server_call *call, const struct server_method *method, const struct error *e,
+                        void *userdata);
         unsigned connections_max, connections_per_uid; /* 0: 1024 and 64 */
         size_t queue_limit;                            /* bytes waiting for one slow reader; 0: 256 KiB */
 };

@@ -138,7 +138,11 @@ static void answer_get_description(struct server_call *c) {
 }
 
 static void dispatch_service(struct server_call *c) {
-        if (strcmp(c->method->name, "GetInfo") == 0)
+        _cleanup_error_ struct error e = ERROR_NULL;
+
+        if (interface_check(c->method->type, c->parameters, &e) < 0)
+                send_service_error(c, "InvalidParameter", "parameter", e.message);
+        else if (strcmp(c->method->name, "GetInfo") == 0)
                 answer_get_info(c);
         else
                 answer_get_description(c);
@@ -146,19 +150,34 @@ static void dispatch_service(struct server_call *c) {
 
 /* --- dispatch --- */
 
-static void dispatch_program(struct server_call *c) {
-        _cleanup_error_ struct error e = ERROR_NULL;
-        const struct server_options *o = &c->connection->server->options;
-        const struct server_method *m = o->methods;
-        int r = 0;
+static const struct server_method *find_row(const struct server_call *c) {
+        const struct server_method *m = c->connection->server->options.methods;
 
         while (m->name && strcmp(m->name, c->method->name) != 0)
                 m++;
-        if (!m->name) {
+        return m->name ? m : NULL;
+}
+
+static void refuse(struct server_call *c, const struct server_method *m, const struct error *e) {
+        const struct server_options *o = &c->connection->server->options;
+
+        if (o->refused)
+                o->refused(c, m, e, o->userdata);
+        call_fail(c, e);
+}
+
+static void dispatch_program(struct server_call *c) {
+        _cleanup_error_ struct error e = ERROR_NULL;
+        const struct server_options *o = &c->connection->server->options;
+        const struct server_method *m = find_row(c);
+        int r;
+
+        if (!m) {
                 send_service_error(c, "MethodNotImplemented", "method", c->method->name);
                 return;
         }
-        if (o->authorize)
+        r = interface_check(c->method->type, c->parameters, &e);
+        if (r >= 0 && o->authorize)
                 r = o->authorize(c, m, o->userdata, &e);
         if (r >= 0)
                 r = m->handler(c, o->userdata, &e);
@@ -167,7 +186,7 @@ static void dispatch_program(struct server_call *c) {
         assert(c->active);
         if (r != ERROR_DESCRIBED)
                 (void)error_wrap(&e, r, "%s failed", m->name);
-        call_fail(c, &e);
+        refuse(c, m, &e);
 }
 
 /* Split "interface.Method" and find both; answers by itself when there is none. */
@@ -213,7 +232,6 @@ static int unpack_frame(struct server_call *c, const char **ret_method) {
 }
 
 void call_dispatch(struct server_call *c) {
-        _cleanup_error_ struct error e = ERROR_NULL;
         const char *method;
 
         c->active = true;
@@ -225,13 +243,6 @@ void call_dispatch(struct server_call *c) {
         }
         if (!find_method(c, method))
                 return;
-        if (interface_check(c->method->type, c->parameters, &e) < 0) {
-                if (c->interface == interface_service())
-                        send_service_error(c, "InvalidParameter", "parameter", e.message);
-                else
-                        call_fail(c, &e);
-                return;
-        }
         if (c->interface == interface_service())
                 dispatch_service(c);
         else

@@ -52,7 +52,7 @@ def classes(d):
     d.ok("terminate", "his")
     wants(d, ALICE, 0, None, "her own end when she says so", "terminate", "--all")
     log = d.log_text()
-    check(f"uid {ALICE[0]}: Run hers: starting" in log and f"uid {BOB[0]}: Terminate hers: denied" in log,
+    check(f"uid {ALICE[0]}: Run hers: starting" in log and f"uid {BOB[0]}: Terminate hers: PermissionDenied" in log,
           "every decision is in the log", log)
 
 
