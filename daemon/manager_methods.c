@@ -427,7 +427,7 @@ static int handle_pool_set(struct server_call *call, void *userdata, struct erro
         if (r >= 0)
                 r = number_of(call, "MemoryMiB", INT32_MAX, UINT64_MAX, &wish.memory_mib, reterr);
         if (r >= 0)
-                r = number_of(call, "Node", TOPOLOGY_NODES_MAX, UINT64_MAX, &node, reterr);
+                r = number_of(call, "Node", CPU_NUMBER_MAX, UINT64_MAX, &node, reterr);
         if (r >= 0 && wish.cpu_list && wish.cpu_count != UINT64_MAX)
                 r = error_set(reterr, ERROR_INVALID_PARAMETER,
                               "CPUCount and CPUList exclude each other; give one");

@@ -477,26 +477,36 @@ int pool_check_cpus(const struct pool *p, const struct cpu_list *cpus, struct er
         return check_one_node(p, cpus, reterr);
 }
 
+/* Is this the first CPU of a core of the node that could be in a pool, one without CPU 0? */
+static bool may_be_in_pool(const struct pool *p, unsigned node, unsigned cpu, struct cpu_list *ret_core) {
+        if (!cpu_list_has(&p->topology.online, cpu) || p->topology.cpus[cpu].core != cpu ||
+            p->topology.cpus[cpu].node != node)
+                return false;
+        topology_core(&p->topology, cpu, ret_core);
+        return !cpu_list_has(ret_core, 0);
+}
+
 /* CPUs of a node that could be in a pool: whole cores without CPU 0's, from the last one down, since firmware
- * and interrupts like the first. As many as still fit into count are added to *cpus; returns how many there
- * are. */
+ * and interrupts like the first; cores with an offline thread, which the parent may switch on again, after
+ * all others. As many as still fit into count are added to *cpus; returns how many there are. */
 static unsigned take_node(const struct pool *p, unsigned node, unsigned count, struct cpu_list *cpus) {
         struct cpu_list core;
-        unsigned n = 0;
+        unsigned n = 0, most = 0, size;
 
-        for (unsigned i = p->topology.n_cpus; i-- > 0;) {
-                if (!cpu_list_has(&p->topology.online, i) || p->topology.cpus[i].core != i ||
-                    p->topology.cpus[i].node != node)
-                        continue;
-                topology_core(&p->topology, i, &core);
-                if (cpu_list_has(&core, 0))
-                        continue;
-                n += cpu_list_count(&core);
-                if (cpu_list_has(cpus, i) || cpu_list_count(cpus) + cpu_list_count(&core) > count)
-                        continue;
-                for (size_t w = 0; w < ELEMENTSOF(core.bits); w++)
-                        cpus->bits[w] |= core.bits[w];
-        }
+        for (unsigned i = p->topology.n_cpus; i-- > 0;)
+                if (may_be_in_pool(p, node, i, &core)) {
+                        size = cpu_list_count(&core);
+                        n += size;
+                        most = size > most ? size : most;
+                }
+        for (; most > 0 && cpu_list_count(cpus) < count; most--)
+                for (unsigned i = p->topology.n_cpus; i-- > 0;) {
+                        if (!may_be_in_pool(p, node, i, &core) || cpu_list_count(&core) != most ||
+                            cpu_list_has(cpus, i) || cpu_list_count(cpus) + most > count)
+                                continue;
+                        for (size_t w = 0; w < ELEMENTSOF(core.bits); w++)
+                                cpus->bits[w] |= core.bits[w];
+                }
         return n;
 }
 

@@ -100,6 +100,35 @@ def reserved_at_boot():
     shutil.rmtree(top)
 
 
+def numbers_with_holes():
+    """Nodes 0, 2 and 70, and each next CPU on the next of them: the numbers that people see are the machine's."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
+    invent(top, nodes=3, cores=4, threads=1, pages=100, ids=(0, 2, 70), interleaved=True)
+
+    def total(node):
+        return int((top / f"devices/system/node/node{node}/hugepages/hugepages-2048kB/nr_hugepages").read_text())
+    conf = "mode:dedicated\nhugepage_size:2\nmemory_mib:512\ncpu_count:2\n"
+    with Daemon(monitor=STANDIN, config=conf, options=["--sysfs", str(top)]) as d:
+        pool = {n["Node"]: n for n in d.cli("pool", "show", "-o", "json").json()["Nodes"]}
+        check(sorted(pool) == [0, 2, 70] and pool[70]["PoolCPUs"] == [8, 11] and total(70) == 356, "CPUs and pages of one node", pool)
+        check("node 70" in d.ok("pool", "show").out, "which is called by its number")
+        e = d.ok("run", "--eif", d.image(), "--name", "far", "--memory", "128", "-o", "json").json()
+        check((e["CPUIDs"], e["Node"]) == ([8, 11], 70), "and so is an enclave's", e)
+        d.kill()
+        d.start()
+        share = d.cli("pool", "show", "-o", "json").json()["Shares"][0]
+        check(d.describe("far")["Node"] == 70 and (share["CPUIDs"], share["Node"]) == ([8, 11], 70), "for the next daemon as well", share)
+        d.refused("a number between", 2, "InvalidParameter", "pool", "set", "--memory", "64", "--node", "1", contains="no node 1")
+        d.ok("pool", "set", "--memory", "64", "--node", "2")
+        check((total(0), total(2), total(70)) == (100, 132, 356), "memory of a node by its number")
+        d.ok("pool", "set", "--memory", "640", "--node", "70")
+        check((total(0), total(2), total(70)) == (100, 132, 420), "and of one beyond the number of nodes")
+        d.ok("terminate", "far")
+        d.ok("pool", "set", "--memory", "0")
+        check((total(0), total(2), total(70)) == (100, 100, 100), "each has its own back")
+    shutil.rmtree(top)
+
+
 def shared_cpus():
     with Daemon(monitor=STANDIN, config="mode:shared\n") as d:
         d.refused("CPUs by number of a shared pool", 6, "WrongState", "run", "--eif", d.image(), "--cpu-ids", "2,3",
@@ -160,7 +189,7 @@ def check_config():
             check(r.returncode == status and words in r.stdout + r.stderr, f"--check-config: {words}", r)
 
 
-for part in (invented_machine, reserved_at_boot, shared, shared_cpus, check_config, real_pages):
+for part in (invented_machine, reserved_at_boot, numbers_with_holes, shared, shared_cpus, check_config, real_pages):
     print("#", part.__name__)
     part()
 done()

@@ -227,6 +227,75 @@ static void the_parent_keeps_its_part(void **state _unused_) {
         }
 }
 
+/* However CPUs and nodes are numbered: whole cores of one node, the furthest from CPU 0 that has memory,
+ * never CPU 0's core; and enclaves of such a pool have theirs on one node too. */
+static void numbering_does_not_matter(void **state _unused_) {
+        static const unsigned ids[] = { 0, 2, 5 };
+        static const struct {
+                struct machine machine;
+                unsigned count;
+                const char *chosen; /* NULL: refused */
+                unsigned node;      /* of an enclave of two CPUs there, by its place */
+        } rows[] = {
+                /* node 1 has 1,3,5,7: the last two CPUs are of two nodes */
+                { { .nodes = 2, .cores = 4, .threads = 1, .numbering = NUMBERS_INTERLEAVED }, 2, "5,7", 1 },
+                { { .nodes = 2, .cores = 4, .threads = 1, .numbering = NUMBERS_INTERLEAVED },
+                  4,
+                  "1,3,5,7",
+                  1 },
+                { { .nodes = 2, .cores = 4, .threads = 1, .numbering = NUMBERS_INTERLEAVED }, 6, "1,3-7", 0 },
+                { { .nodes = 2, .cores = 4, .threads = 2, .numbering = NUMBERS_INTERLEAVED },
+                  4,
+                  "5,7,13,15",
+                  1 },
+                { { .nodes = 2, .cores = 4, .threads = 2, .numbering = NUMBERS_ADJACENT }, 4, "12-15", 1 },
+                { { .nodes = 1, .cores = 4, .threads = 2, .numbering = NUMBERS_ADJACENT }, 6, "2-7", 0 },
+                { { .nodes = 1, .cores = 4, .threads = 2, .numbering = NUMBERS_ADJACENT }, 7, NULL, 0 },
+                { { .nodes = 3, .cores = 4, .threads = 1, .node_id = ids }, 2, "10-11", 2 },
+                { { .nodes = 3, .cores = 4, .threads = 1, .node_id = ids, .memoryless = 4 }, 2, "6-7", 1 },
+                { { .nodes = 3, .cores = 4, .threads = 1, .node_id = ids, .memoryless = 6 }, 2, "2-3", 0 },
+                { { .nodes = 3, .cores = 4, .threads = 1, .node_id = ids, .numbering = NUMBERS_INTERLEAVED },
+                  4,
+                  "2,5,8,11",
+                  2 },
+                { { .nodes = 2, .cores = 4, .threads = 2, .hole = 3 }, 4, "9-10,23-24", 1 },
+                { { .nodes = 1, .cores = 8, .threads = 2, .online = "0-2,5-15" }, 4, "6-7,14-15", 0 },
+                { { .nodes = 1, .cores = 8, .threads = 2, .online = "0-2,5-15" }, 12, "1-2,5-7,9-15", 0 },
+                { { .nodes = 2, .cores = 4, .threads = 2, .online = "0-7" }, 2, "6-7", 1 },
+                { { .nodes = 8, .cores = 16, .threads = 2 }, 32, "112-127,240-255", 7 },
+                { { .nodes = 8, .cores = 16, .threads = 2 }, 254, "1-127,129-255", 7 },
+                { { .nodes = 8, .cores = 16, .threads = 2 }, 256, NULL, 0 },
+                { { .nodes = 1, .cores = 4, .threads = 2, .no_numa = true }, 2, "3,7", 0 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_error_ struct error e = ERROR_NULL;
+                struct share s = { .held = false };
+                struct cpu_list cpus;
+                char text[512];
+                struct pool p;
+                int r;
+
+                invent_pool(&p, &rows[i].machine, "", PAGE_2M, 0);
+                r = pool_choose_cpus(&p, rows[i].count, &cpus, &e);
+                if ((r < 0) != !rows[i].chosen)
+                        fail_msg("row %zu: %s", i, r < 0 ? e.message : "was allowed");
+                if (r >= 0) {
+                        cpu_list_format(&cpus, text, sizeof(text));
+                        if (strcmp(text, rows[i].chosen) != 0)
+                                fail_msg("row %zu: %s", i, text);
+                        p.cpus = cpus;
+                        p.pages[rows[i].node].ours = 64;
+                        assert_int_equal(pool_reserve(&p, 2, 128, &s, &e), 0);
+                        assert_int_equal(s.node, rows[i].node);
+                        for (unsigned c = cpu_list_next(&s.cores, 0); c < CPU_NUMBER_MAX;
+                             c = cpu_list_next(&s.cores, c + 1))
+                                assert_int_equal(p.topology.cpus[c].node, s.node);
+                }
+                pool_done(&p);
+        }
+}
+
 static void used_cpus_stay(void **state _unused_) {
         _cleanup_error_ struct error e = ERROR_NULL;
         struct cpu_list list;
@@ -359,6 +428,7 @@ int main(void) {
                 cmocka_unit_test(cpus_that_a_driver_picked_are_accounted),
                 cmocka_unit_test(a_driver_takes_cpus_of_one_node),
                 cmocka_unit_test(the_parent_keeps_its_part),
+                cmocka_unit_test(numbering_does_not_matter),
                 cmocka_unit_test(used_cpus_stay),
                 cmocka_unit_test(the_largest_is_explained),
                 cmocka_unit_test(the_rule_is_of_its_node),
