@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-from harness import PATIENCE, SOURCE, STANDIN, Daemon, check, done, skip
+from harness import PATIENCE, SOURCE, STANDIN, Daemon, check, done, skip, wait_for
 
 LIBRARY = pathlib.Path("/usr/share/gocode")
 if not shutil.which("go") or not (LIBRARY / "src/github.com/varlink/go").is_dir():
@@ -46,22 +46,44 @@ with Daemon(monitor=STANDIN) as d:
     status, answer = ask("describe", "io.qtenclave.Nothing")
     check(status == 3 and "InterfaceNotFound" in answer, "an unknown interface is an error that it understands", answer)
 
-    d.ok("run", "--eif", d.image(), "--name", "a")
-    status, answer = call("Describe")
-    check(status == 0 and [e["EnclaveName"] for e in answer["Enclaves"]] == ["a"], "Describe", answer)
-    status, answer = call("Wait", Name="a", For="ready")
-    check(status == 0 and answer["Enclave"]["State"] == "running", "Wait", answer)
-    status, answer = call("PoolShow")
-    check(status == 0 and answer["Pool"]["Enclaves"] == 1, "PoolShow", answer)
-    status, answer = call("Terminate", Name="nobody")
-    check((status, answer) == (3, "io.qtenclave.Manager.NoSuchEnclave"), "an error comes with its name", answer)
-    status, answer = call("Describe", Surplus=1)
-    check((status, answer) == (3, "org.varlink.service.InvalidParameter") or "InvalidParameter" in str(answer),
-          "an unknown parameter is refused", answer)
-    status, answer = call("Terminate", Name="a")
-    check(status == 0 and answer["Enclaves"][0]["State"] == "stopped", "Terminate", answer)
-    status, answer = call("Forget")
-    check(status == 0 and answer["Forgotten"] == ["a"], "Forget", answer)
+    d.ok("run", "--eif", d.image(), "--name", "a", "--debug")
+    # Every method: what is asked, and what the answer must have, or the name of the error. Go passes no descriptors.
+    CALLS = {
+        "Describe": [({}, lambda a: [e["EnclaveName"] for e in a["Enclaves"]] == ["a"]), ({"Name": "nobody"}, "NoSuchEnclave"),
+                     ({"Surplus": 1}, "InvalidParameter")],
+        "Wait": [({"Name": "a", "For": "ready"}, lambda a: a["Enclave"]["State"] == "running"), ({"Name": "a", "For": "ever"}, "InvalidParameter")],
+        "Events": [({}, "InvalidParameter")],  # "more" only, see below
+        "Metadata": [({"Name": "a"}, lambda a: a == {"Stream": 0})],
+        "PoolShow": [({}, lambda a: a["Pool"]["Enclaves"] == 1)],
+        "Metrics": [({}, lambda a: "qt_enclave_enclaves" in a["Text"])],
+        "Console": [({"Name": "a"}, lambda a: a == {"Stream": 0})],
+        "Connect": [({"Name": "a", "Port": 7}, lambda a: a == {"Stream": 0}), ({"Name": "a", "Port": 8}, "GuestRefused")],
+        "Run": [({"Image": 0}, "InvalidParameter"), ({}, "InvalidParameter")],
+        "PoolSet": [({"MemoryMiB": 64}, "WrongState")],
+        "Terminate": [({"Name": "nobody"}, "NoSuchEnclave"), ({"Name": "a"}, lambda a: a["Enclaves"][0]["State"] == "stopped")],
+        "Forget": [({}, lambda a: a["Forgotten"] == ["a"])],
+    }
+    status, methods = ask("methods", "io.qtenclave.Manager")
+    check(status == 0 and set(methods) == set(CALLS), "it lists the methods, each of which is called here", methods, set(methods) ^ set(CALLS))
+    for method, cases in CALLS.items():
+        for parameters, wanted in cases:
+            status, answer = call(method, **parameters)
+            if callable(wanted):
+                check(status == 0 and wanted(answer), f"{method} {parameters}", answer)
+            else:
+                check((status, answer) == (3, "io.qtenclave.Manager." + wanted), f"{method} {parameters}: {wanted}", answer)
+
+    following = subprocess.Popen([client, "unix:" + d.socket, "more", "io.qtenclave.Manager.Events", "{}", "3"], stdout=subprocess.PIPE, text=True)
+    def wait_for_answers():
+        d.cli("run", "--eif", d.image(), "--name", "b")
+        d.cli("terminate", "b")
+        return following.poll() is not None
+    wait_for(wait_for_answers, "three events")
+    events = json.loads(following.communicate()[0])
+    check(len(events) == 3 and all(e["Enclave"]["EnclaveName"] == "b" for e in events), "Events with more: answer after answer", events)
+    d.ok("run", "--eif", d.image(), "--name", "c")
+    status, answers = ask("more", "io.qtenclave.Manager.Describe", "{}", "9")
+    check(status == 0 and [e["EnclaveName"] for a in answers for e in a["Enclaves"]] == ["c"], "Describe with more: to the last answer", answers)
     status, answer = call("Imagine")
     check(status == 3 and "MethodNotFound" in answer, "a method that is none is refused", answer)
 shutil.rmtree(top)
