@@ -6,11 +6,14 @@ enclaves of their own; the daemon stays within what its quotas say.
 No clock is asserted: whoever is not served at all fails by patience. (`logs` reads the journal in the caller's own process,
 so the daemon has no reader of it that could be slow.)"""
 import array
+import contextlib
 import ctypes
 import os
 import resource
 import select
+import signal
 import socket
+import time
 
 from harness import DAEMON, PATIENCE, STANDIN, Daemon, check, done, skip, wait_for
 
@@ -98,6 +101,12 @@ class Witness:
             self.bad += 1
         check(self.bad == 0 and self.good >= before + 3, f"another user is answered during {what}", self.good - before, self.bad)
         self.bad = 0
+
+    @contextlib.contextmanager
+    def quiet(self):
+        os.kill(self.pid, signal.SIGSTOP)
+        yield
+        os.kill(self.pid, signal.SIGCONT)
 
     def close(self):
         end(self.pid, self.reader)
@@ -240,7 +249,19 @@ class Gauge:
         """Memory as its quotas say, and some for the enclaves; each connection one descriptor, and few for each enclave."""
         used, most = self.kib("VmHWM") - self.memory, QUOTA * (MESSAGE_MAX + QUEUE_MAX) // 1024 + 8192
         check(SANITIZED or used <= most, f"memory is bounded during {what}", used, most)
-        check(self.count() - self.descriptors <= QUOTA + 64, f"and so are descriptors", self.count() - self.descriptors)
+        check(self.count() - self.descriptors <= QUOTA + 64, "and so are descriptors", self.count() - self.descriptors)
+
+
+    def is_idle(self, what):
+        """A daemon that spins uses time whenever one looks."""
+        def ticks():
+            return open(f"/proc/{self.pid}/stat").read().rpartition(")")[2].split()[11:13]
+
+        def rests():
+            before = ticks()
+            time.sleep(0.2)
+            return ticks() == before
+        check(wait_for(rests, "a daemon at rest"), f"the daemon rests during {what}")
 
 
 def several(n, work, *arguments):
@@ -272,6 +293,9 @@ def flood(d, witness, gauge, what, children, n=1, meanwhile=None, goes_on=False)
             pass  # of the past
         check(os.waitpid(pid, os.WNOHANG) == (0, 0) and (not goes_on or answers(reader, n)), f"{what} lasted")
     gauge.is_bounded(what)
+    if not goes_on:
+        with witness.quiet():
+            gauge.is_idle(what)
     for c in children:
         end(*c)
     wait_for(lambda: gauge.count() <= gauge.descriptors + 4, "descriptors to go down")
