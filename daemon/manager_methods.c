@@ -42,17 +42,35 @@ static const char *text_of(struct server_call *call, const char *member) {
         return json_string_value(json_object_get(call_parameters(call), member));
 }
 
+/* The enclave of that name, or of that number. */
+static struct enclave *named(const struct manager *m, const char *name) {
+        struct enclave *e = manager_find(m, name);
+        char *end;
+
+        if (!e && isdigit((unsigned char)name[0])) {
+                unsigned long id = strtoul(name, &end, 10);
+
+                e = *end || id > INT32_MAX ? NULL : manager_find_id(m, (unsigned)id);
+        }
+        return e;
+}
+
 /* Looking changes nothing, so only whoever may not even do that is remembered. */
 void manager_refused(struct server_call *call, const struct server_method *method, const struct error *e,
-                     void *userdata _unused_) {
+                     void *userdata) {
         const char *name = text_of(call, "Name");
+        bool is_new = strcmp(method->name, "Run") == 0; /* whose name is no number of another */
+        const struct enclave *of = name && !is_new ? named(userdata, name) : NULL;
 
         if (method->access == ACCESS_OBSERVE && e->kind != ERROR_PERMISSION_DENIED)
                 return;
         if (method->access == ACCESS_POOL)
                 name = "pool";
-        /* Anything may stand there, a line break as well. */
-        record(call, name && name_is_valid(name) ? name : "-", error_name(e->kind));
+        else if (of)
+                name = of->plan.name;
+        else if (name && !name_is_valid(name))
+                name = NULL; /* anything may stand there, a line break as well */
+        record(call, name ? name : "-", error_name(e->kind));
 }
 
 static bool flag_of(struct server_call *call, const char *member) {
@@ -78,19 +96,12 @@ static int number_of(struct server_call *call, const char *member, uint64_t max,
         return 0;
 }
 
-/* The enclave of that name, or of that number. */
 static int find_enclave(struct manager *m, struct server_call *call, enum access_class class,
                         struct enclave **ret, struct error *reterr) {
         struct caller caller = manager_caller(m, call);
         const char *name = text_of(call, "Name");
-        struct enclave *e = manager_find(m, name);
-        char *end;
+        struct enclave *e = named(m, name);
 
-        if (!e && isdigit((unsigned char)name[0])) {
-                unsigned long id = strtoul(name, &end, 10);
-
-                e = *end || id > INT32_MAX ? NULL : manager_find_id(m, (unsigned)id);
-        }
         if (!e)
                 return error_set(reterr, ERROR_NO_SUCH_ENCLAVE,
                                  "no enclave is called %s; `qt-enclave describe --all` lists them", name);
@@ -213,8 +224,10 @@ static int handle_console(struct server_call *call, void *userdata, struct error
                         reterr, ERROR_NOT_DEBUG,
                         "enclave %s was not started with --debug; its console is closed to everybody",
                         e->plan.name);
-        record(call, e->plan.name, "passed on");
-        return relay_stream(userdata, e, call, "Console", NULL, reterr);
+        r = relay_stream(userdata, e, call, "Console", NULL, reterr);
+        if (r >= 0)
+                record(call, e->plan.name, "passed on");
+        return r;
 }
 
 static int handle_metadata(struct server_call *call, void *userdata, struct error *reterr) {
@@ -239,9 +252,10 @@ static int handle_connect(struct server_call *call, void *userdata, struct error
                 r = number_of(call, "Port", UINT32_MAX - 1, 0, &port, reterr);
         if (r < 0)
                 return r;
-        record(call, e->plan.name, "passed on");
-        return relay_stream(userdata, e, call, "Connect", json_pack("{s:I}", "Port", (json_int_t)port),
-                            reterr);
+        r = relay_stream(userdata, e, call, "Connect", json_pack("{s:I}", "Port", (json_int_t)port), reterr);
+        if (r >= 0)
+                record(call, e->plan.name, "passed on");
+        return r;
 }
 
 static int handle_wait(struct server_call *call, void *userdata, struct error *reterr) {

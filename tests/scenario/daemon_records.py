@@ -78,7 +78,7 @@ def runs(b, d):
             ({"Name": "hers"}, "hers", "NameInUse"), ({"Name": "../hers"}, "-", "NameInvalid"),
             ({"Name": "x\nuid 0: Run y: starting"}, "-", "NameInvalid"), ({"Name": "odd", "CPUs": 3}, "odd", "LimitExceeded"),
             ({"CPUs": -1}, "-", "InvalidParameter"), ({"Name": "big", "MemoryMiB": 1024}, "big", "QuotaExceeded"),
-            ({"Name": "cid", "CID": 3}, "cid", "CidReserved"), ({"Name": 7}, "-", "InvalidParameter"),
+            ({"Name": "0", "CPUs": 3}, "0", "LimitExceeded"), ({"Name": "cid", "CID": 3}, "cid", "CidReserved"), ({"Name": 7}, "-", "InvalidParameter"),
             ({"Name": "more", "Surplus": 1}, "more", "InvalidParameter"), ({"Name": "pool", "MemoryMiB": 262144}, "pool", "QuotaExceeded")):
         b.expect(ALICE, "Run", {"Image": 0, **parameters}, (subject, error), error=error, image=image)
     b.expect(ALICE, "Run", {"Image": 0, "Name": "none"}, ("none", "InvalidParameter"), error="InvalidParameter")
@@ -102,6 +102,8 @@ def ends(b, d):
     for method in ("Forget", "Terminate"):
         b.expect(BOB, method, {"Name": "hers"}, ("hers", "PermissionDenied"), error="PermissionDenied")
         b.expect(ALICE, method, {"Name": "nobody"}, ("nobody", "NoSuchEnclave"), error="NoSuchEnclave")
+        b.expect(BOB, method, {"Name": str(d.describe("hers")["EnclaveID"])}, ("hers", "PermissionDenied"), error="PermissionDenied")
+        b.expect(ALICE, method, {"Name": "17"}, ("17", "NoSuchEnclave"), error="NoSuchEnclave")
         b.expect(ALICE, method, {"Name": True}, ("-", "InvalidParameter"), error="InvalidParameter")
     b.expect(ALICE, "Forget", {"Name": "hers"}, ("hers", "WrongState"), error="WrongState")
     b.expect(ALICE, "Terminate", {}, ("-", "InvalidParameter"), error="InvalidParameter")
