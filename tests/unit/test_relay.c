@@ -232,5 +232,5 @@ int main(void) {
                 cmocka_unit_test(sender_that_breaks_off),
         };
 
-        return cmocka_run_group_tests(tests, NULL, NULL);
+        return unit_run("relay", tests);
 }
