@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 
-from harness import CLI, PATIENCE, STANDIN, Daemon, Result, check, done, skip
+from harness import CLI, PATIENCE, STANDIN, Daemon, Result, check, done, read_message, skip
 
 if os.getuid() != 0:
     skip("access", "needs root to become several users")
@@ -80,13 +80,7 @@ def call(path, message, timeout=PATIENCE):
         s.connect(path)  # blocking: a full backlog is waited for
         s.settimeout(timeout)
         s.sendall(message)
-        answer = b""
-        while not answer.endswith(b"\0"):
-            piece = s.recv(65536)
-            if not piece:
-                break
-            answer += piece
-        return answer
+        return read_message(s)
 
 
 DESCRIBE = b'{"method":"io.qtenclave.Manager.Describe"}\0'

@@ -15,7 +15,7 @@ import signal
 import socket
 import time
 
-from harness import DAEMON, PATIENCE, STANDIN, Daemon, check, done, skip, wait_for
+from harness import DAEMON, PATIENCE, STANDIN, Daemon, check, done, read_message, skip, wait_for
 
 USERS = 100  # Debian's group "users": stands for qt-enclave
 ALICE, BOB = 54321, 54322  # the flooder and the other
@@ -75,11 +75,7 @@ class Witness:
                 with connect(path) as s:
                     s.settimeout(PATIENCE)
                     s.sendall(DESCRIBE)
-                    while not answer.endswith(b"\0"):
-                        piece = s.recv(65536)
-                        if not piece:
-                            break
-                        answer += piece
+                    answer = read_message(s)
             except OSError:
                 pass
             say(b'"Enclaves"' in answer)

@@ -9,7 +9,7 @@ import shutil
 import socket
 import tempfile
 
-from harness import ORDINARY, PATIENCE, SOURCE, STANDIN, Daemon, check, done, skip, wait_for
+from harness import ORDINARY, PATIENCE, SOURCE, STANDIN, Daemon, check, done, read_message, skip, wait_for
 from invented_machine import invent
 
 USERS = 100  # Debian's group "users": stands for qt-enclave
@@ -34,12 +34,7 @@ def call(path, uid, method, parameters, image=None):
                 s.settimeout(PATIENCE)
                 fds = [os.open(image, os.O_RDONLY)] if image else []
                 socket.send_fds(s, [json.dumps({"method": MANAGER + method, "parameters": parameters}).encode() + b"\0"], fds)
-                answer = b""
-                while not answer.endswith(b"\0"):
-                    piece = s.recv(65536)
-                    if not piece:
-                        break
-                    answer += piece
+                answer = read_message(s)
                 os.write(writer, (json.loads(answer[:-1]).get("error") or "").encode() or b"ok")
         finally:
             os._exit(0)

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 
-from harness import BUILD, PATIENCE, STANDIN, Daemon, check, done, processes_below, wait_for
+from harness import BUILD, PATIENCE, STANDIN, Daemon, check, done, processes_below, read_message, wait_for
 
 LONG = 1000000
 TABLE = [tuple(line.split()) for line in
@@ -47,13 +47,8 @@ def world_state(d, name):
             s.settimeout(PATIENCE)
             s.connect(str(d.runtime / "enclaves" / name / "monitor.sock"))
             s.sendall(b'{"method":"io.qtenclave.Monitor.Describe","parameters":{}}\0')
-            answer = b""
-            while not answer.endswith(b"\0"):
-                piece = s.recv(65536)
-                if not piece:
-                    return None
-                answer += piece
-            return json.loads(answer[:-1])["parameters"]["Facts"]["State"]
+            answer = read_message(s)
+            return json.loads(answer[:-1])["parameters"]["Facts"]["State"] if answer.endswith(b"\0") else None
     except OSError:
         return None
 

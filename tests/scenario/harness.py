@@ -62,6 +62,17 @@ def is_bare_metal():
     return bool(flags) and "hypervisor" not in flags[0].split()
 
 
+def read_message(stream):
+    """One message of a Varlink peer with the zero byte at its end, or what there was before the peer went away."""
+    message = b""
+    while not message.endswith(b"\0"):
+        piece = stream.recv(65536)
+        if not piece:
+            break
+        message += piece
+    return message
+
+
 def wait_for(condition, what="a condition", patience=PATIENCE):
     """The first true value of condition(); an AssertionError when it never comes."""
     end = time.monotonic() + patience
