@@ -12,7 +12,7 @@
 #include <systemd/sd-event.h>
 
 /* In the thread: uses neither the event loop nor anything that the loop's handlers look at, and fails soon
- * after *cancelled has become true. */
+ * after *cancelled has become true: with -ECANCELED, or with what it came to; whoever cancelled knows why. */
 typedef int (*loading_work)(void *userdata, const atomic_bool *cancelled, struct error *reterr);
 
 /* From the loop, when the thread is no more; r and *problem are what the work returned. It may free l. */

@@ -425,6 +425,7 @@ static void local_free(struct hypervisor_instance *i) {
         free(i->cmdline);
         free(i);
 }
+
 static struct hypervisor_instance *local_new(const struct hypervisor_request *request) {
         struct hypervisor_instance *i = calloc(1, sizeof(*i));
 

@@ -394,7 +394,9 @@ static int copy_image(struct hypervisor_instance *i, const atomic_bool *cancelle
         if (fd < 0)
                 return error_set_errno(reterr, ERROR_OUTPUT_FAILED, errno, "cannot make %s", i->eif);
         for (off_t at = 0;; at += n) {
-                n = atomic_load(cancelled) ? -1 : pread(q->image_fd, chunk, sizeof(chunk), at);
+                if (atomic_load(cancelled))
+                        return -ECANCELED;
+                n = pread(q->image_fd, chunk, sizeof(chunk), at);
                 if (n < 0)
                         return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno,
                                                "the image cannot be read");
