@@ -447,10 +447,10 @@ static int handle_pool_set(struct server_call *call, void *userdata, struct erro
                               "CPUCount and CPUList exclude each other; give one");
         if (r >= 0)
                 r = find_node(userdata, node, &wish.node, reterr);
-        if (r >= 0)
-                r = pool_change_start(userdata, &wish, call,
-                                      reterr); /* which leaves the record when it is done */
-        return r;
+        if (r < 0)
+                return r;
+        /* It leaves the record when it is done. */
+        return pool_change_start(userdata, &wish, call, reterr);
 }
 
 const struct server_method manager_methods[] = {
