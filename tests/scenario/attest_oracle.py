@@ -27,7 +27,9 @@ def decode(data, what):
     stream = io.BytesIO(data)
     try:
         item = cbor2.CBORDecoder(stream).decode()
-    except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError, RecursionError, MemoryError, KeyError) as e:
+    # SystemError: cbor2's C part fails on some malformed input and forgets to say how. Valid for us alone it would be
+    # reported all the same.
+    except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError, RecursionError, MemoryError, KeyError, SystemError) as e:
         raise Invalid(f"{what}: {e}") from None
     need(stream.tell() == len(data), f"{what}: trailing bytes")
     return item
