@@ -136,7 +136,8 @@ int qtattest_device_describe_pcr(struct qtattest_device *device, unsigned index,
                 return r;
         if (answer.data.size > QTATTEST_PCR_BYTES)
                 return -EBADMSG;
-        memcpy(ret, answer.data.data, answer.data.size);
+        if (answer.data.size > 0)
+                memcpy(ret, answer.data.data, answer.data.size);
         *ret_size = answer.data.size;
         *ret_locked = answer.locked;
         return 0;

@@ -79,7 +79,8 @@ static void copy_label(struct span name, size_t n, char *ret, size_t ret_size) {
                         n--;
         for (end = start; end < name.size && name.data[end] != '.';)
                 end++;
-        if (end - start >= ret_size || !is_label((struct span){ name.data + start, end - start }))
+        if (start == end || end - start >= ret_size ||
+            !is_label((struct span){ name.data + start, end - start }))
                 return;
         memcpy(ret, name.data + start, end - start);
         ret[end - start] = '\0';

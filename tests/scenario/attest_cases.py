@@ -36,6 +36,7 @@ def right(pki, qingtian):
     yield "PCRs of 32 and 64 bytes", changed(pki, pcrs={0: b"a" * 32, 1: b"b" * 64}), NITRO, None, "ok"
     yield "the other signature of the pair", document(pki, twin=True), NITRO, None, "ok"
     yield "the root signed the leaf", root_only(pki), NITRO, None, "ok"
+    yield "an authority without a common name", nameless(pki), NITRO, None, "ok"
     yield "first second of the leaf", document(pki), NITRO, NOW - HOUR, "ok"
     yield "last second of the leaf", document(pki), NITRO, NOW + 2 * HOUR, "ok"
     yield "qingtian", document(qingtian), QINGTIAN, None, "ok"
@@ -49,6 +50,13 @@ def right(pki, qingtian):
 def root_only(pki):
     leaf = forge.issue(pki.root, "leaf", pki.leaf_key, False)
     return changed(pki, certificate=leaf, cabundle=[pki.root.certificate])
+
+
+def nameless(pki):
+    region = pki.authority(pki.root, None, 1)
+    instance = pki.authority(region, "instance", 0)
+    leaf = forge.issue(instance, "leaf", pki.leaf_key, False)
+    return changed(pki, certificate=leaf, cabundle=[pki.root.certificate, region.certificate, instance.certificate])
 
 
 def wrong_bytes(pki):

@@ -103,7 +103,7 @@ def main(directory):
         for what, document in cases(pki):
             made.append((what, document, profile == forge.QINGTIAN))
             frames.append(struct.pack("<IqI", profile, -1, len(document)) + document)
-    done = subprocess.run([BUILD / "tests/programs/attest_batch", pem], input=b"".join(frames), capture_output=True,
+    done = subprocess.run([BUILD / "tests/programs/attest_batch", pem], input=b"".join(frames), stdout=subprocess.PIPE,
                           check=True)
     ours = [line.split()[0] for line in done.stdout.decode().splitlines()]
     if len(ours) != len(made):

@@ -81,8 +81,9 @@ def cbor(item):
 # --- PKI ---
 
 def name(text):
-    return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "throw-away"),
-                      x509.NameAttribute(NameOID.COMMON_NAME, text)])
+    """A subject; None: one without a common name."""
+    common = [x509.NameAttribute(NameOID.COMMON_NAME, text)] if text is not None else []
+    return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "throw-away"), *common])
 
 
 def key_usage(**on):

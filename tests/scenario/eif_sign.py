@@ -242,7 +242,8 @@ def refusals(folder):
     untouched(folder, "garbage for a signature", 4, bad, "--certificate", pem, "--attach", folder / "garbage")
     (folder / "wrong.sig").write_bytes(openssl("dgst", "-sha256", "-sign", key, folder / "garbage"))
     untouched(folder, "a signature over something else", 4, bad, "--certificate", pem, "--attach", folder / "wrong.sig")
-    untouched(folder, "a damaged image", 4, "ImageInvalid", *good, image=eif.compose(BASE)[:-1] + b"?")
+    image = eif.compose(BASE)
+    untouched(folder, "a damaged image", 4, "ImageInvalid", *good, image=image[:-1] + bytes([image[-1] ^ 1]))
     untouched(folder, "a truncated image", 4, "ImageInvalid", *good, image=eif.compose(BASE)[:-1])
     untouched(folder, "version 2", 4, "ImageInvalid", *good,
               image=eif.compose([s for s in BASE if s[0] != eif.METADATA], version=2))
