@@ -90,73 +90,70 @@ static void recipient_of_its_own(void **state _unused_) {
         assert_int_equal(e.kind, ERROR_INVALID_PARAMETER);
 }
 
-static void answers(void **state _unused_) {
-        static const struct {
-                const struct provider *provider;
-                long status;
-                const char *text;
-                enum error_kind kind;
-        } rows[] = {
-                { &provider_huawei, 200, "{\"key_id\":\"k\",\"ciphertext_recipient\":\"MIIB\"}", ERROR_NONE },
-                { &provider_huawei, 200, "{\"ciphertext_recipient\":\"MIIB\",\"plain_text\":null}",
-                  ERROR_NONE },
-                { &provider_huawei, 200, "{\"ciphertext_recipient\":\"MIIB\",\"plain_text\":\"\"}",
-                  ERROR_NONE },
-                { &provider_aws, 200, "{\"CiphertextForRecipient\":\"MIIB\",\"KeyId\":\"k\"}", ERROR_NONE },
-                { &provider_huawei, 200, "{\"ciphertext_recipient\":\"MIIB\",\"plain_text\":\"x\"}",
-                  ERROR_ANSWER_REFUSED },
-                { &provider_huawei, 200, "{\"plain_text\":\"x\"}", ERROR_ANSWER_REFUSED },
-                { &provider_huawei, 200, "{\"data_key\":\"00\"}", ERROR_ANSWER_REFUSED },
-                { &provider_huawei, 200, "{\"random_data\":7,\"ciphertext_recipient\":\"MIIB\"}",
-                  ERROR_ANSWER_REFUSED },
-                { &provider_aws, 200, "{\"Plaintext\":\"eA==\",\"CiphertextForRecipient\":\"MIIB\"}",
-                  ERROR_ANSWER_REFUSED },
-                /* In every spelling, also of the other cloud. */
-                { &provider_huawei, 200, "{\"plainText\":\"x\",\"ciphertext_recipient\":\"MIIB\"}",
-                  ERROR_ANSWER_REFUSED },
-                { &provider_huawei, 200, "{\"PLAIN_TEXT\":\"x\",\"ciphertext_recipient\":\"MIIB\"}",
-                  ERROR_ANSWER_REFUSED },
-                { &provider_huawei, 200, "{\"Plaintext\":\"x\",\"ciphertext_recipient\":\"MIIB\"}",
-                  ERROR_ANSWER_REFUSED },
-                { &provider_huawei, 200, "{\"plain_text\":false,\"ciphertext_recipient\":\"MIIB\"}",
-                  ERROR_ANSWER_REFUSED },
-                { &provider_huawei, 200, "{\"data_key\":{},\"ciphertext_recipient\":\"MIIB\"}",
-                  ERROR_ANSWER_REFUSED },
-                { &provider_aws, 200, "{\"plaintext\":\"eA==\",\"CiphertextForRecipient\":\"MIIB\"}",
-                  ERROR_ANSWER_REFUSED },
-                { &provider_aws, 200, "{\"random-data\":\"eA==\",\"CiphertextForRecipient\":\"MIIB\"}",
-                  ERROR_ANSWER_REFUSED },
-                { &provider_aws, 200, "{\"SharedSecret\":\"eA==\",\"CiphertextForRecipient\":\"MIIB\"}",
-                  ERROR_ANSWER_REFUSED },
-                { &provider_aws, 200, "{\"Plaintexts\":\"eA==\",\"CiphertextForRecipient\":\"MIIB\"}",
-                  ERROR_NONE }, /* another word */
-                { &provider_aws, 200, "{\"CiphertextForRecipient\":\"MII\"}", ERROR_ANSWER_REFUSED },
-                { &provider_aws, 200, "{\"CiphertextForRecipient\":\"\"}", ERROR_ANSWER_REFUSED },
-                { &provider_aws, 200, "{\"CiphertextForRecipient\":[\"MIIB\"]}", ERROR_ANSWER_REFUSED },
-                { &provider_aws, 200,
-                  "{\"CiphertextForRecipient\":\"MIIB\",\"CiphertextForRecipient\":\"MIIB\"}",
-                  ERROR_ANSWER_REFUSED },
-                { &provider_aws, 200, "{\"CiphertextForRecipient\":\"MIIB\"}x", ERROR_ANSWER_REFUSED },
-                { &provider_aws, 200, "", ERROR_ANSWER_REFUSED },
-                { &provider_aws, 400, "{\"__type\":\"AccessDeniedException\",\"message\":\"no\"}",
-                  ERROR_KMS_REFUSED },
-                { &provider_huawei, 403, "{\"error\":{\"error_code\":\"KMS.0308\",\"error_msg\":\"no\"}}",
-                  ERROR_KMS_REFUSED },
-                { &provider_huawei, 500, "<html>", ERROR_KMS_REFUSED },
-                /* An error status never yields an envelope. */
-                { &provider_huawei, 403, "{\"ciphertext_recipient\":\"MIIB\"}", ERROR_KMS_REFUSED },
-        };
+static const struct {
+        const struct provider *provider;
+        long status;
+        const char *text;
+        enum error_kind kind;
+} answer_rows[] = {
+        { &provider_huawei, 200, "{\"key_id\":\"k\",\"ciphertext_recipient\":\"MIIB\"}", ERROR_NONE },
+        { &provider_huawei, 200, "{\"ciphertext_recipient\":\"MIIB\",\"plain_text\":null}", ERROR_NONE },
+        { &provider_huawei, 200, "{\"ciphertext_recipient\":\"MIIB\",\"plain_text\":\"\"}", ERROR_NONE },
+        { &provider_aws, 200, "{\"CiphertextForRecipient\":\"MIIB\",\"KeyId\":\"k\"}", ERROR_NONE },
+        { &provider_huawei, 200, "{\"ciphertext_recipient\":\"MIIB\",\"plain_text\":\"x\"}",
+          ERROR_ANSWER_REFUSED },
+        { &provider_huawei, 200, "{\"plain_text\":\"x\"}", ERROR_ANSWER_REFUSED },
+        { &provider_huawei, 200, "{\"data_key\":\"00\"}", ERROR_ANSWER_REFUSED },
+        { &provider_huawei, 200, "{\"random_data\":7,\"ciphertext_recipient\":\"MIIB\"}",
+          ERROR_ANSWER_REFUSED },
+        { &provider_aws, 200, "{\"Plaintext\":\"eA==\",\"CiphertextForRecipient\":\"MIIB\"}",
+          ERROR_ANSWER_REFUSED },
+        /* In every spelling, also of the other cloud. */
+        { &provider_huawei, 200, "{\"plainText\":\"x\",\"ciphertext_recipient\":\"MIIB\"}",
+          ERROR_ANSWER_REFUSED },
+        { &provider_huawei, 200, "{\"PLAIN_TEXT\":\"x\",\"ciphertext_recipient\":\"MIIB\"}",
+          ERROR_ANSWER_REFUSED },
+        { &provider_huawei, 200, "{\"Plaintext\":\"x\",\"ciphertext_recipient\":\"MIIB\"}",
+          ERROR_ANSWER_REFUSED },
+        { &provider_huawei, 200, "{\"plain_text\":false,\"ciphertext_recipient\":\"MIIB\"}",
+          ERROR_ANSWER_REFUSED },
+        { &provider_huawei, 200, "{\"data_key\":{},\"ciphertext_recipient\":\"MIIB\"}",
+          ERROR_ANSWER_REFUSED },
+        { &provider_aws, 200, "{\"plaintext\":\"eA==\",\"CiphertextForRecipient\":\"MIIB\"}",
+          ERROR_ANSWER_REFUSED },
+        { &provider_aws, 200, "{\"random-data\":\"eA==\",\"CiphertextForRecipient\":\"MIIB\"}",
+          ERROR_ANSWER_REFUSED },
+        { &provider_aws, 200, "{\"SharedSecret\":\"eA==\",\"CiphertextForRecipient\":\"MIIB\"}",
+          ERROR_ANSWER_REFUSED },
+        { &provider_aws, 200, "{\"Plaintexts\":\"eA==\",\"CiphertextForRecipient\":\"MIIB\"}",
+          ERROR_NONE }, /* another word */
+        { &provider_aws, 200, "{\"CiphertextForRecipient\":\"MII\"}", ERROR_ANSWER_REFUSED },
+        { &provider_aws, 200, "{\"CiphertextForRecipient\":\"\"}", ERROR_ANSWER_REFUSED },
+        { &provider_aws, 200, "{\"CiphertextForRecipient\":[\"MIIB\"]}", ERROR_ANSWER_REFUSED },
+        { &provider_aws, 200, "{\"CiphertextForRecipient\":\"MIIB\",\"CiphertextForRecipient\":\"MIIB\"}",
+          ERROR_ANSWER_REFUSED },
+        { &provider_aws, 200, "{\"CiphertextForRecipient\":\"MIIB\"}x", ERROR_ANSWER_REFUSED },
+        { &provider_aws, 200, "", ERROR_ANSWER_REFUSED },
+        { &provider_aws, 400, "{\"__type\":\"AccessDeniedException\",\"message\":\"no\"}",
+          ERROR_KMS_REFUSED },
+        { &provider_huawei, 403, "{\"error\":{\"error_code\":\"KMS.0308\",\"error_msg\":\"no\"}}",
+          ERROR_KMS_REFUSED },
+        { &provider_huawei, 500, "<html>", ERROR_KMS_REFUSED },
+        /* An error status never yields an envelope. */
+        { &provider_huawei, 403, "{\"ciphertext_recipient\":\"MIIB\"}", ERROR_KMS_REFUSED },
+};
 
-        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+static void answers(void **state _unused_) {
+        for (size_t i = 0; i < ELEMENTSOF(answer_rows); i++) {
                 _cleanup_kms_answer_ struct kms_answer a = KMS_ANSWER_NULL;
                 _cleanup_error_ struct error e = ERROR_NULL;
                 int r;
 
-                print_message("# row %s\n", rows[i].text);
-                r = kms_answer_parse(&a, rows[i].provider, rows[i].status, rows[i].text, strlen(rows[i].text),
-                                     &e);
-                assert_int_equal(r, rows[i].kind == ERROR_NONE ? 0 : ERROR_DESCRIBED);
-                assert_int_equal(e.kind, rows[i].kind);
+                print_message("# row %s\n", answer_rows[i].text);
+                r = kms_answer_parse(&a, answer_rows[i].provider, answer_rows[i].status, answer_rows[i].text,
+                                     strlen(answer_rows[i].text), &e);
+                assert_int_equal(r, answer_rows[i].kind == ERROR_NONE ? 0 : ERROR_DESCRIBED);
+                assert_int_equal(e.kind, answer_rows[i].kind);
                 assert_int_equal(a.envelope.size, r == 0 ? 3 : 0);
         }
 }

@@ -245,83 +245,92 @@ static void finding_codes_are_stable_words(void **state _unused_) {
 }
 
 /* One change to the vector each; the code of the first finding that refuses, or of the first at all. */
-static void finds_what_is_wrong(void **state _unused_) {
-        enum { OFFSETS = 0x1c, SIZES = 0x11c, KERNEL = 548, CMDLINE = 566, METADATA = 591, RD0 = 605 };
-        static const struct {
-                const char *code;
-                size_t length; /* of the file; 0: unchanged */
-                struct change {
-                        size_t at, width;
-                        uint64_t value;
-                } changes[3];
-        } rows[] = {
-                { "too-short", 547, {} },
-                { "too-short", 1, {} },
-                { "bad-magic", 0, { { 0, 1, 0x2f } } },
-                { "bad-version", 0, { { 4, 2, 1 } } },
-                { "bad-version", 0, { { 4, 2, 5 } } },
-                { "section-count", 0, { { 0x1a, 2, 1 } } },
-                { "section-count", 0, { { 0x1a, 2, 33 } } },
-                { "section-count", 0, { { 0x1a, 2, 0xffff } } },
-                { "unknown-flags", 0, { { 6, 2, 0x240 } } },
-                { "reserved-field", 0, { { 0x18, 2, 7 } } },
-                { "reserved-field", 0, { { 0x21c, 4, 7 } } },
-                { "unused-slot", 0, { { OFFSETS + 8 * 31, 8, 7 } } },
-                { "unused-slot", 0, { { SIZES + 8 * 5, 8, 7 } } },
-                { "overlap", 0, { { OFFSETS + 8, 8, KERNEL } } },
-                { "overlap", 0, { { OFFSETS, 8, 0 } } },
-                { "gap", 0, { { OFFSETS + 8, 8, CMDLINE + 1 } } },
-                { "gap", 0, { { OFFSETS, 8, UINT64_MAX } } },
-                { "truncated", 634, {} },
-                { "truncated", 548, {} },
-                { "truncated", 624, {} },
-                { "trailing-bytes", 636, {} },
-                { "trailing-bytes", 0, { { 0x1a, 2, 4 } } },
-                { "size-mismatch", 0, { { SIZES, 8, 7 } } },
-                { "size-mismatch", 0, { { KERNEL + 4, 8, 7 } } },
-                { "truncated", 0, { { KERNEL + 4, 8, 1ULL << 60 }, { SIZES, 8, 1ULL << 60 } } },
-                { "truncated", 0, { { KERNEL + 4, 8, UINT64_MAX }, { SIZES, 8, UINT64_MAX } } },
-                { "unknown-type", 0, { { METADATA, 2, 6 } } },
-                { "unknown-type", 0, { { METADATA, 2, 0 } } },
-                { "section-flags", 0, { { METADATA + 2, 2, 1 } } },
-                { "section-too-new", 0, { { 4, 2, 3 } } },
-                { "duplicate", 0, { { METADATA, 2, 1 } } },
-                { "duplicate", 0, { { RD0, 2, 2 } } },
-                { "missing", 0, { { METADATA, 2, 3 } } },
-                { "missing", 0, { { CMDLINE, 2, 3 } } },
-                { "order", 0, { { KERNEL, 2, 3 }, { RD0, 2, 1 } } },
-        };
+enum { OFFSETS = 0x1c, SIZES = 0x11c, KERNEL = 548, CMDLINE = 566, METADATA = 591, RD0 = 605 };
+static const struct damage {
+        const char *code;
+        size_t length; /* of the file; 0: unchanged */
+        struct change {
+                size_t at, width;
+                uint64_t value;
+        } changes[3];
+} damages[] = {
+        { "too-short", 547, {} },
+        { "too-short", 1, {} },
+        { "bad-magic", 0, { { 0, 1, 0x2f } } },
+        { "bad-version", 0, { { 4, 2, 1 } } },
+        { "bad-version", 0, { { 4, 2, 5 } } },
+        { "section-count", 0, { { 0x1a, 2, 1 } } },
+        { "section-count", 0, { { 0x1a, 2, 33 } } },
+        { "section-count", 0, { { 0x1a, 2, 0xffff } } },
+        { "unknown-flags", 0, { { 6, 2, 0x240 } } },
+        { "reserved-field", 0, { { 0x18, 2, 7 } } },
+        { "reserved-field", 0, { { 0x21c, 4, 7 } } },
+        { "unused-slot", 0, { { OFFSETS + 8 * 31, 8, 7 } } },
+        { "unused-slot", 0, { { SIZES + 8 * 5, 8, 7 } } },
+        { "overlap", 0, { { OFFSETS + 8, 8, KERNEL } } },
+        { "overlap", 0, { { OFFSETS, 8, 0 } } },
+        { "gap", 0, { { OFFSETS + 8, 8, CMDLINE + 1 } } },
+        { "gap", 0, { { OFFSETS, 8, UINT64_MAX } } },
+        { "truncated", 634, {} },
+        { "truncated", 548, {} },
+        { "truncated", 624, {} },
+        { "trailing-bytes", 636, {} },
+        { "trailing-bytes", 0, { { 0x1a, 2, 4 } } },
+        { "size-mismatch", 0, { { SIZES, 8, 7 } } },
+        { "size-mismatch", 0, { { KERNEL + 4, 8, 7 } } },
+        { "truncated", 0, { { KERNEL + 4, 8, 1ULL << 60 }, { SIZES, 8, 1ULL << 60 } } },
+        { "truncated", 0, { { KERNEL + 4, 8, UINT64_MAX }, { SIZES, 8, UINT64_MAX } } },
+        { "unknown-type", 0, { { METADATA, 2, 6 } } },
+        { "unknown-type", 0, { { METADATA, 2, 0 } } },
+        { "section-flags", 0, { { METADATA + 2, 2, 1 } } },
+        { "section-too-new", 0, { { 4, 2, 3 } } },
+        { "duplicate", 0, { { METADATA, 2, 1 } } },
+        { "duplicate", 0, { { RD0, 2, 2 } } },
+        { "missing", 0, { { METADATA, 2, 3 } } },
+        { "missing", 0, { { CMDLINE, 2, 3 } } },
+        { "order", 0, { { KERNEL, 2, 3 }, { RD0, 2, 1 } } },
+};
 
-        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+/* The vector with that damage, alone in memory of its size so that a step too far is seen; the caller frees
+ * it. */
+static uint8_t *damaged(const struct damage *d, size_t *ret_size) {
+        struct eif_measurements m;
+        _cleanup_close_ int fd = write_vector(&m);
+        uint8_t data[1024] = { 0 }, *exact;
+        size_t n = file_bytes(fd, data, sizeof(data));
+
+        for (size_t c = 0; c < ELEMENTSOF(d->changes); c++)
+                put_be(data + d->changes[c].at, d->changes[c].width, d->changes[c].value);
+        n = d->length ?: n;
+        exact = malloc(n);
+        assert_non_null(exact);
+        memcpy(exact, data, n);
+        *ret_size = n;
+        return exact;
+}
+
+static void finds_what_is_wrong(void **state _unused_) {
+        for (size_t i = 0; i < ELEMENTSOF(damages); i++) {
                 _cleanup_eif_findings_ struct eif_findings findings = EIF_FINDINGS_NULL;
                 _cleanup_error_ struct error error = ERROR_NULL;
                 _cleanup_eif_ struct eif *e = NULL, *refused = NULL;
-                struct eif_measurements m;
-                _cleanup_close_ int fd = write_vector(&m);
                 const struct eif_finding *first;
-                _cleanup_free_ uint8_t *exact = NULL;
-                uint8_t data[1024] = { 0 };
-                size_t n = file_bytes(fd, data, sizeof(data));
+                size_t n;
+                _cleanup_free_ uint8_t *exact = damaged(&damages[i], &n);
 
-                for (size_t c = 0; c < ELEMENTSOF(rows[i].changes); c++)
-                        put_be(data + rows[i].changes[c].at, rows[i].changes[c].width,
-                               rows[i].changes[c].value);
-                n = rows[i].length ?: n;
-                exact = malloc(n);
-                memcpy(exact, data, n);
                 assert_int_equal(eif_inspect_buffer(&e, exact, n, &findings, &error), 0);
                 first = eif_findings_first(&findings, EIF_SEVERITY_REFUSED)
                                 ?: eif_findings_first(&findings, EIF_SEVERITY_ODD);
-                if (!first || strcmp(eif_finding_code(first->id), rows[i].code) != 0)
-                        print_message("# row %zu: expected %s\n", i, rows[i].code);
+                if (!first || strcmp(eif_finding_code(first->id), damages[i].code) != 0)
+                        print_message("# row %zu: expected %s\n", i, damages[i].code);
                 assert_non_null(first);
-                assert_string_equal(eif_finding_code(first->id), rows[i].code);
+                assert_string_equal(eif_finding_code(first->id), damages[i].code);
                 if (eif_finding_severity(first->id) == EIF_SEVERITY_ODD) {
                         assert_int_equal(eif_open_buffer(&refused, exact, n, &error), 0);
                 } else {
                         assert_int_equal(eif_open_buffer(&refused, exact, n, &error), ERROR_DESCRIBED);
                         assert_int_equal(error.kind, ERROR_IMAGE_INVALID);
-                        assert_non_null(strstr(error.message, rows[i].code));
+                        assert_non_null(strstr(error.message, damages[i].code));
                 }
         }
 }

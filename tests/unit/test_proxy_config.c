@@ -48,63 +48,60 @@ static void whole(void **state _unused_) {
         assert_true(listener_serves(&c->listeners[0], "other"));
 }
 
-static void refused(void **state _unused_) {
-        static const struct {
-                const char *text;
-                unsigned line;
-        } rows[] = {
-                { "", 1 },
-                { PROXY, 3 },
-                { "port = 1\n", 1 },
-                { "[proxy\n", 1 },
-                { "[other x]\n", 1 },
-                { "[pipe]\n", 1 },
-                { "[pipe A B]\n", 1 },
-                { PROXY "[proxy]\n", 3 },
-                { PROXY "unknown = 1\n", 3 },
-                { PROXY "enclaves = /x\n", 3 },
-                { PROXY "connections = 0\n", 3 },
-                { PROXY "connections = many\n", 3 },
-                { PROXY "calls-per-enclave = 0\n", 3 },
-                { PROXY "socket-name = a/b\n" PIPE, 7 },
-                { PROXY
-                  "socket-name = 12345678901234567890123456789012345678901234567890123456789012345\n" PIPE,
-                  7 },
-                { PROXY "idle-timeout = 1ms\n", 3 },
-                { PROXY "vsock = true\n", 3 },
-                { PROXY "vsock = yes\n" PIPE, 7 },
-                { PROXY "just words\n", 3 },
-                { PROXY "audit-file =\n", 3 },
-                { PROXY "audit-file = a\x01\n", 3 },
-                { PIPE, 4 },
-                { PROXY "[pipe a]\nport = 1\n", 5 },
-                { PROXY "[pipe a]\nallow = a.b:1\n", 5 },
-                { PROXY "[pipe a]\nport = 1\nallow = *:1\n", 6 },
-                { PROXY "[pipe a]\nport = 1\nallow = 127.0.0.1:1\n", 6 },
-                { PROXY "[pipe a]\nport = 1\ntls = no\nallow = *.b.c:1\n", 7 },
-                { PROXY "[pipe a]\nport = 1\ntls = no\nallow = a.b:1\nallow = c.d:1\n", 8 },
-                { PROXY "[pipe a]\nport = 1\ncredentials = ecs\n", 5 },
-                { PROXY PIPE "[pipe kms]\n", 6 },
-                { PROXY PIPE "[pipe two]\nport = 8000\nallow = a.b:1\n", 9 },
-                { PROXY API_START "policy = /p\noperation = decrypt-data\n", 11 },
-                { PROXY API_START "policy = /p\ncredentials = ecs\n", 11 },
-                { PROXY API_START "operation = decrypt-data\ncredentials = ecs\n", 11 },
-                { PROXY API_START "policy = /p\noperation = Decrypt\ncredentials = ecs\n", 12 },
-                { PROXY API_START "policy = /p\noperation = decrypt-data\ncredentials = file:relative\n",
-                  12 },
-                { PROXY API "endpoint = http://kms\n", 13 },
-                { PROXY "[creds c]\nport = 7\ncredentials = ecs\n", 6 },
-        };
+static const struct {
+        const char *text;
+        unsigned line;
+} refused_texts[] = {
+        { "", 1 },
+        { PROXY, 3 },
+        { "port = 1\n", 1 },
+        { "[proxy\n", 1 },
+        { "[other x]\n", 1 },
+        { "[pipe]\n", 1 },
+        { "[pipe A B]\n", 1 },
+        { PROXY "[proxy]\n", 3 },
+        { PROXY "unknown = 1\n", 3 },
+        { PROXY "enclaves = /x\n", 3 },
+        { PROXY "connections = 0\n", 3 },
+        { PROXY "connections = many\n", 3 },
+        { PROXY "calls-per-enclave = 0\n", 3 },
+        { PROXY "socket-name = a/b\n" PIPE, 7 },
+        { PROXY "socket-name = 12345678901234567890123456789012345678901234567890123456789012345\n" PIPE, 7 },
+        { PROXY "idle-timeout = 1ms\n", 3 },
+        { PROXY "vsock = true\n", 3 },
+        { PROXY "vsock = yes\n" PIPE, 7 },
+        { PROXY "just words\n", 3 },
+        { PROXY "audit-file =\n", 3 },
+        { PROXY "audit-file = a\x01\n", 3 },
+        { PIPE, 4 },
+        { PROXY "[pipe a]\nport = 1\n", 5 },
+        { PROXY "[pipe a]\nallow = a.b:1\n", 5 },
+        { PROXY "[pipe a]\nport = 1\nallow = *:1\n", 6 },
+        { PROXY "[pipe a]\nport = 1\nallow = 127.0.0.1:1\n", 6 },
+        { PROXY "[pipe a]\nport = 1\ntls = no\nallow = *.b.c:1\n", 7 },
+        { PROXY "[pipe a]\nport = 1\ntls = no\nallow = a.b:1\nallow = c.d:1\n", 8 },
+        { PROXY "[pipe a]\nport = 1\ncredentials = ecs\n", 5 },
+        { PROXY PIPE "[pipe kms]\n", 6 },
+        { PROXY PIPE "[pipe two]\nport = 8000\nallow = a.b:1\n", 9 },
+        { PROXY API_START "policy = /p\noperation = decrypt-data\n", 11 },
+        { PROXY API_START "policy = /p\ncredentials = ecs\n", 11 },
+        { PROXY API_START "operation = decrypt-data\ncredentials = ecs\n", 11 },
+        { PROXY API_START "policy = /p\noperation = Decrypt\ncredentials = ecs\n", 12 },
+        { PROXY API_START "policy = /p\noperation = decrypt-data\ncredentials = file:relative\n", 12 },
+        { PROXY API "endpoint = http://kms\n", 13 },
+        { PROXY "[creds c]\nport = 7\ncredentials = ecs\n", 6 },
+};
 
-        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+static void refused(void **state _unused_) {
+        for (size_t i = 0; i < ELEMENTSOF(refused_texts); i++) {
                 _cleanup_(config_unrefp) struct config *c = NULL;
                 _cleanup_error_ struct error e = ERROR_NULL;
                 char where[32];
 
                 print_message("# row %zu\n", i);
-                assert_int_equal(parse(rows[i].text, &c, &e), ERROR_DESCRIBED);
+                assert_int_equal(parse(refused_texts[i].text, &c, &e), ERROR_DESCRIBED);
                 assert_int_equal(e.kind, ERROR_CONFIG_INVALID);
-                (void)snprintf(where, sizeof(where), "test.conf:%u: ", rows[i].line);
+                (void)snprintf(where, sizeof(where), "test.conf:%u: ", refused_texts[i].line);
                 if (strncmp(e.message, where, strlen(where)) != 0)
                         print_message("# %s\n", e.message);
                 assert_memory_equal(e.message, where, strlen(where));
