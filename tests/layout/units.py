@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon's units: their exposure stays low, and what is installed beside them is well-formed."""
+import json
 import pathlib
 import re
 import shutil
@@ -33,4 +34,29 @@ lines = [line.split() for name in ("qt-enclave.sysusers", "qt-enclave.tmpfiles")
 tap.point("sysusers and tmpfiles lines are whole", [" ".join(x) for x in lines if len(x) not in (4, 6)])
 group = re.search(r"^SocketGroup=(.*)$", (root / "units/qt-enclaved.socket").read_text(), re.M).group(1)
 tap.point("the socket's group is made", [] if ["g", group, "-", "-"] in lines else [group])
+
+text = (root / "units/qt-enclave@.service.in").read_text() + (root / "units/qt-enclaved.service.in").read_text()
+used = {str(pathlib.PurePath(p).parent) for p in re.findall(r"/(?:etc|var/lib)/qt-enclave/[\w%./]+", text)}
+made = {line[1] for line in lines if line[0] == "d"}
+tap.point("tmpfiles makes every directory that the units read", sorted(used - made) or ([] if len(used) > 1 else ["none found"]))
+
+plan = json.loads((build / "meson-info/intro-install_plan.json").read_text())
+installed = {pathlib.PurePath(entry["destination"]).name: entry["destination"] for entry in plan["targets"].values()}
+started = {p for name in LIMITS for p in re.findall(r"^Exec\w+=-?(/\S+)", (build / "units" / name).read_text(), re.M)}
+tap.point("the programs that units start are installed where users find them",
+          [p for p in sorted(started) if installed.get(pathlib.PurePath(p).name) != "{bindir}/" + pathlib.PurePath(p).name]
+          or ([] if len(started) == 3 else sorted(started)))
+
+# Whatever the example has behind a "#" without a blank is meant to be taken in.
+example = re.sub(r"^#(?=[\w[])", "", (root / "units/qt-kms-proxy.conf.example").read_text(), flags=re.M)
+with tempfile.TemporaryDirectory() as d:
+    policy = pathlib.Path(d) / "policy.json"
+    policy.write_text(json.dumps({"PcrSets": [{"PCR0": "ab" * 48}]}))
+    for claim, text in (("the example for qt-kms-proxy is a good configuration as it is",
+                         (root / "units/qt-kms-proxy.conf.example").read_text()),
+                        ("and with all that it offers", example.replace("/etc/qt-enclave/wallet.policy.json", str(policy)))):
+        (pathlib.Path(d) / "conf").write_text(text)
+        out = subprocess.run([build / "kms-proxy/qt-kms-proxy", "--check", "--config", pathlib.Path(d) / "conf"], capture_output=True,
+                             text=True)
+        tap.point(claim, [] if out.returncode == 0 else [out.stdout + out.stderr])
 tap.end()

@@ -52,7 +52,8 @@ def shown(vm, unit, *properties):
 def installed(vm):
     ok(vm, "systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload", "a package's steps after unpacking")
     ok(vm, "getent group qt-enclave && id -nG qt-kms-proxy | grep -qw qt-enclave", "sysusers.d makes group and user")
-    r = ok(vm, "stat -c '%U:%G %a' /run/qt-enclave /etc/qt-enclave /etc/qt-enclave/enclaves.d", "tmpfiles.d makes the directories")
+    r = ok(vm, "stat -c '%U:%G %a' /run/qt-enclave /etc/qt-enclave /etc/qt-enclave/enclaves.d /etc/qt-enclave/instances /var/lib/qt-enclave",
+           "tmpfiles.d makes the directories")
     check(set(r.out.splitlines()) == {"root:root 755"}, "which are root's", r)
     units = "qt-enclaved.socket qt-enclaved.service qt-enclave@x.service qt-kms-proxy.service"
     r = vm.run(f"systemd-analyze verify --man=no {units}")
@@ -202,6 +203,7 @@ def proxy(vm):
     check(vm.ok(f"stat -c %U /proc/{pid}").out == "qt-kms-proxy\n", "as its own user")
     r = vm.wait_for("ls /run/qt-enclave/enclaves/web/ | grep 8443")
     check("vsock.sock_8443" in r.out, "and listens for the enclave", r)
+    ok(vm, "qt-kms-proxy audit verify /var/log/qt-enclave/kms-audit.log", "the operator's own call of it is found where programs are")
     r = vm.run("journalctl -u qt-kms-proxy -o cat -p warning")
     check("ermission" not in r.out, "with every right that it needs", r)
 
