@@ -2,6 +2,7 @@
 
 #include "base/options.h"
 
+#include "base/columns.h"
 #include "base/parse.h"
 
 #include <assert.h>
@@ -158,6 +159,24 @@ int options_duration(const struct options *o, const char *name, uint64_t fallbac
         return 0;
 }
 
+int options_size(const struct options *o, const char *name, uint64_t max_mib, uint64_t fallback,
+                 uint64_t *ret_mib, struct error *reterr) {
+        const char *value = options_value(o, name);
+        uint64_t mib;
+
+        if (!value) {
+                *ret_mib = fallback;
+                return 0;
+        }
+        if (parse_mib(value, &mib) < 0 || mib > max_mib)
+                return error_set(reterr, ERROR_USAGE,
+                                 "--%s %s: must be a size of at most %" PRIu64
+                                 " MiB, such as 512 or 512M (both MiB), 4G or 1T",
+                                 name, value, max_mib);
+        *ret_mib = mib;
+        return 0;
+}
+
 int options_choice(const struct options *o, const char *name, const char *const *words, size_t *ret,
                    struct error *reterr) {
         const char *value = options_value(o, name);
@@ -198,16 +217,16 @@ static void format_left(const struct option_spec *spec, char *ret, size_t size) 
 }
 
 void options_print(const struct option_spec *specs, FILE *f) {
-        int width = 0;
+        size_t width = 0;
         char left[80];
 
         for (const struct option_spec *s = specs; s->name; s++) {
                 format_left(s, left, sizeof(left));
-                if ((int)strlen(left) > width)
-                        width = (int)strlen(left);
+                if (text_columns(left) > width)
+                        width = text_columns(left);
         }
         for (const struct option_spec *s = specs; s->name; s++) {
                 format_left(s, left, sizeof(left));
-                (void)fprintf(f, "  %-*s  %s\n", width, left, s->help);
+                (void)fprintf(f, "  %s%*s  %s\n", left, (int)(width - text_columns(left)), "", s->help);
         }
 }

@@ -52,6 +52,9 @@ const char *options_next(const struct options *o, const char *name,
  * all. */
 int options_u64(const struct options *o, const char *name, uint64_t min, uint64_t max, uint64_t fallback,
                 uint64_t *ret, struct error *reterr);
+/* As parse_mib(), at most max_mib; MiB. */
+int options_size(const struct options *o, const char *name, uint64_t max_mib, uint64_t fallback,
+                 uint64_t *ret_mib, struct error *reterr);
 /* As parse_duration(); microseconds. */
 int options_duration(const struct options *o, const char *name, uint64_t fallback, uint64_t *ret,
                      struct error *reterr);

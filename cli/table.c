@@ -3,6 +3,7 @@
 #include "cli/table.h"
 
 #include "base/cleanup.h"
+#include "base/columns.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -49,10 +50,10 @@ void table_print(const struct table *t, FILE *f) {
         size_t widths[TABLE_COLUMNS_MAX];
 
         for (size_t c = 0; c < t->n_columns; c++) {
-                widths[c] = strlen(t->titles[c]);
+                widths[c] = text_columns(t->titles[c]);
                 for (size_t r = 0; r < t->n_rows; r++)
-                        if (strlen(cell_text(t, r, c)) > widths[c])
-                                widths[c] = strlen(cell_text(t, r, c));
+                        if (text_columns(cell_text(t, r, c)) > widths[c])
+                                widths[c] = text_columns(cell_text(t, r, c));
         }
         for (size_t r = 0; r <= t->n_rows; r++) {
                 for (size_t c = 0; c < t->n_columns; c++) {
@@ -60,7 +61,7 @@ void table_print(const struct table *t, FILE *f) {
 
                         print_clean(f, text, 0);
                         if (c + 1 < t->n_columns)
-                                (void)fprintf(f, "%*s", (int)(widths[c] - strlen(text) + 2), "");
+                                (void)fprintf(f, "%*s", (int)(widths[c] - text_columns(text) + 2), "");
                 }
                 (void)fputc('\n', f);
         }
