@@ -19,6 +19,7 @@ static const struct {
 
 void error_done(struct error *e) {
         free(e->message);
+        free(e->limit);
         *e = ERROR_NULL;
 }
 
@@ -30,12 +31,13 @@ static void make_one_line(char *s) {
                         *s = '?';
 }
 
-static void replace_message(struct error *e, enum error_kind kind, char *message) {
-        free(e->message);
+static void replace(struct error *e, enum error_kind kind, char *message, char *limit) {
+        error_done(e);
         if (message)
                 make_one_line(message);
         e->kind = kind;
         e->message = message; /* NULL after running out of memory: the kind alone must do */
+        e->limit = limit;
 }
 
 int error_set(struct error *reterr, enum error_kind kind, const char *format, ...) {
@@ -48,8 +50,33 @@ int error_set(struct error *reterr, enum error_kind kind, const char *format, ..
         if (vasprintf(&message, format, ap) < 0)
                 message = NULL;
         va_end(ap);
-        replace_message(reterr, kind, message);
+        replace(reterr, kind, message, NULL);
         return ERROR_DESCRIBED;
+}
+
+int error_set_limit(struct error *reterr, const char *limit, const char *format, ...) {
+        char *message = NULL;
+        va_list ap;
+
+        if (!reterr)
+                return ERROR_DESCRIBED;
+        va_start(ap, format);
+        if (vasprintf(&message, format, ap) < 0)
+                message = NULL;
+        va_end(ap);
+        replace(reterr, ERROR_LIMIT_EXCEEDED, message, strdup(limit));
+        return ERROR_DESCRIBED;
+}
+
+int error_move(struct error *reterr, int r, struct error *from) {
+        if (r != ERROR_DESCRIBED)
+                return error_wrap(reterr, r, "internal error");
+        if (!reterr)
+                return r;
+        error_done(reterr);
+        *reterr = *from;
+        *from = ERROR_NULL;
+        return r;
 }
 
 int error_set_errno(struct error *reterr, enum error_kind kind, int errno_value, const char *format, ...) {
@@ -65,7 +92,7 @@ int error_set_errno(struct error *reterr, enum error_kind kind, int errno_value,
         va_end(ap);
         if (asprintf(&message, "%s: %s", what ? what : "failed", strerror(abs(errno_value))) < 0)
                 message = NULL;
-        replace_message(reterr, kind, message);
+        replace(reterr, kind, message, NULL);
         return ERROR_DESCRIBED;
 }
 
@@ -90,7 +117,7 @@ int error_wrap(struct error *reterr, int r, const char *format, ...) {
                 inner = strerror(abs(r));
         if (asprintf(&message, "%s: %s", context ? context : "failed", inner) < 0)
                 message = NULL;
-        replace_message(reterr, kind, message);
+        replace(reterr, kind, message, TAKE(reterr->limit));
         return ERROR_DESCRIBED;
 }
 

@@ -35,6 +35,7 @@ enum error_kind {
 struct error {
         enum error_kind kind;
         char *message; /* owned; one line, no full stop, no newline */
+        char *limit;   /* owned; which limit of the platform, of LIMIT_EXCEEDED and where it is known */
 };
 
 #define ERROR_NULL ((struct error){ .kind = ERROR_NONE })
@@ -49,6 +50,13 @@ int error_set(struct error *reterr, enum error_kind kind, const char *format, ..
 /* The same, ending in ": " and the text of errno_value (positive or negative). */
 int error_set_errno(struct error *reterr, enum error_kind kind, int errno_value, const char *format, ...)
         _printf_(4, 5);
+
+/* LIMIT_EXCEEDED, and which limit it is, for programs that must tell them apart. */
+int error_set_limit(struct error *reterr, const char *limit, const char *format, ...) _printf_(3, 4);
+
+/* Hand over a description, or describe r when it is a plain negative errno. Always returns ERROR_DESCRIBED.
+ */
+int error_move(struct error *reterr, int r, struct error *from);
 
 /* Put "context: " in front of the description; a plain negative errno r becomes a description of kind
  * INTERNAL first. Always returns ERROR_DESCRIBED. */

@@ -204,7 +204,7 @@ static int read_config(const struct options *o, struct request *q, unsigned *cod
                                             "--config and --%s exclude each other", others[i]);
         q->file = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
         if (!q->file && json_error_code(&where) == json_error_cannot_open_file)
-                return error_set(reterr, ERROR_FILE_UNREADABLE, "%s: %s", path, where.text);
+                return error_set(reterr, ERROR_FILE_UNREADABLE, "--config: %s", where.text);
         if (!json_is_object(q->file))
                 return nitro_refuse(NITRO_JSON, code, reterr, "%s, line %d: %s", path, where.line,
                                     q->file ? "must be a JSON object" : where.text);
@@ -263,9 +263,7 @@ static int start(const struct options *o, const struct request *q, json_t **ret,
                 (void)snprintf(numbered, sizeof(numbered), "%s_%u", q->name, i);
                 r = enclave_start(o, q->path, run_parameters(q, numbered), ret, &e);
         }
-        return r < 0 ? error_set(reterr, e.kind ? e.kind : ERROR_INTERNAL, "%s",
-                                 e.message ? e.message : "cannot start the enclave")
-                     : 0;
+        return r < 0 ? error_move(reterr, r, &e) : 0;
 }
 
 static void tell_started(const json_t *enclave) {

@@ -85,9 +85,24 @@ static const struct personality_command commands[] = {
 
 static const struct personality_code kinds[] = {
 #define NITRO(code, title, explanation)
+#define LIMIT(limit, code)
 #define KIND(kind, code) { kind, code },
 #include "cli/nitro_codes.def"
 #undef NITRO
+#undef LIMIT
+#undef KIND
+};
+
+static const struct {
+        const char *limit;
+        unsigned code;
+} limits[] = {
+#define NITRO(code, title, explanation)
+#define LIMIT(limit, code) { #limit, code },
+#define KIND(kind, code)
+#include "cli/nitro_codes.def"
+#undef NITRO
+#undef LIMIT
 #undef KIND
 };
 
@@ -96,9 +111,11 @@ static const struct {
         const char *title, *explanation;
 } codes[] = {
 #define NITRO(code, title, explanation) { code, title, explanation },
+#define LIMIT(limit, code)
 #define KIND(kind, code)
 #include "cli/nitro_codes.def"
 #undef NITRO
+#undef LIMIT
 #undef KIND
 };
 
@@ -170,13 +187,20 @@ static void write_log(const char *text, char *ret_path, size_t size) {
                 *ret_path = '\0';
 }
 
+static unsigned code_of(const struct error *e) {
+        for (size_t i = 0; e->limit && i < ELEMENTSOF(limits); i++)
+                if (strcmp(limits[i].limit, e->limit) == 0)
+                        return limits[i].code;
+        return personality_code(kinds, e->kind);
+}
+
 static int report(int r, unsigned code, struct error *e) {
         _cleanup_free_ char *text = NULL;
         char path[4096];
 
         if (r != ERROR_DESCRIBED || e->kind == ERROR_NONE)
                 (void)error_wrap(e, r, "internal error");
-        code = code ? code : personality_code(kinds, e->kind);
+        code = code ? code : code_of(e);
         (void)fflush(stdout);
         if (asprintf(&text, "[ E%02u ] %s. %s: %s\n", code, codes[code].title, error_name(e->kind),
                      e->message ? e->message : "") < 0)

@@ -45,23 +45,26 @@ uint64_t limits_memory_min(const struct platform_limits *l, uint64_t image_size)
         return for_image > l->memory_mib_min ? for_image : l->memory_mib_min;
 }
 
+/* The limit is a row of the table, by the name of which programs know it. */
+#define exceeded(reterr, l, limit, ...) ((void)(l)->limit, error_set_limit(reterr, #limit, __VA_ARGS__))
+
 static int check_count(const struct platform_limits *l, const struct limits_request *q _unused_,
                        const struct limits_situation *s, struct error *reterr) {
         unsigned max = s->enclaves_max ? s->enclaves_max : l->enclaves_max;
 
         if (s->enclaves < max)
                 return 0;
-        return error_set(reterr, ERROR_LIMIT_EXCEEDED,
-                         "%u enclaves are alive and %s allows %u on one parent; terminate one first",
-                         s->enclaves, l->name, max);
+        return exceeded(reterr, l, enclaves_max,
+                        "%u enclaves are alive and %s allows %u on one parent; terminate one first",
+                        s->enclaves, l->name, max);
 }
 
 static int check_parent(const struct platform_limits *l, const struct limits_request *q _unused_,
                         const struct limits_situation *s, struct error *reterr) {
         if (!l->parent_virtual || !s->bare_metal)
                 return 0;
-        return error_set(
-                reterr, ERROR_LIMIT_EXCEEDED,
+        return exceeded(
+                reterr, l, parent_virtual,
                 "this parent is bare metal, and %s has enclaves on virtual machines only; take one, or "
                 "hypervisor:local",
                 l->name);
@@ -72,11 +75,11 @@ static int check_cpus(const struct platform_limits *l, const struct limits_reque
         unsigned left = s->cpus_in_use >= l->cpus_max ? 0 : l->cpus_max - s->cpus_in_use;
 
         if (q->cpus < l->cpus_min)
-                return error_set(reterr, ERROR_LIMIT_EXCEEDED,
-                                 "%u CPUs asked for; an enclave has at least %u", q->cpus, l->cpus_min);
+                return exceeded(reterr, l, cpus_min, "%u CPUs asked for; an enclave has at least %u", q->cpus,
+                                l->cpus_min);
         if (q->cpus > left)
-                return error_set(
-                        reterr, ERROR_LIMIT_EXCEEDED,
+                return exceeded(
+                        reterr, l, cpus_max,
                         "%u CPUs asked for; all enclaves of a parent have at most %u, %u of them are in use: "
                         "at most %u would work",
                         q->cpus, l->cpus_max, s->cpus_in_use, left - left % l->cpu_multiple);
@@ -89,11 +92,11 @@ static int check_node(const struct platform_limits *l, const struct limits_reque
 
         if (!s->dedicated || q->cpus <= most)
                 return 0;
-        return error_set(reterr, ERROR_LIMIT_EXCEEDED,
-                         "%u CPUs asked for; an enclave is on one node and leaves %u of its CPUs, and the "
-                         "largest node has "
-                         "%u: at most %u would work",
-                         q->cpus, l->node_cpus_spare, s->node_cpus, most - most % l->cpu_multiple);
+        return exceeded(reterr, l, node_cpus_spare,
+                        "%u CPUs asked for; an enclave is on one node and leaves %u of its CPUs, and the "
+                        "largest node has "
+                        "%u: at most %u would work",
+                        q->cpus, l->node_cpus_spare, s->node_cpus, most - most % l->cpu_multiple);
 }
 
 /* After the maxima, so that both neighbours would work. */
@@ -103,9 +106,9 @@ static int check_multiple(const struct platform_limits *l, const struct limits_r
 
         if (rest == 0)
                 return 0;
-        return error_set(reterr, ERROR_LIMIT_EXCEEDED,
-                         "%u CPUs asked for; the number must be even (whole cores): %u or %u would work",
-                         q->cpus, q->cpus - rest, q->cpus - rest + l->cpu_multiple);
+        return exceeded(reterr, l, cpu_multiple,
+                        "%u CPUs asked for; the number must be even (whole cores): %u or %u would work",
+                        q->cpus, q->cpus - rest, q->cpus - rest + l->cpu_multiple);
 }
 
 /* Memory between two multiples, of which the lower one may be below the minimum. */
@@ -130,19 +133,18 @@ static int check_memory(const struct platform_limits *l, const struct limits_req
         uint64_t min = round_up(limits_memory_min(l, q->image_size), multiple);
 
         if (q->memory_mib < l->memory_mib_min)
-                return error_set(reterr, ERROR_LIMIT_EXCEEDED,
-                                 "%" PRIu64 " MiB of memory asked for; an enclave has at least %" PRIu64
-                                 " MiB, this image needs %" PRIu64,
-                                 q->memory_mib, l->memory_mib_min, min);
+                return exceeded(reterr, l, memory_mib_min,
+                                "%" PRIu64 " MiB of memory asked for; an enclave has at least %" PRIu64
+                                " MiB, this image needs %" PRIu64,
+                                q->memory_mib, l->memory_mib_min, min);
         if (q->memory_mib < min)
-                return error_set(reterr, ERROR_LIMIT_EXCEEDED,
-                                 "%" PRIu64
-                                 " MiB of memory asked for; it must be %u times the image (%" PRIu64
-                                 " bytes): at least %" PRIu64 " MiB",
-                                 q->memory_mib, l->image_factor, q->image_size, min);
+                return exceeded(reterr, l, image_factor,
+                                "%" PRIu64 " MiB of memory asked for; it must be %u times the image (%" PRIu64
+                                " bytes): at least %" PRIu64 " MiB",
+                                q->memory_mib, l->image_factor, q->image_size, min);
         if (q->memory_mib > max)
-                return error_set(
-                        reterr, ERROR_LIMIT_EXCEEDED,
+                return error_set_limit(
+                        reterr, s->dedicated && s->page_mib == 2 ? "memory_mib_max_2m" : "memory_mib_max",
                         "%" PRIu64 " MiB of memory asked for; an enclave%s has at most %" PRIu64 " MiB",
                         q->memory_mib, s->dedicated && s->page_mib == 2 ? " of 2 MiB pages" : "", max);
         if (q->memory_mib % multiple)

@@ -51,8 +51,9 @@ struct limits_situation {
         unsigned cpus_in_use;  /* by them */
 };
 
-/* LIMIT_EXCEEDED or CID_RESERVED, naming the rule, the value asked for, and what works: the largest value
- * under a maximum, the smallest over a minimum, the nearest of a multiple. */
+/* LIMIT_EXCEEDED, whose limit is a row of limits.def, or CID_RESERVED; naming the rule, the value asked for,
+ * and what works: the largest value under a maximum, the smallest over a minimum, the nearest of a multiple.
+ */
 int limits_check(const struct platform_limits *l, const struct limits_request *q,
                  const struct limits_situation *s, struct error *reterr);
 

@@ -59,10 +59,13 @@ int call_queue(struct wire *w, const char *method, json_t *parameters, enum call
 static int unpack_error(const char *full, json_t *parameters, struct error *reterr) {
         const char *dot = strrchr(full, '.');
         const char *text = json_string_value(json_object_get(parameters, "Message"));
+        const char *limit = json_string_value(json_object_get(parameters, "Limit"));
         enum error_kind kind = error_from_name(dot ? dot + 1 : full);
 
         if (kind == ERROR_NONE)
                 kind = ERROR_PROTOCOL;
+        if (text && limit && kind == ERROR_LIMIT_EXCEEDED)
+                return error_set_limit(reterr, limit, "%s", text);
         if (text)
                 return error_set(reterr, kind, "%s", text);
         for (void *i = json_object_iter(parameters); i; i = json_object_iter_next(parameters, i)) {

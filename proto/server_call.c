@@ -62,7 +62,8 @@ void call_fail(struct server_call *c, const struct error *e) {
                 kind = ERROR_INTERNAL;
         /* Half a character at the end of a text that was cut must not cost the whole answer. */
         send_error(c, c->interface->name, error_name(kind),
-                   json_pack("{s:o}", "Message", json_string(text) ?: json_string(error_meaning(kind))));
+                   json_pack("{s:o, s:s*}", "Message", json_string(text) ?: json_string(error_meaning(kind)),
+                             "Limit", kind == ERROR_LIMIT_EXCEEDED ? e->limit : NULL));
 }
 
 static void fail(struct server_call *c, enum error_kind kind, const char *text) {

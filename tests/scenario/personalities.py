@@ -54,7 +54,7 @@ class Session:
         self.pids.update(re.findall(r'"ProcessID":\s*(\d+)', text))
         text = re.sub(r"\b\d+\b( *)", lambda m: f"{'PID':{len(m[0]) if m[1] else 3}}" if m[0].strip() in self.pids else m[0], text)
         # What is wrong is the daemon's sentence, which may change; its number and kind may not.
-        text = re.sub(r"(\[ E\d\d \] [^.]+\. (?!Usage)\w+: ).*", r"\1...", text)
+        text = re.sub(r"(\[ E\d\d \] [^.]+\. (?!Usage|NotDebug)\w+: ).*", r"\1...", text)
         text = re.sub(r"(error \d\d: [^:]+: ).*( \(\w+\))", r"\1...\2", text)
         return re.sub(r"i-[0-9a-f]+-enc[0-9a-f]+", lambda m: self.ids.setdefault(m[0], f"ID{len(self.ids)}"), text)
 
@@ -160,6 +160,8 @@ def nitro(d):
                  f"nitro-cli run-enclave --cpu-count two {base}", f"nitro-cli run-enclave --cpu-count 2 {base} --enclave-cid 2",
                  f"nitro-cli run-enclave --cpu-ids 2 2 {base}", f"nitro-cli run-enclave --cpu-ids=2 3 {base}", "nitro-cli run-enclave --cpu-count 2 --memory 399 --eif-path big.eif",
                  "nitro-cli run-enclave --cpu-count 2 --memory 256 --eif-path none.eif",
+                 *(f"nitro-cli run-enclave --cpu-count 2 --memory {m} --eif-path app.eif" for m in ("64", "51200000")),
+                 *(f"nitro-cli run-enclave --cpu-count {n} {base}" for n in (4000, 3)),
                  f"nitro-cli run-enclave --cpu-count 2 {base} --enclave-cid 0 --debug-mode", f"nitro-cli run-enclave --cpu-ids 2 3 {base}",
                  f"nitro-cli run-enclave --cpu-count 2 {base} --enclave-name app --enclave-cid 4", "nitro-cli run-enclave --config run.json",
                  f"nitro-cli run-enclave --cpu-count 2 {base} --enclave-name conf",

@@ -27,6 +27,25 @@ static void wraps_errno(void **state _unused_) {
         assert_string_equal(e.message, "kernel k: Permission denied");
 }
 
+static void names_a_limit(void **state _unused_) {
+        _cleanup_error_ struct error e = ERROR_NULL, moved = ERROR_NULL;
+
+        assert_int_equal(error_set_limit(&e, "cpus_max", "%d CPUs", 64), ERROR_DESCRIBED);
+        assert_int_equal(e.kind, ERROR_LIMIT_EXCEEDED);
+        assert_string_equal(e.message, "64 CPUs");
+        (void)error_wrap(&e, ERROR_DESCRIBED, "web");
+        assert_string_equal(e.message, "web: 64 CPUs");
+        assert_string_equal(e.limit, "cpus_max");
+        assert_int_equal(error_move(&moved, ERROR_DESCRIBED, &e), ERROR_DESCRIBED);
+        assert_null(e.message);
+        assert_string_equal(moved.message, "web: 64 CPUs");
+        assert_string_equal(moved.limit, "cpus_max");
+        (void)error_set(&moved, ERROR_NO_CPUS, "another");
+        assert_null(moved.limit);
+        assert_int_equal(error_move(&moved, -ENOMEM, &e), ERROR_DESCRIBED);
+        assert_int_equal(moved.kind, ERROR_INTERNAL);
+}
+
 static void is_one_line(void **state _unused_) {
         _cleanup_error_ struct error e = ERROR_NULL;
 
@@ -56,8 +75,8 @@ static void table_is_sound(void **state _unused_) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(sets_and_wraps), cmocka_unit_test(wraps_errno),
-                cmocka_unit_test(is_one_line),    cmocka_unit_test(may_be_ignored),
-                cmocka_unit_test(table_is_sound),
+                cmocka_unit_test(names_a_limit),  cmocka_unit_test(is_one_line),
+                cmocka_unit_test(may_be_ignored), cmocka_unit_test(table_is_sound),
         };
 
         return unit_run("error", tests);
