@@ -11,7 +11,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-static int open_image(const char *path, int *ret_fd, struct error *reterr) {
+int enclave_open_image(const char *path, int *ret_fd, struct error *reterr) {
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
         struct stat st;
 
@@ -20,6 +20,9 @@ static int open_image(const char *path, int *ret_fd, struct error *reterr) {
                                        path);
         if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
                 return error_set(reterr, ERROR_FILE_UNREADABLE, "the image %s is no regular file", path);
+        if (st.st_size == 0)
+                return error_set(reterr, ERROR_FILE_UNREADABLE, "the image %s is empty; build it again",
+                                 path);
         *ret_fd = TAKE_FD(fd);
         return 0;
 }
@@ -35,7 +38,7 @@ int enclave_start(const struct options *o, const char *path, json_t *parameters,
         if (!owned || json_object_set_new(owned, "Image", json_integer(0)) < 0 ||
             json_object_set_new(owned, "ImagePath", json_string(path)) < 0)
                 return error_set(reterr, ERROR_USAGE, "the name or path is not valid UTF-8");
-        r = open_image(path, &fd, reterr);
+        r = enclave_open_image(path, &fd, reterr);
         if (r >= 0)
                 r = daemon_connect(o, &client, reterr);
         if (r >= 0)
@@ -60,9 +63,14 @@ int enclave_stop(const struct options *o, const char *name, struct error *reterr
 
 int enclave_console(const struct options *o, const char *name, int *ret_fd, struct error *reterr) {
         _cleanup_reply_ struct reply reply = REPLY_NULL;
-        int r = daemon_call(o, "Console", json_pack("{s:s}", "Name", name), &reply, reterr);
+        _cleanup_error_ struct error e = ERROR_NULL;
+        int r = daemon_call(o, "Console", json_pack("{s:s}", "Name", name), &reply, &e);
 
-        return r < 0 ? r : reply_take_fd(&reply, "Stream", ret_fd, reterr);
+        if (r < 0 && e.kind == ERROR_NOT_DEBUG) /* the daemon's words name an option of our own */
+                return error_set(
+                        reterr, ERROR_NOT_DEBUG,
+                        "enclave %s was not started with --debug-mode, and only then has it a console", name);
+        return r < 0 ? error_move(reterr, r, &e) : reply_take_fd(&reply, "Stream", ret_fd, reterr);
 }
 
 int enclave_metadata(const struct options *o, const char *name, json_t *document, struct error *reterr) {
@@ -81,8 +89,7 @@ int enclave_metadata(const struct options *o, const char *name, json_t *document
                       e.kind == ERROR_METHOD_NOT_FOUND))
                 return 0;
         if (r < 0)
-                return error_set(reterr, e.kind ? e.kind : ERROR_INTERNAL, "%s",
-                                 e.message ? e.message : "out of memory");
+                return error_move(reterr, r, &e);
         text = malloc(EIF_METADATA_MAX);
         n = text ? read_up_to(fd, text, EIF_METADATA_MAX) : -ENOMEM;
         if (n < 0)

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What both personalities ask the daemon for. o is a command's options; its table has --socket. */
+/* What `run` and both personalities ask the daemon for. o is a command's options; its table has --socket. */
 
 #include "base/options.h"
 
 #include <jansson.h>
+
+/* With the user's own rights; the daemon gets only the descriptor. */
+int enclave_open_image(const char *path, int *ret_fd, struct error *reterr);
 
 /* Method "Run": the image is opened with the user's own rights. parameters hold all but Image and ImagePath,
  * and are stolen. Returns when the enclave is running; *ret_enclave is the caller's. */

@@ -20,7 +20,8 @@ static void print_help(FILE *f) {
                     f);
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
                 (void)fprintf(f, "  %-16s %s\n", verbs[i]->name, verbs[i]->help);
-        (void)fputs("\n`qt-enclave VERB --help` shows the options of a verb.\n"
+        (void)fputs("\n`qt-enclave VERB --help` shows the options of a verb, `qt-enclave --version` the "
+                    "version.\n"
                     "`qt-enclave --as qt …` and `qt-enclave --as nitro-cli …` understand those tools' "
                     "commands.\n",
                     f);
@@ -52,6 +53,24 @@ static int run_as(int argc, char **argv) {
         return p->main(argc - 2, argv + 2);
 }
 
+/* A first word without its second gets those that there are. */
+static int refuse_verb(int argc, char **argv) {
+        size_t length = strlen(argv[1]);
+        bool found = false;
+
+        (void)fprintf(stderr, "qt-enclave: Usage: no verb is called %s", argv[1]);
+        for (size_t i = 0; i < ELEMENTSOF(verbs); i++) {
+                if (strncmp(verbs[i]->name, argv[1], length) != 0 || verbs[i]->name[length] != ' ')
+                        continue;
+                if (!found && argc > 2)
+                        (void)fprintf(stderr, " %s", argv[2]);
+                (void)fprintf(stderr, "%s%s", found ? ", " : "; those that begin so are: ", verbs[i]->name);
+                found = true;
+        }
+        (void)fputs(found ? "\n" : "; `qt-enclave --help` lists them\n", stderr);
+        return EXIT_USAGE;
+}
+
 int main(int argc, char **argv) {
         const struct personality *p = personality_find(argv[0]);
         const struct verb *v;
@@ -77,11 +96,7 @@ int main(int argc, char **argv) {
         if (strcmp(argv[1], "--as") == 0)
                 return run_as(argc, argv);
         v = verb_find(verbs, ELEMENTSOF(verbs), argc - 1, argv + 1, &words);
-        if (!v) {
-                (void)fprintf(stderr,
-                              "qt-enclave: Usage: no verb is called %s; `qt-enclave --help` lists them\n",
-                              argv[1]);
-                return EXIT_USAGE;
-        }
+        if (!v)
+                return refuse_verb(argc, argv);
         return verb_main(v, argc - words, argv + words);
 }

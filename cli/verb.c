@@ -48,9 +48,9 @@ static int report(const struct options *o, int r, struct error *e) {
         (void)fprintf(stderr, "qt-enclave: %s: %s\n", error_name(e->kind),
                       e->message ? e->message : error_meaning(e->kind));
         if (format && strcmp(format, "json") == 0) {
-                json_auto_t *object =
-                        json_pack("{s:{s:s, s:s?, s:i}}", "Error", "Name", error_name(e->kind), "Message",
-                                  e->message, "ExitStatus", (int)error_exit_status(e->kind));
+                json_auto_t *object = json_pack("{s:{s:s, s:s?, s:i, s:s*}}", "Error", "Name",
+                                                error_name(e->kind), "Message", e->message, "ExitStatus",
+                                                (int)error_exit_status(e->kind), "Limit", e->limit);
 
                 if (object) {
                         (void)json_dumpf(object, stdout, JSON_INDENT(2));
@@ -58,6 +58,40 @@ static int report(const struct options *o, int r, struct error *e) {
                 }
         }
         return error_exit_status(e->kind);
+}
+
+/* The word of the synopsis that stands for a positional argument, without the "…" of a list: not an option,
+ * not its value, nothing in brackets. */
+static void argument_name(const char *synopsis, int index, char *ret, size_t size) {
+        bool is_value = false;
+        int depth = 0;
+
+        for (const char *p = synopsis; *p;) {
+                size_t n = strcspn(p, " ");
+                bool option = p[0] == '-', inside = depth > 0 || p[0] == '[';
+
+                for (size_t i = 0; i < n; i++)
+                        depth += p[i] == '[' ? 1 : p[i] == ']' ? -1 : 0;
+                if (!option && !inside && !is_value && index-- == 0) {
+                        (void)snprintf(ret, size, "%.*s", (int)strcspn(p, " \xe2"), p);
+                        return;
+                }
+                is_value = option && !inside;
+                p += n + strspn(p + n, " ");
+        }
+        (void)snprintf(ret, size, "an argument");
+}
+
+static int check_arguments(const struct verb *v, const struct options *o, struct error *reterr) {
+        char name[32];
+
+        if (v->max_arguments >= 0 && o->n_positional > v->max_arguments)
+                return error_set(reterr, ERROR_USAGE, "the argument %s is one too many: qt-enclave %s %s",
+                                 o->positional[v->max_arguments], v->name, v->synopsis);
+        if (o->n_positional >= v->min_arguments)
+                return 0;
+        argument_name(v->synopsis, o->n_positional, name, sizeof(name));
+        return error_set(reterr, ERROR_USAGE, "%s is missing: qt-enclave %s %s", name, v->name, v->synopsis);
 }
 
 int verb_main(const struct verb *v, int argc, char **argv) {
@@ -72,12 +106,9 @@ int verb_main(const struct verb *v, int argc, char **argv) {
                 print_verb_help(v);
                 return EXIT_OK;
         }
-        if (o.n_positional < v->min_arguments ||
-            (v->max_arguments >= 0 && o.n_positional > v->max_arguments)) {
-                r = error_set(&e, ERROR_USAGE, "usage: qt-enclave %s %s", v->name, v->synopsis);
-                return report(&o, r, &e);
-        }
-        r = v->run(&o, &e);
+        r = check_arguments(v, &o, &e);
+        if (r >= 0)
+                r = v->run(&o, &e);
         if (r < 0)
                 return report(&o, r, &e);
         if (fflush(stdout) != 0 || ferror(stdout)) {

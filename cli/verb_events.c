@@ -3,24 +3,54 @@
 #include "cli/client.h"
 #include "cli/verb.h"
 
-/* One line, one event: what a script wants to read. */
-static int print_event(const json_t *enclave, struct error *reterr) {
+#include <time.h>
+
+static void print_line(const json_t *enclave) {
+        time_t seconds = (time_t)(member_number(enclave, "SinceUSec") / 1000000);
+        char reason[96], since[32] = "";
+        const char *name = member_text(enclave, "EnclaveName");
+        struct tm tm;
+
+        if (localtime_r(&seconds, &tm))
+                (void)strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S", &tm);
+        describe_reason(enclave, reason, sizeof(reason));
+        (void)printf("%s  %s is %s%s%s%s\n", since, name, member_text(enclave, "State"),
+                     json_is_true(json_object_get(enclave, "Ready")) ? " and ready" : "", *reason ? ": " : "",
+                     reason);
+}
+
+static void print_object(const json_t *enclave) {
         static const char *const members[] = { "EnclaveName", "EnclaveID", "State", "Ready", "Reason" };
         json_auto_t *event = json_pack("{s:I}", "TimeUSec", member_number(enclave, "SinceUSec"));
 
         for (size_t i = 0; event && i < ELEMENTSOF(members); i++)
                 if (json_object_get(enclave, members[i]))
                         (void)json_object_set(event, members[i], json_object_get(enclave, members[i]));
-        if (json_dumpf(event, stdout, JSON_COMPACT) < 0 || putchar('\n') == EOF || fflush(stdout) != 0)
+        (void)json_dumpf(event, stdout, JSON_COMPACT);
+        (void)putchar('\n');
+}
+
+/* One line, one event: what a script wants to read, so JSON is also the default; "-o text" is for people. */
+static int print_event(const json_t *enclave, bool text, struct error *reterr) {
+        if (text)
+                print_line(enclave);
+        else
+                print_object(enclave);
+        if (fflush(stdout) != 0 || ferror(stdout))
                 return error_set(reterr, ERROR_OUTPUT_FAILED, "cannot write to standard output");
         return 0;
 }
 
 static int run(const struct options *o, struct error *reterr) {
         _cleanup_client_ struct client c = CLIENT_NULL;
+        enum output_format format;
+        bool text;
         int r;
 
-        r = daemon_connect(o, &c, reterr);
+        r = verb_output_format(o, &format, reterr);
+        text = options_flag(o, "output-format") && format == OUTPUT_TEXT;
+        if (r >= 0)
+                r = daemon_connect(o, &c, reterr);
         if (r >= 0)
                 r = client_send(&c, "io.qtenclave.Manager.Events", NULL, CALL_MORE, NULL, 0, reterr);
         while (r >= 0) {
@@ -28,7 +58,7 @@ static int run(const struct options *o, struct error *reterr) {
 
                 r = client_receive(&c, -1, &reply, reterr);
                 if (r >= 0)
-                        r = print_event(json_object_get(reply.parameters, "Enclave"), reterr);
+                        r = print_event(json_object_get(reply.parameters, "Enclave"), text, reterr);
         }
         return r;
 }
@@ -39,6 +69,7 @@ const struct verb verb_events = {
         .name = "events",
         .synopsis = "",
         .help = "Print what happens to enclaves as it happens, one JSON object a line",
+        .details = "With -o text, lines for a person.\n",
         .options = options,
         .run = run,
 };

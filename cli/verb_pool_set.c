@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "base/parse.h"
 #include "cli/client.h"
 #include "cli/pool_map.h"
 #include "cli/verb.h"
 
 static int make_parameters(const struct options *o, json_t **ret, struct error *reterr) {
-        const char *memory = options_value(o, "memory");
-        uint64_t count, node, mib = 0;
+        uint64_t count, node, mib = UINT64_MAX;
         json_t *p;
         int r;
 
         r = options_u64(o, "cpus", 0, 4096, UINT64_MAX, &count, reterr);
         if (r >= 0)
                 r = options_u64(o, "node", 0, 1024, UINT64_MAX, &node, reterr);
-        if (r >= 0 && memory && parse_mib(memory, &mib) < 0)
-                r = error_set(reterr, ERROR_USAGE, "--memory %s: must be a size such as 512 (MiB) or 4G",
-                              memory);
-        if (r >= 0 && count == UINT64_MAX && !memory && !options_value(o, "cpu-list"))
+        if (r >= 0)
+                r = options_size(o, "memory", INT32_MAX, UINT64_MAX, &mib, reterr);
+        if (r >= 0 && count != UINT64_MAX && options_value(o, "cpu-list"))
+                r = error_set(reterr, ERROR_USAGE, "--cpus and --cpu-list exclude each other; give one");
+        if (r >= 0 && count == UINT64_MAX && mib == UINT64_MAX && !options_value(o, "cpu-list"))
                 r = error_set(reterr, ERROR_USAGE, "nothing to change; give --memory, --cpus or --cpu-list");
         if (r < 0)
                 return r;
@@ -26,7 +25,7 @@ static int make_parameters(const struct options *o, json_t **ret, struct error *
                 return error_set(reterr, ERROR_USAGE, "--cpu-list is not valid UTF-8");
         if (count != UINT64_MAX)
                 (void)json_object_set_new(p, "CPUCount", json_integer((json_int_t)count));
-        if (memory)
+        if (mib != UINT64_MAX)
                 (void)json_object_set_new(p, "MemoryMiB", json_integer((json_int_t)mib));
         if (node != UINT64_MAX)
                 (void)json_object_set_new(p, "Node", json_integer((json_int_t)node));

@@ -1,30 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "cli/client.h"
+#include "cli/enclave_calls.h"
 #include "cli/stream.h"
 #include "cli/table.h"
 #include "cli/verb.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
-
-/* The image is opened with the user's own rights; the daemon gets only the descriptor. */
-static int open_image(const char *path, int *ret_fd, struct error *reterr) {
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-        struct stat st;
-
-        if (fd < 0)
-                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot open the image %s",
-                                       path);
-        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-                return error_set(reterr, ERROR_FILE_UNREADABLE, "the image %s is no regular file", path);
-        *ret_fd = TAKE_FD(fd);
-        return 0;
-}
 
 static int make_parameters(const struct options *o, json_t **ret, struct error *reterr) {
         static const char *const policies[] = { "no", "on-failure", "always", NULL };
@@ -36,7 +21,7 @@ static int make_parameters(const struct options *o, json_t **ret, struct error *
 
         r = options_u64(o, "cpus", 0, 4096, UINT64_MAX, &cpus, reterr);
         if (r >= 0)
-                r = options_u64(o, "memory", 0, INT32_MAX, UINT64_MAX, &memory, reterr);
+                r = options_size(o, "memory", INT32_MAX, UINT64_MAX, &memory, reterr);
         if (r >= 0)
                 r = options_u64(o, "cid", 0, UINT32_MAX, UINT64_MAX, &cid, reterr);
         if (r >= 0)
@@ -157,7 +142,7 @@ static int wait_for_step(const struct start *s, const char *step, struct reply *
                 if (r >= 0)
                         return r;
                 if (e.kind != ERROR_DAEMON_UNREACHABLE || tries == TRIES)
-                        return error_set(reterr, e.kind, "%s", e.message ? e.message : error_meaning(e.kind));
+                        return error_move(reterr, r, &e);
                 (void)usleep(PAUSE_USEC);
         }
 }
@@ -228,7 +213,7 @@ static int run(const struct options *o, struct error *reterr) {
 
         r = options_require(o, "eif", reterr);
         if (r >= 0)
-                r = open_image(options_value(o, "eif"), &image_fd, reterr);
+                r = enclave_open_image(options_value(o, "eif"), &image_fd, reterr);
         if (r >= 0)
                 r = make_parameters(o, &parameters, reterr);
         if (r >= 0)
@@ -245,7 +230,7 @@ static const struct option_spec options[] = {
         { "name", 0, "NAME", "what to call it (default: the file's name without .eif)" },
         { "cpus", 0, "N", "vCPUs, an even number (default: 2)" },
         { "cpu-ids", 0, "LIST", "these CPUs of the pool, whole cores of one node, as 2,10" },
-        { "memory", 0, "MIB", "memory in MiB (default: 1024)" },
+        { "memory", 0, "SIZE", "memory: MiB, or with a unit such as 2G (default: 1024)" },
         { "cid", 0, "N", "vsock CID, from 4 (default: the next free one)" },
         { "debug", 0, NULL, "open the console; attestation documents then say zero for all PCRs" },
         { "restart", 0, "POLICY", "when it ends unasked: no (default), on-failure, always" },

@@ -3,6 +3,8 @@
 #include "cli/client.h"
 #include "cli/verb.h"
 
+#include <string.h>
+
 static int run(const struct options *o, struct error *reterr) {
         static const char *const words[] = { "exited", "running", "ready", NULL };
         _cleanup_reply_ struct reply reply = REPLY_NULL;
@@ -27,7 +29,11 @@ static int run(const struct options *o, struct error *reterr) {
                 r = print_json(enclave, reterr);
         else
                 (void)printf("%s is %s%s%s\n", member_text(enclave, "EnclaveName"),
-                             member_text(enclave, "State"), *reason ? ": " : "", reason);
+                             json_is_true(json_object_get(enclave, "Ready")) &&
+                                             strcmp(words[until], "ready") == 0
+                                     ? "ready"
+                                     : member_text(enclave, "State"),
+                             *reason ? ": " : "", reason);
         if (r < 0)
                 return r;
         return until > 0 || ended_well(enclave) ? EXIT_OK : EXIT_GUEST_FAILED;

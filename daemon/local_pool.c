@@ -33,11 +33,23 @@ static struct cpu_list takeable(const struct manager *m, const struct cpu_list *
         return list;
 }
 
+/* A pool without CPUs has none that could have left. */
+static void tell_pinned_only(const struct manager *m, const struct cpu_list *cpus) {
+        char list[LOG_LIST_MAX];
+
+        cpu_list_format(cpus, list, sizeof(list));
+        if (*list)
+                log_warning("the pool's CPUs (%s) do not leave the parent, vCPUs are only pinned to them: %s",
+                            list, m->cpu_partition.why);
+}
+
 int local_pool_set(struct manager *m, const struct cpu_list *cpus, struct error *reterr) {
         struct cpu_list list;
 
-        if (!is_open(m))
+        if (!is_open(m)) {
+                tell_pinned_only(m, cpus);
                 return 0;
+        }
         list = takeable(m, cpus);
         return cpu_partition_set(&m->cpu_partition, &list, reterr);
 }
@@ -97,8 +109,7 @@ void local_pool_open(struct manager *m) {
                 cpu_partition_close(&m->cpu_partition); /* it can never be: no try at every change */
         cpu_list_format(&m->pool.cpus, list, sizeof(list));
         if (!is_open(m))
-                log_warning("the pool's CPUs (%s) do not leave the parent, vCPUs are only pinned to them: %s",
-                            list, m->cpu_partition.why);
+                tell_pinned_only(m, &m->pool.cpus);
         else if (*list)
                 log_info("CPUs %s have left the parent: %s is a cpuset partition", list, m->partition_name);
 }

@@ -113,7 +113,7 @@ static int plan_cpus(const struct manager *m, const struct run_wish *w, struct p
 
 /* The image as the caller opened it. The daemon only looks at its type and size, and never waits for a file
  * system that may be the caller's own. */
-static int plan_image(int fd, struct plan *plan, struct error *reterr) {
+static int plan_image(int fd, const char *path, struct plan *plan, struct error *reterr) {
         struct statx st;
         int flags;
 
@@ -125,7 +125,9 @@ static int plan_image(int fd, struct plan *plan, struct error *reterr) {
         if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE, &st) < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot look at the image");
         if (!S_ISREG(st.stx_mode) || st.stx_size == 0)
-                return error_set(reterr, ERROR_FILE_UNREADABLE, "the image is empty or no regular file");
+                return error_set(reterr, ERROR_FILE_UNREADABLE, "the image %s is %s",
+                                 path ? path : "that came with the call",
+                                 S_ISREG(st.stx_mode) ? "empty" : "no regular file");
         plan->image_size = st.stx_size;
         return 0;
 }
@@ -177,7 +179,7 @@ static int check_plan(const struct manager *m, const struct plan *plan, bool mas
 int plan_make(const struct manager *m, const struct run_wish *w, struct plan *plan, struct error *reterr) {
         int r;
 
-        r = plan_image(w->image_fd, plan, reterr);
+        r = plan_image(w->image_fd, w->image_path, plan, reterr);
         if (r >= 0)
                 r = plan_name(m, w, plan, reterr);
         if (r >= 0)
@@ -201,7 +203,7 @@ int plan_refresh(const struct manager *m, int image_fd, struct plan *plan, struc
         const struct enclave *other = manager_find_cid(m, plan->cid);
         int r;
 
-        r = plan_image(image_fd, plan, reterr);
+        r = plan_image(image_fd, plan->image_path, plan, reterr);
         if (r < 0)
                 return r;
         if (other && &other->plan != plan) {

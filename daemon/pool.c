@@ -572,15 +572,33 @@ static struct cpu_list choose_on_one_node(const struct pool *p, unsigned count) 
         return best;
 }
 
-int pool_choose_cpus(const struct pool *p, unsigned count, struct cpu_list *ret, struct error *reterr) {
-        struct cpu_list cpus = p->one_node ? choose_on_one_node(p, count) : choose_by_node(p, count);
+static struct cpu_list choose(const struct pool *p, unsigned count) {
+        return p->one_node ? choose_on_one_node(p, count) : choose_by_node(p, count);
+}
 
+/* The smallest pool of more CPUs that is possible; 0: none. */
+static unsigned next_larger(const struct pool *p, unsigned count) {
+        for (unsigned n = count + 1; n <= most_for_pool(p); n++) {
+                struct cpu_list cpus = choose(p, n);
+
+                if (cpu_list_count(&cpus) == n && pool_check_cpus(p, &cpus, NULL) >= 0)
+                        return n;
+        }
+        return 0;
+}
+
+int pool_choose_cpus(const struct pool *p, unsigned count, struct cpu_list *ret, struct error *reterr) {
+        struct cpu_list cpus = choose(p, count);
+        unsigned larger = cpu_list_count(&cpus) == count ? 0 : next_larger(p, count);
+        char or_larger[24] = "";
+
+        if (larger > 0)
+                (void)snprintf(or_larger, sizeof(or_larger), " or %u", larger);
         if (cpu_list_count(&cpus) != count)
                 return error_set(reterr, ERROR_NO_CPUS,
-                                 "%u CPUs for the pool asked for; whole cores without CPU 0's make %u (the "
-                                 "parent keeps at "
-                                 "least %u of %u)",
-                                 count, cpu_list_count(&cpus), p->limits->parent_cpus_min,
+                                 "%u CPUs for the pool asked for; whole cores without CPU 0's make %u%s (the "
+                                 "parent keeps at least %u of %u)",
+                                 count, cpu_list_count(&cpus), or_larger, p->limits->parent_cpus_min,
                                  cpu_list_count(&p->topology.online));
         *ret = cpus;
         return pool_check_cpus(p, ret, reterr);

@@ -253,7 +253,11 @@ static int broken(struct error *reterr, const char *path, uint64_t line, const c
         return error_set(reterr, ERROR_VERIFY_FAILED, "%s:%" PRIu64 ": %s", path, line, what);
 }
 
-#define NOT_A_RECORD "not a record of qt-kms-proxy, nor a part of one that the next record vouches for"
+#define NOT_A_RECORD                                                                                         \
+        "not a record of qt-kms-proxy, nor a part of one that the next record vouches for: it was changed, " \
+        "or "                                                                                                \
+        "something else wrote here; compare it with the journal, which has the same records, and move the "  \
+        "file away before the proxy is restarted"
 
 /* A record behind a torn line must say so, and no other may. Empties torn. */
 static int check_torn(const json_t *object, struct bytes *torn) {

@@ -259,11 +259,13 @@ def usage(b):
 
 
 def show(b):
-    for data, form in ((b.document.read_bytes(), "ok"), (b.document.read_bytes()[:-1], "cbor-truncated"),
+    for data, form in ((b.document.read_bytes(), "ok"), (b.document.read_bytes()[:-1], "cbor-truncated"), (b"no document\n", "cbor-truncated"),
                        (forge.document(b.pki, key=forge.p384()), "ok")):
         file = b.put("show.bin", data)
         text, found = run("attest", "show", file), json.loads(run("attest", "show", file, "-o", "json").stdout)
-        point(text.returncode == 0 and text.stdout.startswith("UNVERIFIED"), "show says UNVERIFIED", text.stdout)
+        point(text.returncode == (form != "ok") and text.stdout.startswith("UNVERIFIED"), "show says UNVERIFIED", text.stdout)
+        point(("debug mode" in text.stdout) == (form == "ok") and (found["unverified_claims"] is None) == (form != "ok"),
+              "and what breaks a rule of form claims nothing", text.stdout, found)
         point(found["verified"] is False and found["form"] == form, f"show: {form}", found)
         point(form != "ok" or [c["common_name"] for c in found["unverified_certificates"]][-1] == "leaf.throw-away",
               "show lists the chain", found["unverified_certificates"])

@@ -199,8 +199,8 @@ static void the_parent_keeps_its_part(void **state _unused_) {
                 { &one_node, NULL, 0, "", NULL },
                 { &one_node, NULL, 2, "3,7", NULL },
                 { &one_node, NULL, 6, "1-3,5-7", NULL },
-                { &one_node, NULL, 3, NULL, "make 2" },
-                { &one_node, NULL, 8, NULL, "make 6" },
+                { &one_node, NULL, 3, NULL, "make 2 or 4 (" },
+                { &one_node, NULL, 8, NULL, "make 6 (" },
                 { &two_nodes, NULL, 4, "14-15,30-31", NULL },
         };
 
