@@ -154,7 +154,7 @@ def daemon_goes_away(d):
 
 
 def events(d):
-    seen = d.popen("events")
+    seen = d.follow("events")
     watched = d.popen("describe", "--watch")
     check("no enclaves" in watched.stdout.readline(), "describe --watch begins with what is there")
     d.ok("run", "--eif", d.image("load=20 boot=20"), "--name", "seen")

@@ -213,6 +213,12 @@ class Daemon:
                                 **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
                                    "text": True, **more})
 
+    def follow(self, *arguments):
+        """A command that waits for what happens: it has asked, and sleeps in poll(2), so that nothing from now on escapes it."""
+        p = self.popen(*arguments)
+        wait_for(lambda: pathlib.Path(f"/proc/{p.pid}/syscall").read_text().startswith("7 "), f"{arguments} in poll")
+        return p
+
     def cli(self, *arguments, uid=None, group=None, stdin=None):
         """Run the CLI to its end."""
         p = self.popen(*arguments, uid=uid, group=group, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL)

@@ -49,7 +49,7 @@ def waiting(d):
 
 
 def events(d):
-    seen, read = d.popen("events"), d.popen("events", "-o", "text")
+    seen, read = d.follow("events"), d.follow("events", "-o", "text")
     d.ok("run", "--eif", d.image(), "--name", "seen")
     d.ok("terminate", "seen")
     text = ""
