@@ -227,6 +227,17 @@ static void the_parent_keeps_its_part(void **state _unused_) {
         }
 }
 
+static void enclave_is_of_node(struct pool *p, unsigned node) {
+        _cleanup_error_ struct error e = ERROR_NULL;
+        struct share s = { .held = false };
+
+        p->pages[node].ours = 64;
+        assert_int_equal(pool_reserve(p, 2, 128, &s, &e), 0);
+        assert_int_equal(s.node, node);
+        for (unsigned c = cpu_list_next(&s.cores, 0); c < CPU_NUMBER_MAX; c = cpu_list_next(&s.cores, c + 1))
+                assert_int_equal(p->topology.cpus[c].node, node);
+}
+
 /* However CPUs and nodes are numbered: whole cores of one node, the furthest from CPU 0 that has memory,
  * never CPU 0's core; and enclaves of such a pool have theirs on one node too. */
 static void numbering_does_not_matter(void **state _unused_) {
@@ -270,7 +281,6 @@ static void numbering_does_not_matter(void **state _unused_) {
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 _cleanup_error_ struct error e = ERROR_NULL;
-                struct share s = { .held = false };
                 struct cpu_list cpus;
                 char text[512];
                 struct pool p;
@@ -285,12 +295,7 @@ static void numbering_does_not_matter(void **state _unused_) {
                         if (strcmp(text, rows[i].chosen) != 0)
                                 fail_msg("row %zu: %s", i, text);
                         p.cpus = cpus;
-                        p.pages[rows[i].node].ours = 64;
-                        assert_int_equal(pool_reserve(&p, 2, 128, &s, &e), 0);
-                        assert_int_equal(s.node, rows[i].node);
-                        for (unsigned c = cpu_list_next(&s.cores, 0); c < CPU_NUMBER_MAX;
-                             c = cpu_list_next(&s.cores, c + 1))
-                                assert_int_equal(p.topology.cpus[c].node, s.node);
+                        enclave_is_of_node(&p, rows[i].node);
                 }
                 pool_done(&p);
         }
