@@ -150,3 +150,11 @@ const char *exit_status_meaning(enum exit_status status) {
         }
         return NULL;
 }
+
+enum exit_status error_report(const char *program, int r, struct error *e) {
+        if (r != ERROR_DESCRIBED || e->kind == ERROR_NONE)
+                (void)error_wrap(e, r == ERROR_DESCRIBED ? -EIO : r, "internal error");
+        (void)fprintf(stderr, "%s: %s: %s\n", program, error_name(e->kind),
+                      e->message ? e->message : error_meaning(e->kind));
+        return error_exit_status(e->kind);
+}

@@ -67,3 +67,7 @@ const char *error_meaning(enum error_kind kind); /* the sentence of the table */
 enum exit_status error_exit_status(enum error_kind kind);
 enum error_kind error_from_name(const char *name);        /* ERROR_NONE when unknown */
 const char *exit_status_meaning(enum exit_status status); /* NULL when unknown */
+
+/* The end of a program that failed with r: "PROGRAM: Name: message" on standard error, one line and the same
+ * for every program. Returns the exit status, never EXIT_OK. */
+enum exit_status error_report(const char *program, int r, struct error *e);

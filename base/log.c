@@ -86,6 +86,15 @@ void log_record(int priority, const char *enclave, const char *format, ...) {
         errno = saved;
 }
 
+enum exit_status log_report(int r, struct error *e) {
+        if (!log_to_journal)
+                return error_report(log_ident, r, e);
+        if (r != ERROR_DESCRIBED)
+                (void)error_wrap(e, r, "internal error");
+        log_error("%s: %s", error_name(e->kind), e->message ? e->message : error_meaning(e->kind));
+        return error_exit_status(e->kind);
+}
+
 #define LOG_FIELDS_MAX 32
 
 void log_fields(int priority, const char *message, const char *const *fields) {

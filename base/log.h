@@ -7,6 +7,7 @@
  */
 
 #include "base/cleanup.h"
+#include "base/error.h"
 
 #include <stdbool.h>
 #include <syslog.h>
@@ -21,6 +22,9 @@ void log_record(int priority, const char *enclave, const char *format, ...) _pri
 
 /* A record with fields of its own: fields is a NULL-terminated array of "NAME=value" strings. */
 void log_fields(int priority, const char *message, const char *const *fields);
+
+/* error_report() for a program that logs: into the journal when that is where it logs to. */
+enum exit_status log_report(int r, struct error *e);
 
 #define log_debug(...) log_record(LOG_DEBUG, NULL, __VA_ARGS__)
 #define log_info(...) log_record(LOG_INFO, NULL, __VA_ARGS__)

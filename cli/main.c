@@ -39,13 +39,14 @@ static int list_tables(void) {
 
 /* `qt-enclave --as NAME …`: the command line of another tool. */
 static int run_as(int argc, char **argv) {
+        _cleanup_error_ struct error e = ERROR_NULL;
         const struct personality *p = argc > 2 ? personality_find(argv[2]) : NULL;
 
-        if (!p) {
-                (void)fprintf(stderr, "qt-enclave: Usage: --as %s: must be qt or nitro-cli\n",
-                              argc > 2 ? argv[2] : "");
-                return EXIT_USAGE;
-        }
+        if (!p)
+                return (int)error_report("qt-enclave",
+                                         error_set(&e, ERROR_USAGE, "--as %s: must be qt or nitro-cli",
+                                                   argc > 2 ? argv[2] : ""),
+                                         &e);
         if (argc == 4 && strcmp(argv[3], "--list-tables") == 0) {
                 personality_list(p);
                 return EXIT_OK;
@@ -55,20 +56,23 @@ static int run_as(int argc, char **argv) {
 
 /* A first word without its second gets those that there are. */
 static int refuse_verb(int argc, char **argv) {
-        size_t length = strlen(argv[1]);
-        bool found = false;
+        _cleanup_error_ struct error e = ERROR_NULL;
+        char begun[256] = "";
+        size_t length = strlen(argv[1]), used = 0;
+        int r;
 
-        (void)fprintf(stderr, "qt-enclave: Usage: no verb is called %s", argv[1]);
-        for (size_t i = 0; i < ELEMENTSOF(verbs); i++) {
-                if (strncmp(verbs[i]->name, argv[1], length) != 0 || verbs[i]->name[length] != ' ')
-                        continue;
-                if (!found && argc > 2)
-                        (void)fprintf(stderr, " %s", argv[2]);
-                (void)fprintf(stderr, "%s%s", found ? ", " : "; those that begin so are: ", verbs[i]->name);
-                found = true;
-        }
-        (void)fputs(found ? "\n" : "; `qt-enclave --help` lists them\n", stderr);
-        return EXIT_USAGE;
+        for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
+                if (strncmp(verbs[i]->name, argv[1], length) == 0 && verbs[i]->name[length] == ' ' &&
+                    used < sizeof(begun))
+                        used += (size_t)snprintf(begun + used, sizeof(begun) - used, "%s%s", used ? ", " : "",
+                                                 verbs[i]->name);
+        if (used == 0)
+                r = error_set(&e, ERROR_USAGE, "no verb is called %s; `qt-enclave --help` lists them",
+                              argv[1]);
+        else
+                r = error_set(&e, ERROR_USAGE, "no verb is called %s%s%s; those that begin so are: %s",
+                              argv[1], argc > 2 ? " " : "", argc > 2 ? argv[2] : "", begun);
+        return (int)error_report("qt-enclave", r, &e);
 }
 
 int main(int argc, char **argv) {

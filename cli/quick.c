@@ -26,6 +26,8 @@ static const struct verb *const verbs[] = {
 static int become_whole(char **argv) {
         char beside[4096];
         ssize_t n = readlink("/proc/self/exe", beside, sizeof(beside) - sizeof(WHOLE));
+        _cleanup_error_ struct error e = ERROR_NULL;
+        int r;
         char *slash = n > 0 ? memrchr(beside, '/', (size_t)n) : NULL;
 
         if (slash) {
@@ -33,11 +35,10 @@ static int become_whole(char **argv) {
                 (void)execv(beside, argv);
         }
         (void)execv(QT_LIBEXECDIR "/" WHOLE, argv);
-        (void)fprintf(stderr,
-                      "qt-enclave: %s: cannot execute " QT_LIBEXECDIR "/" WHOLE
-                      ": %s; install qt-enclave again\n",
-                      error_name(ERROR_TOOL_MISSING), strerror(errno));
-        return error_exit_status(ERROR_TOOL_MISSING);
+        r = error_set(&e, ERROR_TOOL_MISSING,
+                      "cannot execute " QT_LIBEXECDIR "/" WHOLE ": %s; install qt-enclave again",
+                      strerror(errno));
+        return (int)error_report("qt-enclave", r, &e);
 }
 
 int main(int argc, char **argv) {

@@ -42,22 +42,21 @@ int verb_output_format(const struct options *o, enum output_format *ret, struct 
 static int report(const struct options *o, int r, struct error *e) {
         const char *format = o->specs ? options_value(o, "output-format") : NULL;
 
-        if (r != ERROR_DESCRIBED || e->kind == ERROR_NONE)
-                (void)error_wrap(e, r, "internal error");
+        enum exit_status status;
+
         (void)fflush(stdout);
-        (void)fprintf(stderr, "qt-enclave: %s: %s\n", error_name(e->kind),
-                      e->message ? e->message : error_meaning(e->kind));
+        status = error_report("qt-enclave", r, e);
         if (format && strcmp(format, "json") == 0) {
-                json_auto_t *object = json_pack("{s:{s:s, s:s?, s:i, s:s*}}", "Error", "Name",
-                                                error_name(e->kind), "Message", e->message, "ExitStatus",
-                                                (int)error_exit_status(e->kind), "Limit", e->limit);
+                json_auto_t *object =
+                        json_pack("{s:{s:s, s:s?, s:i, s:s*}}", "Error", "Name", error_name(e->kind),
+                                  "Message", e->message, "ExitStatus", (int)status, "Limit", e->limit);
 
                 if (object) {
                         (void)json_dumpf(object, stdout, JSON_INDENT(2));
                         (void)putchar('\n');
                 }
         }
-        return error_exit_status(e->kind);
+        return (int)status;
 }
 
 /* The word of the synopsis that stands for a positional argument, without the "…" of a list: not an option,

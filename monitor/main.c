@@ -256,6 +256,5 @@ int main(int argc, char **argv) {
                 r = run(&problem);
         if (r >= 0)
                 return r;
-        log_error("%s", problem.message ? problem.message : strerror(-r));
-        return error_exit_status(problem.message ? problem.kind : ERROR_INTERNAL);
+        return log_report(r, &problem);
 }

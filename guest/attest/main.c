@@ -276,9 +276,5 @@ int main(int argc, char **argv) {
                 r = run_command(&o, output, &e);
         if (r >= 0)
                 return EXIT_OK;
-        if (r != ERROR_DESCRIBED)
-                (void)error_wrap(&e, r, "internal error");
-        (void)fprintf(stderr, "qt-attest: %s: %s\n", error_name(e.kind),
-                      e.message ? e.message : error_meaning(e.kind));
-        return error_exit_status(e.kind);
+        return error_report("qt-attest", r, &e);
 }

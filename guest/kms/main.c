@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #define CIPHERTEXT_MAX ((size_t)64 << 10)
 #define TIMEOUT_DEFAULT 30000000
@@ -84,8 +85,20 @@ static int take_config(const struct options *o, struct kms_client_config *c, str
         return 0;
 }
 
+static int too_large(int fd, const char *name, struct error *reterr) {
+        struct stat st;
+
+        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+                return error_set(reterr, ERROR_FILE_UNREADABLE,
+                                 "%s has %jd bytes; a ciphertext has at most %zu", name, (intmax_t)st.st_size,
+                                 CIPHERTEXT_MAX);
+        return error_set(reterr, ERROR_FILE_UNREADABLE, "%s has more than the %zu bytes of a ciphertext",
+                         name, CIPHERTEXT_MAX);
+}
+
 static int read_ciphertext(const char *path, struct bytes *ret, struct error *reterr) {
         _cleanup_close_ int file = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
+        const char *name = path ? path : "standard input";
         ssize_t n;
 
         if (path && file < 0)
@@ -93,16 +106,20 @@ static int read_ciphertext(const char *path, struct bytes *ret, struct error *re
         if (bytes_reserve(ret, CIPHERTEXT_MAX + 1) < 0)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
         n = read_up_to(path ? file : STDIN_FILENO, ret->data, CIPHERTEXT_MAX + 1);
-        if (n <= 0 || (size_t)n > CIPHERTEXT_MAX)
+        if (n < 0)
+                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, (int)n, "cannot read %s", name);
+        if (n == 0)
                 return error_set(reterr, ERROR_FILE_UNREADABLE,
-                                 "the ciphertext is empty or larger than %zu bytes", CIPHERTEXT_MAX);
+                                 "%s is empty; give the ciphertext as the KMS did", name);
+        if ((size_t)n > CIPHERTEXT_MAX)
+                return too_large(path ? file : STDIN_FILENO, name, reterr);
         while (n > 0 && strchr("\r\n \t", ret->data[n - 1]))
                 n--;
         ret->size = (size_t)n;
         ret->data[n] = '\0';
         if (memchr(ret->data, '\0', ret->size))
                 return error_set(reterr, ERROR_FILE_UNREADABLE,
-                                 "the ciphertext is not text; give it as the KMS did");
+                                 "%s holds a zero byte; give the ciphertext as the KMS did, in text", name);
         return 0;
 }
 
@@ -213,6 +230,5 @@ int main(int argc, char **argv) {
                 r = run(&o, &e);
         if (r >= 0)
                 return EXIT_OK;
-        (void)fprintf(stderr, "qt-kms: %s\n", e.message ? e.message : error_meaning(e.kind));
-        return error_exit_status(e.kind);
+        return error_report("qt-kms", r, &e);
 }

@@ -236,6 +236,5 @@ int main(int argc, char **argv) {
                 r = run(&o, &e);
         if (r >= 0)
                 return EXIT_OK;
-        (void)fprintf(stderr, "qt-dev-kms: %s\n", e.message ? e.message : error_meaning(e.kind));
-        return error_exit_status(e.kind);
+        return log_report(r, &e);
 }

@@ -59,6 +59,19 @@ static void may_be_ignored(void **state _unused_) {
         assert_int_equal(error_wrap(NULL, -EIO, "nobody listens"), ERROR_DESCRIBED);
 }
 
+/* Whatever came before, the end has a name and is not a success. */
+static void an_end_is_reported(void **state _unused_) {
+        _cleanup_error_ struct error said = ERROR_NULL, unsaid = ERROR_NULL, empty = ERROR_NULL;
+
+        (void)error_set(&said, ERROR_NO_CPUS, "none left");
+        assert_int_equal(error_report("test", ERROR_DESCRIBED, &said), EXIT_NO_ROOM);
+        assert_string_equal(said.message, "none left");
+        assert_int_equal(error_report("test", -ENOSPC, &unsaid), EXIT_INTERNAL);
+        assert_int_equal(unsaid.kind, ERROR_INTERNAL);
+        assert_non_null(strstr(unsaid.message, strerror(ENOSPC)));
+        assert_int_equal(error_report("test", ERROR_DESCRIBED, &empty), EXIT_INTERNAL);
+}
+
 /* Names are stable, unique and round-trip; every status has a meaning. */
 static void table_is_sound(void **state _unused_) {
         for (int i = ERROR_NONE + 1; i < ERROR_KIND_MAX; i++) {
@@ -76,7 +89,8 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(sets_and_wraps), cmocka_unit_test(wraps_errno),
                 cmocka_unit_test(names_a_limit),  cmocka_unit_test(is_one_line),
-                cmocka_unit_test(may_be_ignored), cmocka_unit_test(table_is_sound),
+                cmocka_unit_test(may_be_ignored), cmocka_unit_test(an_end_is_reported),
+                cmocka_unit_test(table_is_sound),
         };
 
         return unit_run("error", tests);
