@@ -4,6 +4,7 @@
 
 #include "base/io.h"
 #include "kms-proxy/proxy.h"
+#include "kms/ca_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -99,6 +100,34 @@ static int make_endpoint(struct api_service *s, struct error *reterr) {
         return 0;
 }
 
+/* libcurl would say it at the first call, and not what is wrong. */
+static int check_ca_file(const struct listener *l, struct error *reterr) {
+        _cleanup_free_ char *text = NULL;
+        size_t size;
+        int r;
+
+        if (!l->ca_file)
+                return 0;
+        r = read_text_file(AT_FDCWD, l->ca_file, FILE_MAX, &text, &size);
+        if (r < 0)
+                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "[api %s]: cannot read ca-file = %s",
+                                       l->name, l->ca_file);
+        if (!ca_file_is_valid(text, size))
+                return error_set(reterr, ERROR_CONFIG_INVALID,
+                                 "[api %s]: ca-file = %s must hold certificates in PEM", l->name, l->ca_file);
+        return 0;
+}
+
+static int load_api(struct api_service *s, struct error *reterr) {
+        int r = load_roots(s, reterr);
+
+        if (r >= 0)
+                r = load_policy(s, reterr);
+        if (r >= 0)
+                r = check_ca_file(s->listener, reterr);
+        return r < 0 ? r : make_endpoint(s, reterr);
+}
+
 static int service_new(struct config *config, const struct listener *listener, struct api_service **ret,
                        struct error *reterr) {
         _cleanup_(api_service_unrefp) struct api_service *s = calloc(1, sizeof(*s));
@@ -111,13 +140,8 @@ static int service_new(struct config *config, const struct listener *listener, s
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
         r = credential_source_new(listener->credentials, listener->metadata, s->http, &s->credentials,
                                   reterr);
-        if (r >= 0 && listener->mode == LISTENER_API) {
-                r = load_roots(s, reterr);
-                if (r >= 0)
-                        r = load_policy(s, reterr);
-                if (r >= 0)
-                        r = make_endpoint(s, reterr);
-        }
+        if (r >= 0 && listener->mode == LISTENER_API)
+                r = load_api(s, reterr);
         if (r < 0)
                 return r;
         *ret = TAKE(s);
@@ -146,6 +170,26 @@ int api_services_renew(struct proxy *proxy, struct config *config, struct error 
         api_services_free(proxy->services);
         proxy->services = made;
         return 0;
+}
+
+int api_services_check(struct config *config, struct error *reterr) {
+        int r = 0;
+
+        for (size_t i = 0; i < config->n_listeners && r >= 0; i++) {
+                const struct listener *l = &config->listeners[i];
+                struct api_service s = { .config = config, .listener = l };
+
+                if (l->mode == LISTENER_PIPE)
+                        continue;
+                r = l->mode == LISTENER_API ? load_api(&s, reterr) : 0;
+                if (r >= 0)
+                        r = credential_source_check(l->credentials, reterr);
+                qtattest_policy_free(s.policy);
+                qtattest_context_free(s.context);
+                free(s.host);
+                free(s.base);
+        }
+        return r;
 }
 
 void api_services_free(struct api_service *services) {

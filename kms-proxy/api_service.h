@@ -32,6 +32,10 @@ struct api_service {
 /* Make the services of a configuration, and keep them in place of the present ones; on failure nothing
  * changes. */
 int api_services_renew(struct proxy *proxy, struct config *config, struct error *reterr);
+/* Could they be made? And are the credentials what they must be, as far as that can be known without asking
+ * anybody: in a file, not from the environment, the service manager or a metadata service of the real start.
+ */
+int api_services_check(struct config *config, struct error *reterr);
 void api_services_free(struct api_service *services);
 struct api_service *api_service_find(struct api_service *services, const struct listener *listener);
 struct api_service *api_service_ref(struct api_service *service);

@@ -85,12 +85,13 @@ void credential_source_free(struct credential_source *s) {
 
 /* A file that others can read is not a secret any more: say so instead of using it. systemd's own credential
  * files are under an access list, which looks like a group's right; their directory is the guard. */
-static int check_mode(int fd, const char *path, struct error *reterr) {
+static int check_mode(int fd, const char *path, bool any_owner, struct error *reterr) {
         struct stat st;
 
         if (fstat(fd, &st) < 0)
                 return error_set_errno(reterr, ERROR_NO_CREDENTIALS, errno, "%s", path);
-        if (!S_ISREG(st.st_mode) || (st.st_mode & 077) || (st.st_uid != geteuid() && st.st_uid != 0))
+        if (!S_ISREG(st.st_mode) || (st.st_mode & 077) ||
+            (st.st_uid != geteuid() && st.st_uid != 0 && !any_owner))
                 return error_set(
                         reterr, ERROR_NO_CREDENTIALS,
                         "%s: mode %04o, owner %u: must be a file of this user's own, without rights for "
@@ -99,15 +100,16 @@ static int check_mode(int fd, const char *path, struct error *reterr) {
         return 0;
 }
 
-static int get_file(const struct credential_source *s, struct credentials *ret, struct error *reterr) {
-        _cleanup_close_ int fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+static int read_file(const char *path, bool check, bool any_owner, struct credentials *ret,
+                     struct error *reterr) {
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
         _cleanup_bytes_ struct bytes text = { .max = FILE_MAX };
         ssize_t n;
         int r;
 
         if (fd < 0)
-                return error_set_errno(reterr, ERROR_NO_CREDENTIALS, errno, "cannot read %s", s->path);
-        r = s->kind == SOURCE_FILE ? check_mode(fd, s->path, reterr) : 0;
+                return error_set_errno(reterr, ERROR_NO_CREDENTIALS, errno, "cannot read %s", path);
+        r = check ? check_mode(fd, path, any_owner, reterr) : 0;
         if (r < 0)
                 return r;
         if (bytes_reserve(&text, FILE_MAX) < 0)
@@ -116,8 +118,20 @@ static int get_file(const struct credential_source *s, struct credentials *ret, 
         text.size = n > 0 ? (size_t)n : 0;
         if (n < 0 || credentials_parse(text.data, text.size, ret) < 0)
                 return error_set(reterr, ERROR_NO_CREDENTIALS,
-                                 "%s: not of the form {\"access_key\": …, \"secret_key\": …}", s->path);
+                                 "%s: not of the form {\"access_key\": …, \"secret_key\": …}", path);
         return 0;
+}
+
+int credential_source_check(const char *spec, struct error *reterr) {
+        struct credentials found = CREDENTIALS_NULL;
+        int r;
+
+        if (strncmp(spec, "file:", 5) != 0)
+                return 0;
+        r = read_file(spec + 5, true, geteuid() == 0, &found, reterr);
+        if (r >= 0)
+                credentials_done(&found);
+        return r;
 }
 
 static int get_environment(struct credentials *ret, struct error *reterr) {
@@ -196,7 +210,7 @@ int credential_source_get(struct credential_source *s, struct credentials *ret, 
         switch (s->kind) {
         case SOURCE_FILE:
         case SOURCE_CREDENTIAL:
-                r = get_file(s, &found, reterr);
+                r = read_file(s->path, s->kind == SOURCE_FILE, false, &found, reterr);
                 break;
         case SOURCE_ENVIRONMENT:
                 r = get_environment(&found, reterr);

@@ -23,6 +23,10 @@ DEFINE_CLEANUP(struct credential_source *, credential_source_free)
  * ERROR_NO_CREDENTIALS. */
 int credential_source_get(struct credential_source *source, struct credentials *ret, struct error *reterr);
 
+/* Would the file of "file:/PATH" be taken? Nothing of the other kinds. Root may look at what belongs to the
+ * user that the proxy will run as. ERROR_NO_CREDENTIALS. */
+int credential_source_check(const char *spec, struct error *reterr);
+
 /* {"access_key", "secret_key", "security_token"?, "expires_at"?}: the form of the file. */
 int credentials_parse(const void *json, size_t size, struct credentials *ret);
 

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/options.h"
+#include "kms-proxy/api_service.h"
 #include "kms-proxy/audit.h"
 #include "kms-proxy/proxy.h"
 #include "kms/json.h"
@@ -16,7 +17,8 @@
 
 static const struct option_spec specs[] = {
         { "config", 'c', "FILE", "the configuration (default: " CONFIG_DEFAULT ")" },
-        { "check", 0, NULL, "check the configuration and end" },
+        { "check-config", 0, NULL, "check the configuration and all files that it names, and end" },
+        { "check", 0, NULL, "the same" },
         { "head", 0, "HASH", "audit verify: the hash that the last line must have" },
         { "version", 0, NULL, "print the version" },
         { "help", 'h', NULL, "show this help" },
@@ -24,7 +26,7 @@ static const struct option_spec specs[] = {
 };
 
 static int usage(void) {
-        (void)printf("usage: qt-kms-proxy [--config FILE] [--check]\n"
+        (void)printf("usage: qt-kms-proxy [--config FILE] [--check-config]\n"
                      "       qt-kms-proxy audit verify FILE [--head HASH]\n"
                      "Carries attestation-bound calls out of enclaves to a key management service.\n\n");
         options_print(specs, stdout);
@@ -51,9 +53,12 @@ static int check(const char *path, struct error *reterr) {
         _cleanup_(config_unrefp) struct config *config = NULL;
         int r = config_load(path, &config, reterr);
 
+        if (r >= 0)
+                r = api_services_check(config, reterr);
         if (r < 0)
                 return r;
-        (void)printf("%s: %zu listeners, valid\n", path, config->n_listeners);
+        (void)printf("%s: %zu listener%s, valid\n", path, config->n_listeners,
+                     config->n_listeners == 1 ? "" : "s");
         return 0;
 }
 
@@ -75,7 +80,8 @@ static int run(const struct options *o, struct error *reterr) {
                 return verify(o, reterr);
         if (!path)
                 path = CONFIG_DEFAULT;
-        return options_flag(o, "check") ? check(path, reterr) : serve(path, reterr);
+        return options_flag(o, "check-config") || options_flag(o, "check") ? check(path, reterr)
+                                                                           : serve(path, reterr);
 }
 
 int main(int argc, char **argv) {
@@ -90,6 +96,5 @@ int main(int argc, char **argv) {
                 r = run(&o, &e);
         if (r >= 0)
                 return EXIT_OK;
-        (void)fprintf(stderr, "qt-kms-proxy: %s\n", e.message ? e.message : error_meaning(e.kind));
-        return error_exit_status(e.kind);
+        return log_report(r, &e);
 }

@@ -311,7 +311,7 @@ int proxy_run(struct proxy *p, struct error *reterr) {
 
         reconcile(p);
         (void)sd_notify(0, "READY=1");
-        log_notice("serving %zu listeners", p->config->n_listeners);
+        log_notice("serving %zu listener%s", p->config->n_listeners, p->config->n_listeners == 1 ? "" : "s");
         r = loop_run(p->loop);
         (void)sd_notify(0, "STOPPING=1");
         return r < 0 ? error_set_errno(reterr, ERROR_INTERNAL, r, "the event loop failed") : 0;
