@@ -429,4 +429,5 @@ private-addresses = yes
         shutil.rmtree(root, ignore_errors=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

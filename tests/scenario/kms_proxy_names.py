@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""qt-kms-proxy looks a name up for each connection and tries all its addresses: with an /etc/hosts of its own, where only one of
+several addresses has somebody listening, and which changes between connections."""
+import contextlib
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+
+from harness import check, done, skip
+from kms_proxy_pipe import PROXY, Echo, Proxy, refused, until
+
+NAME = "kms.qt-enclave.test"
+ADDRESSES = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
+NAMESPACE = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+
+
+class Server(Echo):
+    """The same on another address of loopback."""
+
+    def __init__(self, address, port):
+        self.listener = socket.create_server((address, port), backlog=16)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def end(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def in_namespace(hosts, *command):
+    return [*NAMESPACE, "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts), *map(str, command)]
+
+
+def write_hosts(hosts, *addresses):
+    hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{a} {NAME}\n" for a in addresses))
+
+
+class ProxyThere(Proxy):
+    def __init__(self, root, config, hosts):
+        self.root, self.config = root, root / "proxy.conf"
+        self.config.write_text(config)
+        self.log = open(root / "log", "w+")
+        self.process = subprocess.Popen(in_namespace(hosts, PROXY, "--config", self.config), stderr=self.log)
+
+    def reaches(self):
+        """Which address a connection came to, from its record."""
+        before = len(self.records())
+        with self.connect("one", 8002) as s, contextlib.suppress(OSError):
+            s.sendall(b"x")
+            s.shutdown(socket.SHUT_WR)
+            while s.recv(64):
+                pass
+        found = until(lambda: self.records()[before:])
+        return found[0]["reason"], found[0].get("address", "").rpartition(":")[0]
+
+
+def look_ups(root, hosts):
+    free = socket.create_server((ADDRESSES[0], 0))
+    port = free.getsockname()[1]
+    free.close()
+    write_hosts(hosts, *ADDRESSES)
+    proxy = ProxyThere(root, f"""[proxy]
+enclaves = {root}/e
+audit-file = {root}/audit
+connects-per-second = 1000
+[pipe echo]
+port = 8002
+tls = no
+allow = {NAME}:{port}
+private-addresses = yes
+""", hosts)
+    try:
+        # Whatever the order in which the resolver gives them, two of three are not the first.
+        for address in ADDRESSES:
+            server = Server(address, port)
+            found = proxy.reaches()
+            check(found == ("closed", address), f"of {len(ADDRESSES)} addresses the one where somebody listens is found: {address}", found)
+            server.end()
+        with proxy.connect("one", 8002) as s:
+            check(refused(s), "none of them: the connection ends")
+        until(lambda: proxy.records()[-1]["reason"] == "connect-failed")
+        check(proxy.records()[-1]["reason"] == "connect-failed", "and that is recorded", proxy.records()[-1])
+        servers = [Server("127.0.0.5", port), Server("127.0.0.6", port)]
+        for address in ("127.0.0.5", "127.0.0.6", "127.0.0.5"):
+            write_hosts(hosts, address)
+            found = proxy.reaches()
+            check(found == ("closed", address), f"the name moves to {address}: the next connection goes there", found)
+        write_hosts(hosts)
+        with proxy.connect("one", 8002) as s:
+            check(refused(s), "the name is gone: the connection ends")
+        until(lambda: proxy.records()[-1]["reason"] == "no-such-name")
+        check(proxy.records()[-1]["reason"] == "no-such-name", "and that is recorded", proxy.records()[-1])
+        for server in servers:
+            server.end()
+        check(proxy.end() == 0, "and the proxy ends well")
+    finally:
+        if proxy.process.poll() is None:
+            proxy.process.kill()
+            proxy.process.wait()
+        if os.environ.get("QT_SHOW_LOG"):
+            sys.stdout.write((root / "log").read_text())
+
+
+def main():
+    root = pathlib.Path(tempfile.mkdtemp(prefix="qt-kp."))
+    try:
+        (root / "e/one").mkdir(parents=True)
+        hosts = root / "hosts"
+        write_hosts(hosts, ADDRESSES[0])
+        tried = subprocess.run(in_namespace(hosts, "getent", "ahosts", NAME), capture_output=True, text=True)
+        if tried.returncode != 0 or ADDRESSES[0] not in tried.stdout:
+            skip("look-ups", "needs a mount namespace, and a resolver that reads /etc/hosts: " + tried.stderr.strip())
+        else:
+            look_ups(root, hosts)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    done()
+
+
+main()
