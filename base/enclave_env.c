@@ -52,7 +52,7 @@ int enclave_env_parse(const char *name, const char *text, size_t size, struct en
         int r = key_file_init(&table, &f);
 
         if (r >= 0)
-                r = key_file_parse(&table, &f, name, text, size, reterr);
+                r = key_file_parse(&table, &f, name, text, size, NULL, reterr);
         if (r >= 0)
                 r = check(&f, name, &cpus, reterr);
         if (r < 0)

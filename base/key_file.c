@@ -89,8 +89,8 @@ static char *strip(char *s) {
         return s;
 }
 
-static int parse_line(const struct key_table *t, void *object, char *line, const char *where, uint64_t *seen,
-                      struct error *reterr) {
+static int parse_line(const struct key_table *t, void *object, char *line, const char *where, unsigned number,
+                      unsigned *lines, struct error *reterr) {
         char *comment = strchr(line, '#'), *colon;
         const char *key, *value;
 
@@ -109,23 +109,23 @@ static int parse_line(const struct key_table *t, void *object, char *line, const
         for (size_t i = 0; i < t->n; i++) {
                 if (strcmp(t->keys[i].name, key) != 0)
                         continue;
-                if (*seen & UINT64_C(1) << i)
-                        return error_set(reterr, ERROR_CONFIG_INVALID, "%s: %s is set twice", where, key);
-                *seen |= UINT64_C(1) << i;
+                if (lines[i] > 0)
+                        return error_set(reterr, ERROR_CONFIG_INVALID,
+                                         "%s: %s is set twice, in line %u before", where, key, lines[i]);
+                lines[i] = number;
                 return set_key(object, &t->keys[i], value, where, reterr);
         }
         return error_set(reterr, ERROR_CONFIG_INVALID, "%s: no key is called %.64s; %s", where, key, t->help);
 }
 
 int key_file_parse(const struct key_table *t, void *object, const char *name, const char *text, size_t size,
-                   struct error *reterr) {
+                   unsigned *ret_lines, struct error *reterr) {
+        unsigned lines[KEY_FILE_KEYS_MAX] = { 0 }, number = 0;
         _cleanup_free_ char *copy = NULL;
-        unsigned number = 0;
-        uint64_t seen = 0;
         char *rest;
         int r;
 
-        assert(t->n <= 64);
+        assert(t->n <= KEY_FILE_KEYS_MAX);
         if (size > KEY_FILE_MAX)
                 return error_set(reterr, ERROR_CONFIG_INVALID, "%s has %zu bytes; the limit is %d", name,
                                  size, KEY_FILE_MAX);
@@ -140,10 +140,12 @@ int key_file_parse(const struct key_table *t, void *object, const char *name, co
                 char where[160];
 
                 (void)snprintf(where, sizeof(where), "%s, line %u", name, ++number);
-                r = parse_line(t, object, line, where, &seen, reterr);
+                r = parse_line(t, object, line, where, number, lines, reterr);
                 if (r < 0)
                         return r;
         }
+        if (ret_lines)
+                memcpy(ret_lines, lines, t->n * sizeof(*lines));
         return 0;
 }
 

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #define KEY_FILE_MAX (64 * 1024)
+#define KEY_FILE_KEYS_MAX 64
 
 enum key_type { KEY_NUMBER, KEY_TEXT, KEY_CHOICE };
 
@@ -26,7 +27,7 @@ struct key {
 };
 
 struct key_table {
-        const struct key *keys; /* at most 64 */
+        const struct key *keys; /* at most KEY_FILE_KEYS_MAX */
         size_t n;
         const char *help; /* behind "no key is called so" */
 };
@@ -35,9 +36,9 @@ struct key_table {
 int key_file_init(const struct key_table *t, void *object);
 void key_file_done(const struct key_table *t, void *object);
 
-/* name is for messages only. */
+/* name is for messages only. ret_lines, one for each key or NULL: where the text sets it, 0: nowhere. */
 int key_file_parse(const struct key_table *t, void *object, const char *name, const char *text, size_t size,
-                   struct error *reterr);
+                   unsigned *ret_lines, struct error *reterr);
 
 /* "key:value" lines of everything. */
 void key_file_print(const struct key_table *t, const void *object, FILE *f);

@@ -46,7 +46,7 @@ static int parse(struct declared *d, const char *name, const char *text, size_t 
 
         r = key_file_init(&table, d);
         if (r >= 0)
-                r = key_file_parse(&table, d, name, text, size, reterr);
+                r = key_file_parse(&table, d, name, text, size, NULL, reterr);
         if (r >= 0 && *d->eif != '/')
                 r = error_set(reterr, ERROR_CONFIG_INVALID,
                               "%s: eif:%s must be the absolute path of an image", name, d->eif);

@@ -91,18 +91,24 @@ int driver_pool_error(int r, const struct cpu_list *cpus, struct error *reterr) 
                 *list ? list : "none");
 }
 
-void driver_pool_open(struct manager *m) {
+void driver_pool_look(struct manager *m) {
         const struct cpu_list none = { { 0 } };
         _cleanup_free_ char *text = NULL;
+
+        if (read_text_file(m->sysfs_fd, PARAMETER, LIST_MAX + 2, &text, NULL) < 0)
+                return;
+        text[strcspn(text, "\n")] = '\0'; /* it may have two */
+        if (cpu_list_parse(text, &m->driver_pool.cpus) < 0)
+                m->driver_pool.cpus = none;
+}
+
+void driver_pool_open(struct manager *m) {
+        const struct cpu_list none = { { 0 } };
         int r = driver_pool_write(m, &none);
 
         if (r >= 0)
                 return;
-        if (read_text_file(m->sysfs_fd, PARAMETER, LIST_MAX + 2, &text, NULL) >= 0) {
-                text[strcspn(text, "\n")] = '\0'; /* it may have two */
-                if (cpu_list_parse(text, &m->driver_pool.cpus) < 0)
-                        m->driver_pool.cpus = none;
-        }
+        driver_pool_look(m);
         if (r != -EPERM) {
                 _cleanup_error_ struct error e = ERROR_NULL;
 

@@ -28,6 +28,9 @@ bool driver_pool_is_used(const struct manager *m);
 /* At the start: take everything out of the pool, because only then the whole machine shows which core and
  * node its CPUs belong to; or, while an enclave lives, find out what is in it. */
 void driver_pool_open(struct manager *m);
+
+/* Only find out what is in it. */
+void driver_pool_look(struct manager *m);
 void driver_pool_done(struct driver_pool *d);
 
 /* -EPERM while an enclave exists, -EACCES without the right to change it, -EINVAL for CPUs that the driver

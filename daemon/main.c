@@ -7,6 +7,7 @@
 #include "base/options.h"
 #include "daemon/declared.h"
 #include "daemon/manager.h"
+#include "daemon/pool_preview.h"
 #include "daemon/startup.h"
 
 #include <errno.h>
@@ -20,7 +21,8 @@ static const struct option_spec specs[] = {
         { "runtime-dir", 0, "DIR", "run a private instance below DIR (default: " SYSTEM_RUNTIME_DIR ")" },
         { "user", 0, NULL, "run the user's own instance, below $XDG_RUNTIME_DIR/qt-enclave" },
         { "config", 0, "FILE", "read this configuration (default: " SYSTEM_CONFIG ", when there is one)" },
-        { "check-config", 0, NULL, "check the configuration, print it, and end" },
+        { "check-config", 0, NULL,
+          "check the configuration, print it and the pool that it gives here, and end" },
         { "monitor", 0, "PATH", "the monitor program (default: the installed one)" },
         { "sysfs", 0, "DIR", "read and resize the machine below DIR instead of /sys (for tests)" },
         { "version", 0, NULL, "print the version, and end" },
@@ -74,6 +76,16 @@ static int serve(const struct options *o, struct config *config, struct error *r
         return r;
 }
 
+static int check(const struct options *o, const struct config *config, struct error *reterr) {
+        _cleanup_free_ char *runtime = NULL;
+        int r = startup_runtime(o, &runtime, reterr);
+
+        if (r < 0)
+                return r;
+        config_print(config, stdout);
+        return pool_preview(config, runtime, options_value(o, "sysfs") ?: "/sys", stdout, reterr);
+}
+
 static int run(const struct options *o, struct error *reterr) {
         _cleanup_config_ struct config config = { .mode = NULL };
         int r;
@@ -81,10 +93,8 @@ static int run(const struct options *o, struct error *reterr) {
         r = startup_config(o, &config, reterr);
         if (r < 0)
                 return r;
-        if (options_flag(o, "check-config")) {
-                config_print(&config, stdout);
-                return 0;
-        }
+        if (options_flag(o, "check-config"))
+                return check(o, &config, reterr);
         return serve(o, &config, reterr);
 }
 
@@ -120,7 +130,6 @@ int main(int argc, char **argv) {
         if (r >= 0)
                 return EXIT_OK;
         if (r != ERROR_DESCRIBED)
-                (void)error_wrap(&e, r, "cannot serve");
-        log_error("%s: %s", error_name(e.kind), e.message ? e.message : error_meaning(e.kind));
-        return error_exit_status(e.kind);
+                r = error_wrap(&e, r, "cannot serve");
+        return log_report(r, &e);
 }

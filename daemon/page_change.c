@@ -8,10 +8,7 @@
 #include <fcntl.h>
 #include <time.h>
 
-#define TRIES 4
-
-/* Move what can be moved, so that free memory lies together. Only where the tree is the real one. */
-static void compact_memory(int root_fd) {
+void pages_compact(int root_fd) {
         const struct timespec moment = { .tv_nsec = 100 * 1000 * 1000 };
         _cleanup_close_ int fd = -1;
 
@@ -25,12 +22,13 @@ static void compact_memory(int root_fd) {
 
 /* A page that somebody uses does not go away but becomes surplus, and is missing later: never take away more
  * than is free. */
-static int apply_one(int root_fd, const struct topology *t, struct page_change *c) {
+static int apply_one(int root_fd, const struct topology *t, struct page_change *c,
+                     void (*compact)(int root_fd)) {
         int r = 0;
 
-        for (unsigned i = 0; i < TRIES; i++) {
+        for (unsigned i = 0; i < PAGES_TRIES; i++) {
                 if (i > 0)
-                        compact_memory(root_fd);
+                        compact(root_fd);
                 r = topology_set_pages(root_fd, t, c->node, c->size, c->after, &c->got);
                 if (r < 0 || c->got == c->after)
                         return r;
@@ -38,12 +36,13 @@ static int apply_one(int root_fd, const struct topology *t, struct page_change *
         return -ENOMEM;
 }
 
-int pages_apply(int root_fd, const struct topology *t, struct page_change *changes, size_t n) {
+int pages_apply(int root_fd, const struct topology *t, struct page_change *changes, size_t n,
+                void (*compact)(int root_fd)) {
         uint64_t ignored;
         int r = 0;
 
         for (size_t i = 0; i < n && r >= 0; i++) {
-                r = apply_one(root_fd, t, &changes[i]);
+                r = apply_one(root_fd, t, &changes[i], compact);
                 if (r >= 0)
                         continue;
                 for (size_t back = i + 1; back-- > 0;)

@@ -15,6 +15,13 @@ struct page_change {
         uint64_t got;           /* what there is now; after a failure: what could have been had */
 };
 
-/* Retries with memory compacted in between. Returns 0, or -ENOMEM when the kernel gave less and everything is
- * as it was before (as far as the kernel lets it), or another errno. */
-int pages_apply(int root_fd, const struct topology *t, struct page_change *changes, size_t n);
+#define PAGES_TRIES 4
+
+/* For each node up to PAGES_TRIES tries, with memory compacted in between. Returns 0, or -ENOMEM when the
+ * kernel gave less and everything is as it was before (as far as the kernel lets it), or another errno. */
+int pages_apply(int root_fd, const struct topology *t, struct page_change *changes, size_t n,
+                void (*compact)(int root_fd));
+
+/* The kernel's: moves what can be moved, so that free memory lies together. Only where the tree is the real
+ * one. */
+void pages_compact(int root_fd);

@@ -6,8 +6,8 @@
 #include "base/log.h"
 #include "daemon/driver_pool.h"
 #include "daemon/local_pool.h"
-#include "daemon/page_change.h"
 #include "daemon/pool_growth.h"
+#include "daemon/pool_plan.h"
 #include "daemon/request_record.h"
 
 #include <errno.h>
@@ -28,10 +28,8 @@ struct pool_change {
         uid_t uid;                /* whose it is */
         sd_event_source *io;
         int fd;
-        size_t n;
-        struct page_change pages[TOPOLOGY_NODES_MAX];
-        uint64_t ours_before[TOPOLOGY_NODES_MAX];
-        struct cpu_list cpus, cpus_before;
+        struct pool_plan plan;
+        struct cpu_list cpus_before;
 };
 
 struct report {
@@ -55,7 +53,7 @@ static void save_driver_pool(const struct manager *m, json_t *record) {
 
 /* With pending, the numbers before a change that is about to happen: whoever finds them there must look how
  * far it came. */
-static void save(const struct manager *m, const struct pool_change *pending) {
+static void save(const struct manager *m, const struct pool_plan *pending) {
         const struct pool *p = &m->pool;
         char cpus[512];
         json_auto_t *record = NULL;
@@ -96,7 +94,7 @@ static void load_driver_pool(struct manager *m, const json_t *record) {
         struct cpu_list cpus;
 
         driver_pool_recall(&m->pool.topology, json_object_get(record, "Cores"), &m->driver_pool.cpus);
-        if (queued && cpu_list_parse(queued, &cpus) >= 0)
+        if (m->event && queued && cpu_list_parse(queued, &cpus) >= 0) /* a mere look queues nothing */
                 driver_pool_queue(m, &cpus);
 }
 
@@ -151,83 +149,6 @@ static void load(struct manager *m) {
 
 /* --- planning --- */
 
-static void plan_node(struct pool_change *c, unsigned node, int64_t delta) {
-        const struct pool *p = &c->manager->pool;
-        uint64_t total = p->topology.nodes[node].pages[p->page].total;
-
-        c->ours_before[node] = p->pages[node].ours;
-        c->pages[c->n++] = (struct page_change){
-                .node = node, .size = p->page, .before = total, .after = (uint64_t)((int64_t)total + delta)
-        };
-}
-
-static int plan_growth(struct pool_change *c, uint64_t pages, unsigned only, struct error *reterr) {
-        const struct pool *p = &c->manager->pool;
-        uint64_t add[TOPOLOGY_NODES_MAX] = { 0 };
-        int r = pool_spread(p, &c->cpus, pages, only, add, reterr);
-
-        for (unsigned node = 0; r >= 0 && node < p->topology.n_nodes; node++)
-                if (add[node] > 0)
-                        plan_node(c, node, (int64_t)add[node]);
-        return r;
-}
-
-static int plan_shrinking(struct pool_change *c, uint64_t pages, unsigned only, struct error *reterr) {
-        const struct pool *p = &c->manager->pool;
-        uint64_t wanted = pages;
-
-        for (unsigned node = p->topology.n_nodes; node-- > 0 && pages > 0;) {
-                uint64_t idle = p->pages[node].ours - p->pages[node].used;
-                uint64_t take;
-
-                if (only != NODE_UNKNOWN && node != only)
-                        continue;
-                if (idle > p->topology.nodes[node].pages[p->page].free)
-                        idle = p->topology.nodes[node]
-                                       .pages[p->page]
-                                       .free; /* somebody else took some of ours */
-                take = idle < pages ? idle : pages;
-                if (take > 0)
-                        plan_node(c, node, -(int64_t)take);
-                pages -= take;
-        }
-        if (pages == 0)
-                return 0;
-        return error_set(reterr, ERROR_NO_MEMORY,
-                         "%" PRIu64 " MiB to be given back; enclaves use the rest: at most %" PRIu64
-                         " MiB can go now",
-                         wanted * page_mib(p->page), (wanted - pages) * page_mib(p->page));
-}
-
-static int plan_memory(struct pool_change *c, uint64_t memory_mib, unsigned only, struct error *reterr) {
-        const struct pool *p = &c->manager->pool;
-        uint64_t have = only == NODE_UNKNOWN ? pool_ours(p) : p->pages[only].ours, want;
-
-        if (memory_mib % page_mib(p->page))
-                return error_set(reterr, ERROR_LIMIT_EXCEEDED,
-                                 "%" PRIu64 " MiB is no multiple of the page size, %u MiB: %" PRIu64
-                                 " would work",
-                                 memory_mib, page_mib(p->page), memory_mib - memory_mib % page_mib(p->page));
-        want = memory_mib / page_mib(p->page);
-        if (want > have)
-                return plan_growth(c, want - have, only, reterr);
-        return want < have ? plan_shrinking(c, have - want, only, reterr) : 0;
-}
-
-static int plan_cpus(struct pool_change *c, const struct pool_wish *wish, struct error *reterr) {
-        const struct pool *p = &c->manager->pool;
-
-        c->cpus = p->cpus;
-        if (wish->cpu_count != UINT64_MAX)
-                return pool_choose_cpus(p, (unsigned)wish->cpu_count, &c->cpus, reterr);
-        if (!wish->cpu_list)
-                return 0;
-        if (cpu_list_parse(wish->cpu_list, &c->cpus) < 0)
-                return error_set(reterr, ERROR_INVALID_PARAMETER,
-                                 "\"%s\" is no list of CPUs such as 2,3 or 2-5", wish->cpu_list);
-        return pool_check_cpus(p, &c->cpus, reterr);
-}
-
 /* The kernel's numbers change behind our back; plan with those of now. */
 static int read_machine(struct manager *m, struct error *reterr) {
         struct topology fresh;
@@ -250,14 +171,14 @@ static int read_machine(struct manager *m, struct error *reterr) {
 /* Not now, or not at all any more. */
 static void plan_driver_pool(struct pool_change *c, const struct pool_wish *wish) {
         struct manager *m = c->manager;
-        bool same = memcmp(&c->cpus, &m->pool.cpus, sizeof(c->cpus)) == 0;
+        bool same = memcmp(&c->plan.cpus, &m->pool.cpus, sizeof(c->plan.cpus)) == 0;
 
         if (same && (wish->cpu_list || wish->cpu_count != UINT64_MAX))
                 m->driver_pool.has_queued = false;
         if (same || m->pool.n_shares == 0)
                 return;
-        driver_pool_queue(m, &c->cpus);
-        c->cpus = m->pool.cpus;
+        driver_pool_queue(m, &c->plan.cpus);
+        c->plan.cpus = m->pool.cpus;
 }
 
 static int plan(struct pool_change *c, const struct pool_wish *wish, struct error *reterr) {
@@ -265,11 +186,11 @@ static int plan(struct pool_change *c, const struct pool_wish *wish, struct erro
 
         r = read_machine(c->manager, reterr);
         if (r >= 0)
-                r = plan_cpus(c, wish, reterr);
+                r = pool_plan_cpus(&c->manager->pool, &c->plan, wish->cpu_count, wish->cpu_list, reterr);
         if (r >= 0 && driver_pool_is_used(c->manager))
                 plan_driver_pool(c, wish);
         if (r >= 0 && wish->memory_mib != UINT64_MAX)
-                r = plan_memory(c, wish->memory_mib, wish->node, reterr);
+                r = pool_plan_memory(&c->manager->pool, &c->plan, wish->memory_mib, wish->node, reterr);
         return r;
 }
 
@@ -277,10 +198,10 @@ static int plan(struct pool_change *c, const struct pool_wish *wish, struct erro
 
 /* What is on its way out must not be given to an enclave meanwhile. */
 static void hold_back(struct pool_change *c) {
-        for (size_t i = 0; i < c->n; i++)
-                if (c->pages[i].after < c->pages[i].before)
-                        c->manager->pool.pages[c->pages[i].node].ours -=
-                                c->pages[i].before - c->pages[i].after;
+        for (size_t i = 0; i < c->plan.n; i++)
+                if (c->plan.pages[i].after < c->plan.pages[i].before)
+                        c->manager->pool.pages[c->plan.pages[i].node].ours -=
+                                c->plan.pages[i].before - c->plan.pages[i].after;
 }
 
 /* The CPUs of the pool are these from now on, if whoever takes them from the parent agrees. */
@@ -317,10 +238,10 @@ static void restore_cpus(const struct pool_change *c) {
 static int finish(struct pool_change *c, int r, const struct page_change *done, struct error *reterr) {
         struct pool *p = &c->manager->pool;
 
-        for (size_t i = 0; i < c->n; i++) {
-                unsigned node = c->pages[i].node;
+        for (size_t i = 0; i < c->plan.n; i++) {
+                unsigned node = c->plan.pages[i].node;
 
-                p->pages[node].ours = c->ours_before[node];
+                p->pages[node].ours = c->plan.ours_before[node];
                 if (r >= 0)
                         p->pages[node].ours +=
                                 done[i].after - done[i].before; /* wraps around for shrinking */
@@ -330,7 +251,7 @@ static int finish(struct pool_change *c, int r, const struct page_change *done, 
         if (r == -ENOMEM) {
                 uint64_t missed = 0, wanted = 0;
 
-                for (size_t i = 0; i < c->n; i++) {
+                for (size_t i = 0; i < c->plan.n; i++) {
                         wanted += done[i].after - done[i].before;
                         missed += done[i].got > done[i].before ? done[i].got - done[i].before : 0;
                 }
@@ -373,7 +294,7 @@ static int on_report(sd_event_source *source _unused_, int fd, uint32_t events _
         struct report report;
         int r;
 
-        memcpy(report.pages, c->pages, sizeof(report.pages));
+        memcpy(report.pages, c->plan.pages, sizeof(report.pages));
         r = read_exactly(fd, &report, sizeof(report)) < 0 ? -EIO : report.r;
         if (r < 0)
                 restore_cpus(c);
@@ -411,8 +332,9 @@ static int start_child(struct pool_change *c) {
                 struct report report;
 
                 memset(&report, 0, sizeof(report));
-                memcpy(report.pages, c->pages, sizeof(report.pages));
-                report.r = pages_apply(m->sysfs_fd, &m->pool.topology, report.pages, c->n);
+                memcpy(report.pages, c->plan.pages, sizeof(report.pages));
+                report.r =
+                        pages_apply(m->sysfs_fd, &m->pool.topology, report.pages, c->plan.n, pages_compact);
                 (void)write_all(fds[1], &report, sizeof(report));
                 _exit(0);
         }
@@ -449,9 +371,9 @@ int pool_change_start(struct manager *m, const struct pool_wish *wish, struct se
         r = plan(c, wish, reterr);
         c->cpus_before = m->pool.cpus;
         if (r >= 0)
-                r = set_cpus(m, &c->cpus, reterr);
+                r = set_cpus(m, &c->plan.cpus, reterr);
         if (r >= 0) {
-                save(m, c);
+                save(m, &c->plan);
                 hold_back(c);
                 r = start_child(c);
                 if (r < 0)
@@ -487,27 +409,37 @@ static void size_shared(struct manager *m) {
                 m->pool.memory_mib = total;
 }
 
+/* Two refusals are two lines; what was refused is as an earlier daemon left it. */
+static void plan_start(struct pool_change *c, const struct pool_wish *wish) {
+        struct pool *p = &c->manager->pool;
+        _cleanup_error_ struct error cpus = ERROR_NULL, memory = ERROR_NULL;
+
+        if (pool_plan_cpus(p, &c->plan, wish->cpu_count, wish->cpu_list, &cpus) < 0)
+                log_error("the pool's CPUs are not what the configuration asks for: %s",
+                          cpus.message ? cpus.message : "out of memory");
+        if (driver_pool_is_used(c->manager))
+                plan_driver_pool(c, wish);
+        if (wish->memory_mib != UINT64_MAX &&
+            pool_plan_memory(p, &c->plan, wish->memory_mib, wish->node, &memory) < 0)
+                log_error("the pool's memory is not what the configuration asks for: %s",
+                          memory.message ? memory.message : "out of memory");
+}
+
 /* Nobody waits yet, so this may take as long as it takes. */
 static int size_dedicated(struct manager *m, struct error *reterr) {
-        const struct config *config = &m->config;
+        struct pool_wish wish = pool_wish_of(&m->config);
         _cleanup_error_ struct error e = ERROR_NULL;
         struct pool_change c = { .manager = m, .fd = -1 };
-        struct pool_wish wish = { .cpu_count = config->cpu_count > 0 ? config->cpu_count : UINT64_MAX,
-                                  .cpu_list = *config->cpu_list ? config->cpu_list : NULL,
-                                  .memory_mib = config->memory_mib > 0 ? config->memory_mib : UINT64_MAX,
-                                  .node = NODE_UNKNOWN };
         int r;
 
-        r = plan(&c, &wish, reterr);
-        if (r < 0)
-                return r;
-        if (set_cpus(m, &c.cpus, &e) < 0) /* that is no reason to be without memory */
+        plan_start(&c, &wish);
+        if (set_cpus(m, &c.plan.cpus, &e) < 0) /* that is no reason to be without memory */
                 log_error("%s", e.message ? e.message : "out of memory");
-        if (c.n == 0)
-                return finish(&c, 0, c.pages, reterr);
-        save(m, &c);
-        r = pages_apply(m->sysfs_fd, &m->pool.topology, c.pages, c.n);
-        return finish(&c, r, c.pages, reterr);
+        if (c.plan.n == 0)
+                return finish(&c, 0, c.plan.pages, reterr);
+        save(m, &c.plan);
+        r = pages_apply(m->sysfs_fd, &m->pool.topology, c.plan.pages, c.plan.n, pages_compact);
+        return finish(&c, r, c.plan.pages, reterr);
 }
 
 static int read_vendor(struct manager *m, struct error *reterr) {
@@ -542,28 +474,48 @@ void pool_refresh(struct manager *m) {
                                e.message ? e.message : "its file is gone; these are its last numbers");
 }
 
-int pool_open(struct manager *m, struct error *reterr) {
-        uint64_t page_size = m->config.hugepage_size ? m->config.hugepage_size : m->limits->default_page_mib;
-        _cleanup_error_ struct error e = ERROR_NULL;
-        int r;
+struct pool_wish pool_wish_of(const struct config *config) {
+        return (struct pool_wish){ .cpu_count = config->cpu_count > 0 ? config->cpu_count : UINT64_MAX,
+                                   .cpu_list = *config->cpu_list ? config->cpu_list : NULL,
+                                   .memory_mib = config->memory_mib > 0 ? config->memory_mib : UINT64_MAX,
+                                   .node = NODE_UNKNOWN };
+}
 
+void pool_begin(struct manager *m) {
         m->pool.mode = strcmp(m->config.mode, "dedicated") == 0 ? POOL_DEDICATED : POOL_SHARED;
         m->pool.limits = m->limits;
         m->pool.enclaves_max = (unsigned)m->config.enclaves_max;
-        m->pool.page = page_size == 2 ? PAGE_2M : PAGE_1G;
+        m->pool.page = config_page_mib(&m->config) == 2 ? PAGE_2M : PAGE_1G;
         m->pool.one_node = driver_pool_is_used(m);
-        if (driver_pool_is_used(m))
-                driver_pool_open(m);
-        r = read_machine(m, reterr);
+}
+
+int pool_look(struct manager *m, struct error *reterr) {
+        int r = read_machine(m, reterr);
+
         if (r < 0)
                 return r;
         if (strcmp(m->config.hypervisor, "qingtian") == 0)
                 open_vendor(m);
         if (m->pool.mode == POOL_SHARED)
                 size_shared(m);
-        if (m->pool.mode != POOL_DEDICATED)
-                return 0;
-        load(m);
+        if (m->pool.mode == POOL_DEDICATED)
+                load(m);
+        return 0;
+}
+
+int pool_open(struct manager *m, struct error *reterr) {
+        _cleanup_error_ struct error e = ERROR_NULL;
+        char ignored[256];
+        int r;
+
+        if (config_ignored(&m->config, ignored, sizeof(ignored)))
+                log_warning("%s", ignored);
+        pool_begin(m);
+        if (driver_pool_is_used(m))
+                driver_pool_open(m);
+        r = pool_look(m, reterr);
+        if (r < 0 || m->pool.mode != POOL_DEDICATED)
+                return r;
         if (size_dedicated(m, &e) < 0)
                 log_error("the pool is not what the configuration asks for: %s",
                           e.message ? e.message : "out of memory");

@@ -14,6 +14,11 @@ struct pool_change;
  * What cannot be had is logged; the daemon serves with what there is. */
 int pool_open(struct manager *m, struct error *reterr);
 
+/* The two halves of that which change nothing: what the configuration says, and what the machine and the
+ * record of an earlier daemon do (both may be missing). */
+void pool_begin(struct manager *m);
+int pool_look(struct manager *m, struct error *reterr);
+
 /* Change it on behalf of a call, which is answered when the kernel is done. UINT64_MAX and NULL: leave as it
  * is. */
 struct pool_wish {
@@ -22,6 +27,7 @@ struct pool_wish {
         uint64_t memory_mib;
         unsigned node; /* index to take memory from or give it back to; NODE_UNKNOWN: any */
 };
+struct pool_wish pool_wish_of(const struct config *config);
 int pool_change_start(struct manager *m, const struct pool_wish *wish, struct server_call *call,
                       struct error *reterr);
 void pool_change_free(struct pool_change *c);

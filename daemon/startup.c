@@ -70,7 +70,10 @@ int startup_config(const struct options *o, struct config *c, struct error *rete
         r = read_text_file(AT_FDCWD, given, CONFIG_SIZE_MAX, &text, &size);
         if (r < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "cannot read %s", given);
-        return config_parse(c, given, text, size, reterr);
+        r = config_parse(c, given, text, size, reterr);
+        if (r >= 0 && access(c->qingtian_tool, X_OK) == 0)
+                r = config_follow_vendor(c);
+        return r;
 }
 
 /* systemd's socket when there is one, else -1. */

@@ -182,6 +182,19 @@ def events(d):
         p.communicate()
 
 
+def boot_time(d):
+    """What a monitor is told: 60 s of the configuration, 100 ms for each MiB of the image, 1 ms for each of memory."""
+    large = d.image(name="large.eif")
+    os.truncate(large, 50 << 20)
+    for name, image, memory in (("small", d.image(), 128), ("roomy", d.image(), 1000), ("large", large, 256)):
+        d.ok("run", "--eif", image, "--name", name, "--memory", str(memory))
+        told = json.loads((d.runtime / "enclaves" / name / "config.json").read_text())
+        wanted = 60000 + (5000 if image == large else 0) + memory
+        check(told["BootTimeoutMSec"] == wanted, f"the boot timeout follows image and memory: {name}", told, wanted)
+        d.ok("terminate", name, "--force")
+        d.ok("forget", name)
+
+
 def second_daemon(d):
     p = subprocess.run(d.command, env=d.environment, capture_output=True, text=True, timeout=PATIENCE)
     check(p.returncode != 0 and "another qt-enclaved" in p.stderr, "a second daemon in the same place is refused", p)
@@ -189,7 +202,7 @@ def second_daemon(d):
 
 def scenario(**how):
     with Daemon(monitor=STANDIN, **how) as d:
-        for part in (first_light, bad_input, ends, at_the_same_time, events, daemon_goes_away, second_daemon):
+        for part in (first_light, bad_input, boot_time, ends, at_the_same_time, events, daemon_goes_away, second_daemon):
             print("#", part.__name__, "as uid", d.uid)
             part(d)
 

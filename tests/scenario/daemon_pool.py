@@ -18,7 +18,7 @@ def invented_machine():
     invent(top, pages=100)
     shutil.chown(top, os.getuid())
     nr = top / "devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages"
-    conf = "mode:dedicated\nhugepage_size:2\nmemory_mib: 512\ncpu_count:4\n"
+    conf = "hugepage_size:2\nmemory_mib: 512\ncpu_count:4\n"
     with Daemon(monitor=STANDIN, config=conf, options=["--sysfs", str(top)]) as d:
         pool = d.cli("pool", "show", "-o", "json").json()
         node = {n["Node"]: n for n in pool["Nodes"]}
@@ -179,20 +179,69 @@ def shared():
         d.refused("nothing to set", 2, "Usage", "pool", "set")
 
 
+def check_file(path, text, sysfs):
+    path.write_text(text)
+    return subprocess.run([DAEMON, "--check-config", "--config", str(path), "--runtime-dir", str(path.parent / "none"),
+                           "--sysfs", str(sysfs)], capture_output=True, text=True, timeout=PATIENCE)
+
+
+VENDORS = "# Which hugepage size\nhugepage_size:1024\nmemory_mib: 8192\ncpu_count:2\n# cpu_list:2,3\n"
+
+
 def check_config():
+    """2 is a file that no machine can take; 7 one that this machine cannot, with all that it could."""
     with tempfile.TemporaryDirectory() as t:
-        path = pathlib.Path(t, "qt-enclave-env.conf")
+        top = pathlib.Path(t)
+        sysfs = invent(top / "sys")
+        before = {p: p.read_text() for p in sysfs.rglob("*") if p.is_file()}
         for text, status, words in (
-                ("# Which hugepage size\nhugepage_size:1024\nmemory_mib: 8192\ncpu_count:2\n# cpu_list:2,3\n", 0, "8192"),
-                ("cpu_count:2\ncpu_list:2,3\n", 2, "exclude each other"),
-                ("hugepage_size:512\n", 2, "2 or 1024"), ("no such line\n", 2, "line 1")):
-            path.write_text(text)
-            r = subprocess.run([DAEMON, "--check-config", "--config", str(path)], capture_output=True, text=True,
-                               timeout=PATIENCE)
-            check(r.returncode == status and words in r.stdout + r.stderr, f"--check-config: {words}", r)
+                (VENDORS, 0, ["mode:dedicated", "CPUs: 7,15", "memory: 8192 MiB in pages of 1024 MiB: 8192 on node 1"]),
+                ("mode:shared\n" + VENDORS, 0, ["# hugepage_size and cpu_count are ignored: mode:shared", "shared: "]),
+                ("", 0, ["mode:shared", "# The pool on this machine, shared: "]),
+                ("cpu_count:2\ncpu_list:2,3\n", 2, ["line 2", "exclude each other"]),
+                ("hugepage_size:512\n", 2, ["line 1", "2 or 1024"]), ("no such line\n", 2, ["line 1"]),
+                ("hugepage_size:1024\nmemory_mib:1000\n", 2, ["line 2", "no multiple", "1024"]),
+                ("cpu_list:0,8\n", 2, ["line 1", "CPU 0"]),
+                ("hugepage_size:2\nmemory_mib:512\ncpu_count:3\n", 7,
+                 ["NoCpus", "CPUs: NoCpus: 3 CPUs", "memory: 512 MiB in pages of 2 MiB"]),
+                ("memory_mib:1048576\ncpu_list:7,15\n", 7, ["NoMemory", "CPUs: 7,15", "memory: NoMemory: 1048576 MiB more"]),
+                ("cpu_list:7\n", 7, ["NoCpus", "CPU 15"])):
+            r = check_file(top / "qt-enclave-env.conf", text, sysfs)
+            check(r.returncode == status and all(w in r.stdout + r.stderr for w in words), f"--check-config: {words}", r)
+            if status != 2:
+                again = check_file(top / "printed", r.stdout, sysfs)
+                check(again.returncode == status and [line for line in again.stdout.splitlines() if line[:1] != "#"]
+                      == [line for line in r.stdout.splitlines() if line[:1] != "#"], "and what it prints is a configuration", again)
+        check(before == {p: p.read_text() for p in sysfs.rglob("*") if p.is_file()} and not (top / "none").exists(),
+              "--check-config changes nothing")
+        tool = top / "qt"
+        shutil.copy("/bin/true", tool)
+        r = check_file(top / "conf", f"{VENDORS}qingtian_tool:{tool}\nqingtian_env:{top}/qt-enclave-env.conf\n", sysfs)
+        check(r.returncode == 0 and "hypervisor:qingtian" in r.stdout and "mode:shared" in r.stdout
+              and "# hugepage_size and cpu_count are ignored: hypervisor:qingtian" in r.stdout,
+              "where the vendor's tool is, its service has what the vendor's file asks for", r)
 
 
-for part in (invented_machine, reserved_at_boot, numbers_with_holes, shared, shared_cpus, check_config, real_pages):
+def one_refusal():
+    """CPUs that cannot be had cost no memory, and the other way round; the log says both."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
+    invent(top)
+    shutil.chown(top, os.getuid())
+    for conf, cpus, memory, words in (
+            ("hugepage_size:2\nmemory_mib:512\ncpu_count:3\n", [], 512, ["pool's CPUs are not what", "3 CPUs"]),
+            ("hugepage_size:2\nmemory_mib:1048576\ncpu_count:2\n", [7, 15], 0, ["pool's memory is not what", "1048576 MiB"])):
+        with Daemon(monitor=STANDIN, config=conf, options=["--sysfs", str(top)]) as d:
+            pool = d.cli("pool", "show", "-o", "json").json()
+            found = [c for n in pool["Nodes"] for c in n["PoolCPUs"]]
+            check((found, pool["MemoryMiB"]) == (cpus, memory) and all(w in d.log_text() for w in words), f"one refusal: {words}",
+                  found, pool["MemoryMiB"], d.log_text())
+            d.cli("pool", "set", "--memory", "0")
+    with Daemon(monitor=STANDIN, config="mode:shared\ncpu_count:2\n") as d:
+        check("cpu_count is ignored: mode:shared" in d.log_text(), "a key without effect is said at the start", d.log_text())
+    shutil.rmtree(top)
+
+
+for part in (invented_machine, reserved_at_boot, numbers_with_holes, shared, shared_cpus, check_config, one_refusal, real_pages):
     print("#", part.__name__)
     part()
 done()

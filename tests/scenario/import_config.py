@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 
 from harness import BUILD, CLI, DAEMON, check, done
+from invented_machine import invent
 
 PROXY = str(BUILD / "kms-proxy/qt-kms-proxy")
 ALLOCATOR = """---
@@ -79,11 +80,12 @@ with tempfile.TemporaryDirectory() as folder:
         (folder / name).write_text(text)
         return folder / name
 
+    sysfs = invent(folder / "sys")
     allocator, vsock_proxy, env = file("allocator.yaml", ALLOCATOR), file("vsock-proxy.yaml", VSOCK_PROXY), file("e.conf", ENV)
     for source, wanted in ((allocator, {"mode": "dedicated", "hypervisor": "nitro", "platform": "nitro", "memory_mib": "512", "cpu_count": "2", "hugepage_size": "2"}),
                            (env, {"mode": "shared", "hypervisor": "qingtian", "platform": "qingtian", "memory_mib": "8192"})):
         r = convert(source)
-        checked = subprocess.run([DAEMON, "--check-config", "--config", file("ours", r.stdout)], capture_output=True, text=True)
+        checked = subprocess.run([DAEMON, "--check-config", "--config", file("ours", r.stdout), "--sysfs", sysfs], capture_output=True, text=True)
         found = dict(line.split(":", 1) for line in checked.stdout.splitlines() if ":" in line)
         check(r.returncode == 0 and checked.returncode == 0
               and {k: found[k] for k in wanted} == wanted, f"qt-enclaved accepts what becomes of {source.name}", r, checked)

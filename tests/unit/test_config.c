@@ -19,14 +19,27 @@ static void files_are_read_or_refused(void **state _unused_) {
                   NULL },
                 { "hugepage_size:2\r\nmemory_mib:512\r\n", NULL },
                 { "cpu_list:2-5,8 # but not 0", NULL },
-                { "cpu_count:2\ncpu_list:2,3", "exclude each other" },
-                { "hugepage_size:4", "must be 2 or 1024" },
+                { "cpu_count:2\ncpu_list:2,3", "line 2: cpu_count:2 and cpu_list:2,3 exclude each other" },
+                { "cpu_list:2,3\n\ncpu_count:2", "line 3: cpu_count:2 and cpu_list:2,3 exclude each other" },
+                { "\nhugepage_size:3", "line 2: hugepage_size:3 must be 2 or 1024" },
+                { "hugepage_size:1024\nmemory_mib:1000\n", "line 2: memory_mib:1000 is no multiple" },
+                { "cpu_count:2\nmemory_mib:1025\n", "line 2: memory_mib:1025 is no multiple" },
+                { "memory_mib:511\nhugepage_size:2\n", "the next that would work is 512" },
+                { "mode:dedicated\nmemory_mib:1000\n", "line 2: memory_mib:1000 is no multiple" },
+                { "memory_mib:1000\n", NULL }, /* shared: any number */
+                { "mode:shared\nhugepage_size:1024\nmemory_mib:1000\n", NULL },
+                { "cpu_list:0,1", "line 1: cpu_list:0,1 has CPU 0" },
+                { "mode:shared\ncpu_list:0-3", "line 2: cpu_list:0-3 has CPU 0" },
+                { "memory_mib:0\ncpu_list:seven", "line 2: cpu_list:seven is no list of CPUs" },
+                { "cpu_list:2,4096", "below 4096" },
+                { "mode:dedicated\nhypervisor:qingtian", "line 2: mode:dedicated and hypervisor:qingtian" },
+                { "hypervisor:qingtian\nhugepage_size:2\ncpu_count:2", NULL }, /* the service has them */
                 { "hugepage_size:", "whole number" },
                 { "memory_mib:-1", "line 1" },
                 { "memory_mib:99999999999999999999", "from 0 to 16777216" },
                 { "\n\nmemory:5", "line 3: no key is called memory" },
                 { "memory_mib 5", "key:value" },
-                { "memory_mib:5\nmemory_mib:6", "set twice" },
+                { "memory_mib:5\nmemory_mib:6", "line 2: memory_mib is set twice, in line 1 before" },
                 { "mode:exclusive", "shared dedicated" },
                 { "mode:", "one of" },
                 { "mode:share", "one of" },
@@ -49,8 +62,7 @@ static void files_are_read_or_refused(void **state _unused_) {
 }
 
 static void values_arrive(void **state _unused_) {
-        static const char text[] =
-                "hugepage_size:2\nmemory_mib: 512\ncpu_list: 2,3 \nmode:dedicated\ngroup:\n";
+        static const char text[] = "hugepage_size:2\nmemory_mib: 512\ncpu_list: 2,3 \ngroup:\n";
         _cleanup_config_ struct config c, again;
         _cleanup_free_ char *printed = NULL;
         size_t size;
@@ -73,6 +85,49 @@ static void values_arrive(void **state _unused_) {
         assert_int_equal(again.memory_mib, 512);
 }
 
+/* Who asks for what only a dedicated pool has, has asked for one; what has no effect all the same is said. */
+static void mode_follows_the_keys(void **state _unused_) {
+        static const struct {
+                const char *text, *mode, *hypervisor, *with_tool, *ignored;
+        } rows[] = {
+                { "", "shared", "local", "local", NULL },
+                { "memory_mib:4096", "shared", "local", "local", NULL },
+                { "cpu_count:0", "shared", "local", "local", NULL },
+                { "hugepage_size:1024\nmemory_mib:8192\ncpu_count:2", "dedicated", "local", "qingtian",
+                  NULL },
+                { "cpu_count:2", "dedicated", "local", "qingtian", NULL },
+                { "cpu_list:2,3", "dedicated", "local", "qingtian", NULL },
+                { "hugepage_size:2", "dedicated", "local", "qingtian", NULL },
+                { "hypervisor:nitro\ncpu_list:2,3", "dedicated", "nitro", "nitro", NULL },
+                { "hypervisor:local\ncpu_count:2", "dedicated", "local", "local", NULL },
+                { "cpu_count:2\nmode:dedicated", "dedicated", "local", "local", NULL },
+                { "mode:shared\ncpu_count:2", "shared", "local", "local",
+                  "cpu_count is ignored: mode:shared" },
+                { "cpu_list:2\nhugepage_size:2\nmode:shared", "shared", "local", "local",
+                  "hugepage_size and cpu_list are ignored: mode:shared" },
+                { "hypervisor:qingtian\ncpu_count:2", "shared", "qingtian", "qingtian",
+                  "cpu_count is ignored: hypervisor:qingtian, the pool is its service's and "
+                  "/etc/qingtian/enclave/qt-enclave-env.conf" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_config_ struct config c;
+                char ignored[256];
+
+                assert_int_equal(config_init(&c), 0);
+                assert_int_equal(config_parse(&c, "file", rows[i].text, strlen(rows[i].text), NULL), 0);
+                assert_string_equal(c.mode, rows[i].mode);
+                assert_string_equal(c.hypervisor, rows[i].hypervisor);
+                assert_int_equal(config_ignored(&c, ignored, sizeof(ignored)), !!rows[i].ignored);
+                if (rows[i].ignored)
+                        assert_string_equal(ignored, rows[i].ignored);
+                assert_int_equal(config_follow_vendor(&c), 0);
+                assert_string_equal(c.hypervisor, rows[i].with_tool);
+                if (strcmp(c.hypervisor, "qingtian") == 0)
+                        assert_string_equal(c.mode, "shared");
+        }
+}
+
 static void no_text_no_configuration(void **state _unused_) {
         _cleanup_config_ struct config c;
 
@@ -84,6 +139,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(files_are_read_or_refused),
                 cmocka_unit_test(values_arrive),
+                cmocka_unit_test(mode_follows_the_keys),
                 cmocka_unit_test(no_text_no_configuration),
         };
 

@@ -409,13 +409,13 @@ static void pages_are_all_or_nothing(void **state _unused_) {
         _cleanup_free_ char *text = NULL;
 
         assert_int_equal(topology_read(fd, &t, NULL), 0);
-        assert_int_equal(pages_apply(fd, &t, changes, 2), 0);
+        assert_int_equal(pages_apply(fd, &t, changes, 2, pages_compact), 0);
         assert_int_equal(changes[1].got, 10);
         changes[0].before = changes[1].before = 10;
         changes[0].after = changes[1].after = 20;
         assert_int_equal(unlinkat(fd, "devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages", 0),
                          0);
-        assert_true(pages_apply(fd, &t, changes, 2) < 0);
+        assert_true(pages_apply(fd, &t, changes, 2, pages_compact) < 0);
         assert_int_equal(read_text_file(fd,
                                         "devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages",
                                         100, &text, NULL),
