@@ -93,7 +93,10 @@ static void print_one(const json_t *e) {
         format_time(member_number(e, "SinceUSec"), since, sizeof(since));
         (void)printf("%s\n", member_text(e, "EnclaveName"));
         print_field(stdout, "State", "%s since %s%s", member_text(e, "State"), since,
-                    json_is_true(json_object_get(e, "Ready")) ? ", ready" : "");
+                    json_is_true(json_object_get(e, "Ready")) ? ", ready"
+                    : json_is_true(json_object_get(e, "ReadyAssumed"))
+                            ? "; its image cannot say that it is ready"
+                            : "");
         print_field(stdout, "ID, CID", "%" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT,
                     member_number(e, "EnclaveID"), member_number(e, "EnclaveCID"));
         print_field(stdout, "Size", "%" JSON_INTEGER_FORMAT " CPUs, %" JSON_INTEGER_FORMAT " MiB",

@@ -20,7 +20,8 @@ static void print_line(const json_t *enclave) {
 }
 
 static void print_object(const json_t *enclave) {
-        static const char *const members[] = { "EnclaveName", "EnclaveID", "State", "Ready", "Reason" };
+        static const char *const members[] = { "EnclaveName", "EnclaveID",    "State",
+                                               "Ready",       "ReadyAssumed", "Reason" };
         json_auto_t *event = json_pack("{s:I}", "TimeUSec", member_number(enclave, "SinceUSec"));
 
         for (size_t i = 0; event && i < ELEMENTSOF(members); i++)

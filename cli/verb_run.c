@@ -147,13 +147,17 @@ static int wait_for_step(const struct start *s, const char *step, struct reply *
         }
 }
 
+static const char *const readiness[] = { "ready", "running", NULL };
+
 /* For a service manager: the enclave's readiness is the service's. One that never says so ends first, which
  * report_end() tells. */
 static void report_ready(const struct start *s) {
         _cleanup_reply_ struct reply reply = REPLY_NULL;
+        size_t step = 0;
 
-        if (wait_for_step(s, "ready", &reply, NULL) >= 0)
-                (void)sd_notifyf(0, "READY=1\nSTATUS=enclave %s is ready", s->name);
+        if (options_choice(s->o, "ready-when", readiness, &step, NULL) >= 0 &&
+            wait_for_step(s, readiness[step], &reply, NULL) >= 0)
+                (void)sd_notifyf(0, "READY=1\nSTATUS=enclave %s is %s", s->name, readiness[step]);
 }
 
 /* How it ended, as text and as status. */
@@ -209,9 +213,12 @@ static int run(const struct options *o, struct error *reterr) {
         struct start s = { .o = o, .client = CLIENT_NULL, .console = -1 };
         _cleanup_close_ int image_fd = -1;
         json_t *parameters = NULL;
+        size_t step;
         int r;
 
         r = options_require(o, "eif", reterr);
+        if (r >= 0)
+                r = options_choice(o, "ready-when", readiness, &step, reterr);
         if (r >= 0)
                 r = enclave_open_image(options_value(o, "eif"), &image_fd, reterr);
         if (r >= 0)
@@ -235,6 +242,8 @@ static const struct option_spec options[] = {
         { "debug", 0, NULL, "open the console; attestation documents then say zero for all PCRs" },
         { "restart", 0, "POLICY", "when it ends unasked: no (default), on-failure, always" },
         { "wait", 0, NULL, "stay until it ends; tells a service manager when its application is ready" },
+        { "ready-when", 0, "STEP",
+          "with --wait, what that is: its application says so (ready, the default), or running" },
         { "attach-console", 0, NULL, "print the console until the enclave ends; implies --debug" },
         VERB_OPTIONS_END
 };

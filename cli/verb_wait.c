@@ -3,7 +3,31 @@
 #include "cli/client.h"
 #include "cli/verb.h"
 
+#include <limits.h>
 #include <string.h>
+
+/* The answer comes when it is so; --timeout is how long anybody wants to wait for that. */
+static int call_wait(const struct options *o, const char *step, struct reply *ret, struct error *reterr) {
+        _cleanup_client_ struct client c = CLIENT_NULL;
+        uint64_t usec;
+        int r;
+
+        r = options_duration(o, "timeout", UINT64_MAX, &usec, reterr);
+        if (r >= 0)
+                r = daemon_connect(o, &c, reterr);
+        if (r >= 0)
+                r = client_send(&c, "io.qtenclave.Manager.Wait",
+                                json_pack("{s:s, s:s}", "Name", o->positional[0], "For", step), 0, NULL, 0,
+                                reterr);
+        if (r >= 0)
+                r = client_receive(&c, usec / 1000 > INT_MAX ? -1 : (int)(usec / 1000), ret, reterr);
+        if (r < 0 && reterr->kind == ERROR_TIMEOUT)
+                return error_set(
+                        reterr, ERROR_TIMEOUT,
+                        "the enclave %s was not %s within %s; \"qt-enclave describe %s\" shows its state",
+                        o->positional[0], step, options_value(o, "timeout"), o->positional[0]);
+        return r;
+}
 
 static int run(const struct options *o, struct error *reterr) {
         static const char *const words[] = { "exited", "running", "ready", NULL };
@@ -18,9 +42,7 @@ static int run(const struct options *o, struct error *reterr) {
         if (r >= 0)
                 r = options_choice(o, "for", words, &until, reterr);
         if (r >= 0)
-                r = daemon_call(o, "Wait",
-                                json_pack("{s:s, s:s}", "Name", o->positional[0], "For", words[until]),
-                                &reply, reterr);
+                r = call_wait(o, words[until], &reply, reterr);
         if (r < 0)
                 return r;
         enclave = json_object_get(reply.parameters, "Enclave");
@@ -43,6 +65,7 @@ static const struct option_spec options[] = {
         VERB_COMMON_OPTIONS,
         VERB_DAEMON_OPTIONS,
         { "for", 0, "STEP", "exited (default), running, or ready: its application said that it is" },
+        { "timeout", 0, "TIME", "give up after so long (default: never)" },
         VERB_OPTIONS_END
 };
 

@@ -77,6 +77,8 @@ json_t *enclave_to_json(const struct enclave *e) {
                 return NULL;
         if (measurements)
                 (void)json_object_set_new(object, "Measurements", measurements);
+        if (alive && json_is_true(json_object_get(e->facts, "ReadyAssumed")))
+                (void)json_object_set_new(object, "ReadyAssumed", json_true());
         if (e->reason)
                 (void)json_object_set(object, "Reason", e->reason);
         copy_facts(object, e->facts);

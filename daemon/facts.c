@@ -32,6 +32,7 @@ static const struct {
         { "PCR2", JSON_STRING, 96 },
         { "PCR8", JSON_STRING, 96 },
         { "Ready", JSON_TRUE, 0 },
+        { "ReadyAssumed", JSON_TRUE, 0 },
         { "Timeline", JSON_OBJECT, 0 },
         { "CPUIDs", JSON_ARRAY, 0 },
         { "ReasonKind", JSON_STRING, 32 },

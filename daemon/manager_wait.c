@@ -122,7 +122,9 @@ static void notify_until(struct waiter *w, struct enclave *e) {
                 reached = e->state == ENCLAVE_RUNNING;
                 break;
         case UNTIL_READY:
-                reached = e->state == ENCLAVE_RUNNING && json_is_true(json_object_get(e->facts, "Ready"));
+                reached = e->state == ENCLAVE_RUNNING &&
+                          (json_is_true(json_object_get(e->facts, "Ready")) ||
+                           json_is_true(json_object_get(e->facts, "ReadyAssumed")));
                 break;
         case UNTIL_EXITED:
                 reached = ended;

@@ -73,6 +73,7 @@ json_t *facts_of(const struct vm *vm) {
         r |= set(facts, "MonitorPID", json_integer(getpid()));
         r |= set(facts, "HypervisorPID", json_integer(h.pid));
         r |= set(facts, "Ready", json_boolean(vm->steps[STEP_READY] != 0));
+        r |= set(facts, "ReadyAssumed", json_boolean(vm->ready_assumed));
         r |= set_text(facts, "Accelerator", h.accelerator);
         r |= set_text(facts, "AcceleratorReason", h.accelerator_reason);
         r |= set_text(facts, "KernelCommandLine", h.cmdline);

@@ -19,6 +19,8 @@
 
 #define CONSOLE_TAIL_TEXT 4096
 #define GRACE_MAX_MSEC (3600 * 1000)
+/* qt-init opens its lifecycle channel at once after the heartbeat. */
+#define LIFECYCLE_PATIENCE_USEC (10 * 1000 * 1000)
 
 static const char *const state_names[VM_STATE_MAX] = {
         [VM_LOADING] = "loading",   [VM_BOOTING] = "booting", [VM_RUNNING] = "running",
@@ -173,6 +175,28 @@ static const struct hypervisor_handlers hypervisor_handlers = {
 
 /* What the guest tells. */
 
+/* A stock image knows the heartbeat alone. Whoever waits until it is ready would do so for ever. */
+static int on_silence(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct vm *vm = userdata;
+
+        (void)source;
+        (void)usec;
+        vm->silence = sd_event_source_disable_unref(vm->silence);
+        if (guest_channels_had_lifecycle(vm->channels) || vm->state != VM_RUNNING)
+                return 0;
+        vm->ready_assumed = true;
+        vm->observer->changed(vm->userdata);
+        return 0;
+}
+
+static void expect_lifecycle(struct vm *vm) {
+        if (!guest_channels_had_lifecycle(vm->channels) &&
+            sd_event_add_time_relative(vm->event, &vm->silence, CLOCK_MONOTONIC, LIFECYCLE_PATIENCE_USEC,
+                                       10000, on_silence, vm) < 0)
+                log_record(LOG_WARNING, vm->config->name,
+                           "no timer: an image without a lifecycle channel will not be taken as ready");
+}
+
 static void on_heartbeat(void *userdata) {
         struct vm *vm = userdata;
 
@@ -180,6 +204,7 @@ static void on_heartbeat(void *userdata) {
         if (!reach(vm, STEP_HEARTBEAT) || vm->state != VM_BOOTING)
                 return;
         vm->timer = sd_event_source_disable_unref(vm->timer);
+        expect_lifecycle(vm);
         set_state(vm, VM_RUNNING);
 }
 
@@ -198,6 +223,7 @@ static void on_lifecycle(void *userdata, const struct lifecycle_event *event) {
         struct evidence *e = &vm->evidence;
         bool news = false;
 
+        vm->ready_assumed = false; /* a late one that can speak after all */
         note_kernel_start(vm, event->uptime_usec);
         switch (event->kind) {
         case LIFECYCLE_STARTED:
@@ -285,6 +311,7 @@ struct vm *vm_free(struct vm *vm) {
         if (!vm)
                 return NULL;
         vm->timer = sd_event_source_disable_unref(vm->timer);
+        vm->silence = sd_event_source_disable_unref(vm->silence);
         vm->loading = loading_free(vm->loading);
         if (vm->hypervisor) {
                 vm->hypervisor->free(vm->prepared);

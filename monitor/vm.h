@@ -65,7 +65,9 @@ struct vm {
         struct console *console; /* debug only */
         struct guest_channels *channels;
         struct secmod *secmod;
-        sd_event_source *timer; /* boot timeout, then grace */
+        sd_event_source *timer;   /* boot timeout, then grace */
+        sd_event_source *silence; /* from the heartbeat on: will it open a lifecycle channel? */
+        bool ready_assumed;       /* it did not: it cannot say that it is ready, and nobody waits for it */
 
         struct evidence evidence;
         char failure[200]; /* what evidence.failure points to */

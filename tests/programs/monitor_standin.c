@@ -5,10 +5,11 @@
  * (descriptors, socket, interface, the file "end"), and the image tells it what to do, in words "key=value":
  *
  *   load=MS boot=MS   how long these states take (default 0)
- *   run=MS            how long the application runs (default: until it is stopped)
- *   end=KIND          how it ends by itself: a kind of Reason, or "silent" (no word at all), or "linger"
- * (says that it ended and stays); with code=N or signal=N at=STATE          in which state that happens
- * (default: running) stop=MS           how long it takes to stop (default 0); "never": it does not
+ *   ready=HOW         whether the application says that it is ready: at once (default), "never", or "assumed"
+ * (the image has no lifecycle channel) run=MS            how long the application runs (default: until it is
+ * stopped) end=KIND          how it ends by itself: a kind of Reason, or "silent" (no word at all), or
+ * "linger" (says that it ended and stays); with code=N or signal=N at=STATE          in which state that
+ * happens (default: running) stop=MS           how long it takes to stop (default 0); "never": it does not
  */
 
 #include "base/io.h"
@@ -67,11 +68,11 @@ static uint64_t msec(const struct standin *s, const char *key) {
 }
 
 static json_t *facts(const struct standin *s) {
+        bool runs = strcmp(s->state, "running") == 0, ready = runs && !word(s, "ready", NULL);
         json_t *f = json_pack("{s:s, s:I, s:i, s:i, s:s, s:s, s:s, s:b, s:{s:I}}", "State", s->state,
                               "SinceUSec", (json_int_t)s->since, "MonitorPID", (int)getpid(), "HypervisorPID",
                               0, "Accelerator", "none", "ImageName", "stand-in", "KernelCommandLine",
-                              "console=none", "Ready", strcmp(s->state, "running") == 0, "Timeline", "loaded",
-                              (json_int_t)s->since);
+                              "console=none", "Ready", ready, "Timeline", "loaded", (json_int_t)s->since);
         static const char *const pcrs[] = { "PCR0", "PCR1", "PCR2" };
         char zeros[97];
 
@@ -79,6 +80,8 @@ static json_t *facts(const struct standin *s) {
         zeros[96] = '\0';
         for (size_t i = 0; i < ELEMENTSOF(pcrs); i++)
                 (void)json_object_set_new(f, pcrs[i], json_string(zeros));
+        if (runs && strcmp(word(s, "ready", ""), "assumed") == 0)
+                (void)json_object_set_new(f, "ReadyAssumed", json_true());
         if (!s->kind)
                 return f;
         (void)json_object_set_new(f, "ReasonKind", json_string(s->kind));

@@ -77,6 +77,11 @@ def ends(d):
     e = d.wait_state("end", "stopped", "failed")
     check(e["Reason"]["Kind"] == "exited" and "does not tell" in e["Reason"]["Text"], "a guest without our channel just ends", e)
     d.cli("forget")
+    d.run("", name="stock")
+    r = d.ok("wait", "stock", "--for", "ready", "-o", "json").json()
+    check(not r["Ready"] and r["ReadyAssumed"], "nor can it say that it is ready: nobody waits for that for ever", r)
+    d.ok("terminate", "stock", "--force")
+    d.cli("forget")
 
 
 def variants(d):
