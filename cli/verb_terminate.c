@@ -23,6 +23,7 @@ static int print(const json_t *enclaves, enum output_format format, struct error
 
 static int run(const struct options *o, struct error *reterr) {
         _cleanup_reply_ struct reply reply = REPLY_NULL;
+        json_auto_t *parameters = NULL;
         const char *name = o->n_positional > 0 ? o->positional[0] : NULL;
         enum output_format format;
         uint64_t grace;
@@ -35,10 +36,11 @@ static int run(const struct options *o, struct error *reterr) {
                 return r;
         if (!name == !options_flag(o, "all"))
                 return error_set(reterr, ERROR_USAGE, "give either the name of an enclave or --all");
-        r = daemon_call(o, "Terminate",
-                        json_pack("{s:s?, s:b, s:I, s:b}", "Name", name, "All", options_flag(o, "all"),
-                                  "GraceMSec", (json_int_t)(grace / 1000), "Force", options_flag(o, "force")),
-                        &reply, reterr);
+        parameters = json_pack("{s:s?, s:b, s:I, s:b}", "Name", name, "All", options_flag(o, "all"),
+                               "GraceMSec", (json_int_t)(grace / 1000), "Force", options_flag(o, "force"));
+        if (options_flag(o, "parent-shutdown")) /* which an older daemon does not know */
+                (void)json_object_set_new(parameters, "ParentShutdown", json_true());
+        r = daemon_call(o, "Terminate", TAKE(parameters), &reply, reterr);
         return r < 0 ? r : print(json_object_get(reply.parameters, "Enclaves"), format, reterr);
 }
 
@@ -48,6 +50,7 @@ static const struct option_spec options[] = {
         { "all", 'a', NULL, "all living enclaves of yours" },
         { "grace", 0, "TIME", "how long the application may take to end by itself (default: 10s)" },
         { "force", 'f', NULL, "power off at once" },
+        { "parent-shutdown", 0, NULL, "with --all, for root: because the machine shuts down" },
         VERB_OPTIONS_END
 };
 

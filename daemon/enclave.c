@@ -64,6 +64,7 @@ struct enclave *enclave_free(struct enclave *e) {
         pool_release(&e->manager->pool, &e->share);
         (void)async_call_free(e->watch);
         (void)async_call_free(e->stop);
+        (void)async_call_free(e->given);
         enclave_clear_deadline(e);
         process_done(&e->monitor);
         process_done(&e->hypervisor);
@@ -72,6 +73,7 @@ struct enclave *enclave_free(struct enclave *e) {
         json_decref(e->facts);
         json_decref(e->reason);
         json_decref(e->verdict);
+        free(e->pcr0);
         plan_done(&e->plan);
         free(e);
         return NULL;
@@ -116,10 +118,21 @@ void enclave_set_state(struct enclave *e, enum enclave_state state) {
         manager_enclave_changed(e->manager, e);
 }
 
+/* The monitor was told to stop, and not by whom. */
+static void name_who_asked(struct enclave *e) {
+        if (!e->parent_shutdown) {
+                (void)json_object_set_new(e->reason, "Uid", json_integer(e->stop_uid));
+                return;
+        }
+        (void)json_object_set_new(e->reason, "Kind", json_string("parent-shutdown"));
+        (void)json_object_set_new(e->reason, "Text", json_string("stopped because the parent shuts down"));
+}
+
 /* Everything it held goes back; only the record stays. */
 void enclave_release(struct enclave *e) {
         e->watch = async_call_free(e->watch);
         e->stop = async_call_free(e->stop);
+        e->given = async_call_free(e->given);
         enclave_clear_deadline(e);
         process_done(&e->monitor);
         process_done(&e->hypervisor);
@@ -136,7 +149,7 @@ void enclave_end(struct enclave *e, json_t *reason) {
         json_decref(e->reason);
         e->reason = reason;
         if (kind && strcmp(kind, "stopped") == 0 && e->stopping)
-                (void)json_object_set_new(e->reason, "Uid", json_integer(e->stop_uid));
+                name_who_asked(e);
         enclave_set_state(e, good ? ENCLAVE_STOPPED : ENCLAVE_FAILED);
         enclave_restart_later(e);
         if (e->plan.restart == RESTART_NO)

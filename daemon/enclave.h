@@ -20,6 +20,8 @@
 
 struct manager;
 
+#define PCR0_LENGTH 96 /* in hexadecimal */
+
 /* What was asked for; constant for the life of the enclave. */
 struct plan {
         char *name, *image_path;
@@ -29,6 +31,7 @@ struct plan {
         unsigned cpus;
         struct cpu_list cpu_ids; /* that were asked for by number, as many as cpus; empty: any */
         uint64_t memory_mib, image_size;
+        uint64_t image_device, image_inode; /* which file the descriptor was of; 0: not known */
         bool debug;
         uid_t uid; /* of who asked */
         enum restart_policy restart;
@@ -45,6 +48,7 @@ struct enclave {
         unsigned restarts;
         unsigned n_foreign_cids; /* in this life's start, that were somebody else's */
         int image_fd;            /* kept for restarts, or -1 */
+        char *pcr0; /* of the first life of what is not declared: a restart is of the very same; or NULL */
         sd_event_source *restart_timer;
         uint64_t restart_usec; /* when, while there is a timer */
         unsigned n_quick;      /* quick ends in a row */
@@ -55,10 +59,12 @@ struct enclave {
         struct share share;
         bool stopping; /* somebody asked for its end: */
         uid_t stop_uid;
+        bool parent_shutdown;     /* because the machine shuts down */
         uint64_t grace_msec;      /* that the application has from then on */
         json_t *verdict;          /* why it was ended by force, should it leave no word of its own */
         struct async_call *watch; /* facts and the life of the monitor */
         struct async_call *stop;
+        struct async_call *given;  /* asking for the image that only its monitor has */
         sd_event_source *deadline; /* of the present state */
         sd_event_source *pulse;    /* the next time to ask whether its monitor still answers */
         struct async_call *ping;

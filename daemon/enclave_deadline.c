@@ -34,7 +34,7 @@ static json_t *verdict_of(const struct enclave *e) {
                                "stopped by force: its monitor did not answer within %" PRIu64
                                " s after the grace period",
                                seconds);
-                return reason_new("stopped", text);
+                return reason_new(e->parent_shutdown ? "parent-shutdown" : "stopped", text);
         }
         if (e->state == ENCLAVE_RUNNING || e->state == ENCLAVE_STOPPING) {
                 (void)snprintf(text, sizeof(text),

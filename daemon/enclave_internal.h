@@ -28,6 +28,9 @@ void enclave_release(struct enclave *e);
 /* And become stopped or failed; reason is taken over. */
 void enclave_end(struct enclave *e, json_t *reason);
 
+/* It may be started again, and nobody can open its image but who handed it over. */
+bool enclave_keeps_image(const struct enclave *e);
+
 bool enclave_facts_ended(const struct enclave *e);
 
 /* How long loading and measuring the image and the way to the heartbeat may take. */

@@ -10,6 +10,7 @@
 #include "daemon/facts.h"
 #include "daemon/local_pool.h"
 #include "daemon/manager.h"
+#include "daemon/monitor_socket.h"
 #include "daemon/pool_change.h"
 #include "daemon/spawn.h"
 #include "daemon/store.h"
@@ -18,36 +19,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
-
-#define SOCKET_NAME "monitor.sock"
-
-/* A socket address below a directory descriptor: neither the length of the path nor a swapped link matters.
- */
-static void socket_path(int directory_fd, char *ret, size_t size) {
-        (void)snprintf(ret, size, "/proc/self/fd/%d/" SOCKET_NAME, directory_fd);
-}
-
-static int listen_in(int directory_fd) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-        socket_path(directory_fd, address.sun_path, sizeof(address.sun_path));
-        if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-            listen(fd, SOMAXCONN) < 0)
-                return -errno;
-        return TAKE_FD(fd);
-}
-
-static int connect_in(int directory_fd) {
-        char path[64];
-
-        socket_path(directory_fd, path, sizeof(path));
-        return connect_unix(path, true);
-}
 
 static int open_directory(const struct enclave *e) {
         int fd = openat(e->manager->enclaves_fd, e->plan.name,
@@ -58,7 +31,7 @@ static int open_directory(const struct enclave *e) {
 
 static int connect_monitor(const struct enclave *e, struct error *reterr) {
         _cleanup_close_ int directory = open_directory(e);
-        int fd = directory < 0 ? directory : connect_in(directory);
+        int fd = directory < 0 ? directory : monitor_connect(directory);
 
         if (fd < 0)
                 return error_set_errno(reterr, ERROR_WRONG_STATE, fd,
@@ -117,7 +90,7 @@ static void on_watch(struct async_call *call _unused_, int r, struct reply *repl
 }
 
 static int watch(struct enclave *e, int directory_fd) {
-        int fd = connect_in(directory_fd), r;
+        int fd = monitor_connect(directory_fd), r;
 
         if (fd < 0)
                 return fd;
@@ -150,6 +123,10 @@ static int make_config(const struct enclave *e, int directory_fd) {
 
         if (pki)
                 (void)json_object_set_new(config, "DevelopmentPki", json_string(pki));
+        if (enclave_keeps_image(e))
+                (void)json_object_set_new(config, "KeepImage", json_true());
+        if (e->pcr0)
+                (void)json_object_set_new(config, "PCR0", json_string(e->pcr0));
         text = config ? json_dumps(config, JSON_COMPACT) : NULL;
         if (!text)
                 return -ENOMEM;
@@ -199,7 +176,7 @@ static int start_monitor(struct enclave *e, int image_fd, struct error *reterr) 
         r = make_directory(e, &directory, reterr);
         if (r < 0)
                 return r;
-        listener = listen_in(directory);
+        listener = monitor_listen(directory);
         if (listener < 0)
                 return error_set_errno(reterr, ERROR_INTERNAL, listener, "cannot make the monitor's socket");
         config = make_config(e, directory);
@@ -266,11 +243,57 @@ int enclave_start(struct enclave *e, int image_fd, struct error *reterr) {
         return r;
 }
 
+bool enclave_keeps_image(const struct enclave *e) {
+        return e->plan.restart != RESTART_NO && !e->plan.declared;
+}
+
 bool enclave_has_monitor(const struct enclave *e) {
         _cleanup_close_ int directory = open_directory(e);
-        _cleanup_close_ int fd = directory < 0 ? -1 : connect_in(directory);
+        _cleanup_close_ int fd = directory < 0 ? -1 : monitor_connect(directory);
 
         return fd >= 0;
+}
+
+/* Which file it is has been written down: a monitor cannot put another one in its place. */
+static int check_image(const struct enclave *e, int fd) {
+        int flags = fcntl(fd, F_GETFL);
+        struct plan found = { .name = NULL };
+        _cleanup_error_ struct error error = ERROR_NULL;
+
+        if (flags < 0 || (flags & O_ACCMODE) != O_RDONLY || plan_image(fd, NULL, &found, &error) < 0)
+                return -EINVAL;
+        return e->plan.image_inode != 0 && found.image_device == e->plan.image_device &&
+                               found.image_inode == e->plan.image_inode
+                       ? 0
+                       : -ESTALE;
+}
+
+static void on_given(struct async_call *call, int r, struct reply *reply, const struct error *error,
+                     void *userdata) {
+        struct enclave *e = userdata;
+        _cleanup_close_ int fd = -1;
+
+        if (r >= 0 && reply_take_fd(reply, "Image", &fd, NULL) < 0)
+                r = -ENODATA;
+        if (r >= 0)
+                r = check_image(e, fd);
+        if (r >= 0)
+                e->image_fd = TAKE_FD(fd);
+        else
+                log_record(LOG_WARNING, e->plan.name,
+                           "its monitor has no image for a restart, there will be none: %s",
+                           error && error->message ? error->message : strerror(-r));
+        assert(call == e->given);
+        e->given = async_call_free(call);
+}
+
+/* The earlier daemon's descriptor of the image went with it. */
+static void ask_for_image(struct enclave *e) {
+        _cleanup_error_ struct error error = ERROR_NULL;
+
+        if (enclave_keeps_image(e) && e->image_fd < 0 && !e->given)
+                (void)enclave_call(e, "Given", NULL, e->manager->config.monitor_timeout * 1000000, on_given,
+                                   e, &e->given, &error);
 }
 
 void enclave_recover(struct enclave *e) {
@@ -283,6 +306,7 @@ void enclave_recover(struct enclave *e) {
                 enclave_gone(e);
                 return;
         }
+        ask_for_image(e);
         if (e->state == ENCLAVE_CREATED)
                 e->state = ENCLAVE_ALLOCATING; /* the step that could not be written down */
         enclave_set_deadline(e);

@@ -12,6 +12,7 @@
 #include "daemon/pool_change.h"
 #include "daemon/startup.h"
 #include "daemon/store.h"
+#include "daemon/stranger.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -239,30 +240,39 @@ void manager_enclave_changed(struct manager *m, struct enclave *e) {
 
 /* --- start --- */
 
-/* An enclave from a record; broken ones are reported and left out. */
+/* An enclave from what is known about it. */
+static int take_record(struct manager *m, const json_t *record, const char *name) {
+        struct plan nothing = { .name = NULL };
+        struct enclave *e;
+        int r;
+
+        r = enclave_new(&e, m, &nothing);
+        if (r < 0)
+                return r;
+        r = store_load(record, e);
+        if (r >= 0 && strcmp(e->plan.name, name) != 0)
+                r = -EINVAL;
+        if (r >= 0 && (manager_find(m, e->plan.name) != e || manager_find_id(m, e->plan.id) != e))
+                r = -EEXIST;
+        if (r < 0)
+                (void)enclave_free(e);
+        return r;
+}
+
+/* Broken ones are reported and left out. */
 static void load_record(struct manager *m, int directory_fd, const char *file, const char *name) {
         _cleanup_free_ char *text = NULL;
         json_auto_t *record = NULL;
-        struct plan nothing = { .name = NULL };
-        struct enclave *e = NULL;
         size_t size;
         int r;
 
         r = read_text_file(directory_fd, file, RECORD_MAX, &text, &size);
         if (r >= 0) {
                 record = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
-                r = record ? enclave_new(&e, m, &nothing) : -EBADMSG;
+                r = record ? take_record(m, record, name) : -EBADMSG;
         }
-        if (r >= 0)
-                r = store_load(record, e);
-        if (r >= 0 && strcmp(e->plan.name, name) != 0)
-                r = -EINVAL;
-        if (r >= 0 && (manager_find(m, e->plan.name) != e || manager_find_id(m, e->plan.id) != e))
-                r = -EEXIST;
-        if (r >= 0)
-                return;
-        log_warning("cannot use the record %s, leaving it out: %s", file, strerror(-r));
-        (void)enclave_free(e);
+        if (r < 0)
+                log_warning("cannot use the record %s, leaving it out: %s", file, strerror(-r));
 }
 
 /* NAME.json holds the record of NAME and of nobody else. */
@@ -291,6 +301,22 @@ static void load_state(struct manager *m) {
         }
 }
 
+/* Neither a record nor a configuration: its monitor, if it lives, was given one; else it must not stay. */
+static void take_stranger(struct manager *m, const char *name) {
+        _cleanup_close_ int fd =
+                openat(m->enclaves_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        json_auto_t *configuration = NULL;
+
+        if (fd < 0)
+                return;
+        if (name_is_valid(name))
+                configuration = stranger_configuration(fd);
+        if (configuration && take_record(m, configuration, name) >= 0)
+                log_record(LOG_NOTICE, name, "its files are lost; its monitor told what it is");
+        else
+                stranger_end(fd, name);
+}
+
 /* Directories without a record: their monitors still know what they are. */
 static void load_directories(struct manager *m) {
         _cleanup_(closedirp) DIR *d = NULL;
@@ -308,6 +334,8 @@ static void load_directories(struct manager *m) {
                 (void)snprintf(config, sizeof(config), "%s/config.json", entry->d_name);
                 if (name_is_valid(entry->d_name) && !manager_find(m, entry->d_name))
                         load_record(m, m->enclaves_fd, config, entry->d_name);
+                if (!name_is_valid(entry->d_name) || !manager_find(m, entry->d_name))
+                        take_stranger(m, entry->d_name);
                 if (!name_is_valid(entry->d_name) || !manager_find(m, entry->d_name))
                         remove_directory(m->enclaves_fd, entry->d_name);
         }

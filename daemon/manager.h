@@ -84,6 +84,9 @@ struct run_wish {
         enum restart_policy restart;
 };
 
+/* What an image is, seen from its descriptor; fills what the plan says about it. */
+int plan_image(int fd, const char *path, struct plan *plan, struct error *reterr);
+
 /* Every rule, before anything is taken. */
 int plan_make(const struct manager *m, const struct run_wish *w, struct plan *plan, struct error *reterr);
 

@@ -288,7 +288,14 @@ static void cancel_restart(struct server_call *call, struct enclave *e) {
         e->restart_timer = sd_event_source_disable_unref(e->restart_timer);
 }
 
-static int stop_one(struct manager *m, struct server_call *call, uint64_t grace, struct error *reterr) {
+/* What Terminate asks for. */
+struct end_wish {
+        uint64_t grace_msec;
+        bool parent_shutdown;
+};
+
+static int stop_one(struct manager *m, struct server_call *call, const struct end_wish *w,
+                    struct error *reterr) {
         struct enclave *e;
         int r;
 
@@ -305,11 +312,11 @@ static int stop_one(struct manager *m, struct server_call *call, uint64_t grace,
         if (r < 0)
                 return r;
         record(call, e->plan.name, "stopping");
-        enclave_stop(e, call_uid(call), grace);
+        enclave_stop(e, call_uid(call), w->grace_msec);
         return 0;
 }
 
-static int stop_all(struct manager *m, struct server_call *call, uint64_t grace) {
+static int stop_all(struct manager *m, struct server_call *call, const struct end_wish *w) {
         struct caller caller = manager_caller(m, call);
         _cleanup_free_ struct enclave **mine = NULL;
         size_t n = 0, n_cancelled = 0;
@@ -341,8 +348,11 @@ static int stop_all(struct manager *m, struct server_call *call, uint64_t grace)
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
-                record(call, mine[i]->plan.name, "stopping");
-                enclave_stop(mine[i], call_uid(call), grace);
+                record(call, mine[i]->plan.name,
+                       w->parent_shutdown ? "stopping, the parent shuts down" : "stopping");
+                /* Who had asked before stays the reason. */
+                mine[i]->parent_shutdown |= w->parent_shutdown && !mine[i]->stopping;
+                enclave_stop(mine[i], call_uid(call), w->grace_msec);
         }
         return 0;
 }
@@ -353,19 +363,35 @@ static int one_or_all(struct server_call *call, struct error *reterr) {
         return error_set(reterr, ERROR_INVALID_PARAMETER, "either Name or All must be given");
 }
 
+/* Who may say that the machine shuts down. */
+static int check_shutdown(const struct manager *m, struct server_call *call, struct error *reterr) {
+        struct caller caller = manager_caller(m, call);
+
+        if (!flag_of(call, "All"))
+                return error_set(reterr, ERROR_INVALID_PARAMETER,
+                                 "ParentShutdown is for All: a parent ends with all of its enclaves");
+        if (caller_is_master(&caller, m->uid))
+                return 0;
+        return error_set(reterr, ERROR_PERMISSION_DENIED,
+                         "uid %u may not say that the parent shuts down; only root and the daemon's user may",
+                         caller.uid);
+}
+
 static int handle_terminate(struct server_call *call, void *userdata, struct error *reterr) {
         struct manager *m = userdata;
-        uint64_t grace;
+        struct end_wish wish = { .parent_shutdown = flag_of(call, "ParentShutdown") };
         int r;
 
         r = one_or_all(call, reterr);
         if (r >= 0)
-                r = number_of(call, "GraceMSec", 3600 * 1000, GRACE_MSEC_DEFAULT, &grace, reterr);
+                r = number_of(call, "GraceMSec", 3600 * 1000, GRACE_MSEC_DEFAULT, &wish.grace_msec, reterr);
+        if (r >= 0 && wish.parent_shutdown)
+                r = check_shutdown(m, call, reterr);
         if (r < 0)
                 return r;
         if (flag_of(call, "Force"))
-                grace = 0;
-        return text_of(call, "Name") ? stop_one(m, call, grace, reterr) : stop_all(m, call, grace);
+                wish.grace_msec = 0;
+        return text_of(call, "Name") ? stop_one(m, call, &wish, reterr) : stop_all(m, call, &wish);
 }
 
 static void forget(struct manager *m, struct server_call *call, struct enclave *e, json_t *forgotten) {

@@ -113,7 +113,7 @@ static int plan_cpus(const struct manager *m, const struct run_wish *w, struct p
 
 /* The image as the caller opened it. The daemon only looks at its type and size, and never waits for a file
  * system that may be the caller's own. */
-static int plan_image(int fd, const char *path, struct plan *plan, struct error *reterr) {
+int plan_image(int fd, const char *path, struct plan *plan, struct error *reterr) {
         struct statx st;
         int flags;
 
@@ -122,13 +122,15 @@ static int plan_image(int fd, const char *path, struct plan *plan, struct error 
                 return error_set(reterr, ERROR_INVALID_PARAMETER,
                                  "no descriptor of the image, open for reading, came "
                                  "with the call");
-        if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE, &st) < 0)
+        if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE | STATX_INO, &st) < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot look at the image");
         if (!S_ISREG(st.stx_mode) || st.stx_size == 0)
                 return error_set(reterr, ERROR_FILE_UNREADABLE, "the image %s is %s",
                                  path ? path : "that came with the call",
                                  S_ISREG(st.stx_mode) ? "empty" : "no regular file");
         plan->image_size = st.stx_size;
+        plan->image_device = (uint64_t)st.stx_dev_major << 32 | st.stx_dev_minor;
+        plan->image_inode = st.stx_ino;
         return 0;
 }
 

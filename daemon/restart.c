@@ -69,12 +69,16 @@ static int open_image(struct enclave *e, struct error *reterr) {
 }
 
 static void forget_last_life(struct enclave *e) {
+        const char *pcr0 = json_string_value(json_object_get(e->facts, "PCR0"));
+
+        if (enclave_keeps_image(e) && !e->pcr0 && pcr0 && strlen(pcr0) == PCR0_LENGTH)
+                e->pcr0 = strdup(pcr0);
         json_decref(e->facts);
         json_decref(e->reason);
         json_decref(e->verdict);
         e->facts = e->reason = e->verdict = NULL;
         e->grace_msec = 0;
-        e->stopping = false;
+        e->stopping = e->parent_shutdown = false;
         e->running_usec = 0;
 }
 
@@ -143,6 +147,13 @@ bool enclave_try_next_cid(struct enclave *e) {
         return true;
 }
 
+/* Somebody wanted it to end: who asked the daemon, or who shuts the machine down and asked the monitors. */
+static bool was_asked_to_end(const struct enclave *e) {
+        const char *kind = json_string_value(json_object_get(e->reason, "Kind"));
+
+        return e->stopping || (kind && strcmp(kind, "parent-shutdown") == 0);
+}
+
 static bool ended_well(const struct enclave *e) {
         const char *kind = json_string_value(json_object_get(e->reason, "Kind"));
 
@@ -161,7 +172,7 @@ void enclave_restart_later(struct enclave *e) {
         d = restart_decide(
                 &(struct restart_end){ .policy = e->plan.restart,
                                        .good = ended_well(e),
-                                       .requested = e->stopping,
+                                       .requested = was_asked_to_end(e),
                                        .ran_usec = e->running_usec ? realtime_usec() - e->running_usec : 0,
                                        .n_quick = e->n_quick,
                                        .delay_usec = config->restart_delay * 1000,

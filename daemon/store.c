@@ -3,6 +3,7 @@
 #include "daemon/store.h"
 
 #include "base/io.h"
+#include "daemon/enclave_internal.h"
 #include "daemon/facts.h"
 #include "proto/interface.h"
 
@@ -55,10 +56,20 @@ json_t *store_record(const struct enclave *e) {
                 (void)json_object_set_new(record, "RestartUSec",
                                           json_integer(e->restart_timer ? (json_int_t)e->restart_usec : 0));
         }
+        if (record && enclave_keeps_image(e)) {
+                (void)json_object_set_new(record, "ImageDevice",
+                                          json_integer((json_int_t)e->plan.image_device));
+                (void)json_object_set_new(record, "ImageInode",
+                                          json_integer((json_int_t)e->plan.image_inode));
+                if (e->pcr0)
+                        (void)json_object_set_new(record, "PCR0", json_string(e->pcr0));
+        }
         if (record && e->stopping)
                 (void)json_object_set_new(record, "StopUid", json_integer(e->stop_uid));
         if (record && e->stopping)
                 (void)json_object_set_new(record, "GraceMSec", json_integer((json_int_t)e->grace_msec));
+        if (record && e->parent_shutdown)
+                (void)json_object_set_new(record, "ParentShutdown", json_true());
         if (record && e->facts)
                 (void)json_object_set(record, "Facts", e->facts);
         if (record && e->reason)
@@ -125,6 +136,8 @@ int store_load(const json_t *record, struct enclave *e) {
                 .cpu_ids = take_cpus(record, "WantedCPUIDs"),
                 .memory_mib = (uint64_t)take_number(record, "MemoryMiB", 1, INT32_MAX, 0),
                 .image_size = (uint64_t)take_number(record, "ImageSize", 0, INT64_MAX, 0),
+                .image_device = (uint64_t)take_number(record, "ImageDevice", INT64_MIN, INT64_MAX, 0),
+                .image_inode = (uint64_t)take_number(record, "ImageInode", INT64_MIN, INT64_MAX, 0),
                 .debug = json_is_true(json_object_get(record, "Debug")),
                 .uid = (uid_t)take_number(record, uid_key, 0, UINT32_MAX - 1, 0),
         };
@@ -159,6 +172,9 @@ int store_load(const json_t *record, struct enclave *e) {
         e->stopping = json_is_integer(json_object_get(record, "StopUid"));
         e->stop_uid = (uid_t)take_number(record, "StopUid", 0, UINT32_MAX - 1, 0);
         e->grace_msec = (uint64_t)take_number(record, "GraceMSec", 0, GRACE_MSEC_MAX, 0);
+        if (json_string_length(json_object_get(record, "PCR0")) == PCR0_LENGTH)
+                e->pcr0 = strdup(json_string_value(json_object_get(record, "PCR0")));
+        e->parent_shutdown = json_is_true(json_object_get(record, "ParentShutdown"));
         e->facts = facts_accept(facts);
         if (enclave_state_is_end(e->state) &&
             interface_check(interface_find(interface_manager(), IDL_TYPE, "Reason")->type, reason, NULL) >= 0)

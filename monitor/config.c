@@ -27,6 +27,8 @@ static const struct member members[] = {
         MEMBER("CPUIDs", CPUS, false, cpu_ids, 0, 65535),
         MEMBER("MemoryMiB", NUMBER, true, memory_mib, 32, 16 << 20),
         MEMBER("Debug", BOOLEAN, true, debug, 0, 0),
+        MEMBER("KeepImage", BOOLEAN, false, keep_image, 0, 0),
+        MEMBER("PCR0", STRING, false, pcr0, 96, 96),
         MEMBER("Hypervisor", STRING, false, hypervisor, 1, 32),
         MEMBER("BootTimeoutMSec", NUMBER, false, boot_timeout_msec, 1, 24 * 3600 * 1000),
         MEMBER("HypervisorTimeoutMSec", NUMBER, false, hypervisor_timeout_msec, 1, 3600 * 1000),
@@ -172,5 +174,6 @@ void config_done(struct monitor_config *c) {
         free(c->platform);
         free(c->tool);
         free(c->development_pki);
+        free(c->pcr0);
         *c = MONITOR_CONFIG_NULL;
 }

@@ -22,6 +22,7 @@ struct monitor_config {
         char *platform;        /* "qingtian" when not given */
         char *development_pki; /* directory of the host's development root; not given: one in the own
                                   directory */
+        char *pcr0;            /* that the image must have, or NULL: this is a restart of the very same */
         uint64_t enclave_id;
         uint64_t cid; /* never below 4: 0 to 2 are reserved and 3 is what guests call their parent */
         uint64_t cpus;
@@ -33,6 +34,7 @@ struct monitor_config {
         uint64_t huge_page_mib; /* 0: ordinary pages; 2 or 1024 */
         int64_t node;           /* NUMA node of the memory, -1: any */
         bool debug;
+        bool keep_image;                   /* a later daemon will ask for it, to start the enclave again */
         unsigned cpu_ids[CONFIG_MAX_CPUS]; /* host CPUs, one for each vCPU; none in shared mode */
         size_t n_cpu_ids;
 };

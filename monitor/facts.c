@@ -2,9 +2,9 @@
 
 #include "monitor/facts.h"
 
-#include "base/io.h"
 #include "monitor/hypervisor.h"
 #include "monitor/json.h"
+#include "monitor/last_words.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -95,5 +95,5 @@ int facts_leave(const struct vm *vm) {
 
         if (!text)
                 return -ENOMEM;
-        return replace_file(vm->directory_fd, "end", text, strlen(text), 0644);
+        return last_words_leave(vm->directory_fd, text, strlen(text));
 }

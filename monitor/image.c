@@ -133,6 +133,15 @@ int image_check_memory(const struct image *image, uint64_t memory_mib, struct er
                          memory_mib, image->memory_mib);
 }
 
+int image_check_identity(const struct image *image, const char *pcr0, struct error *reterr) {
+        if (!pcr0 || strcmp(image->pcr0, pcr0) == 0)
+                return 0;
+        return error_set(reterr, ERROR_VERIFY_FAILED,
+                         "the image has changed since this enclave was first started: PCR0 is %.16s… and was "
+                         "%.16s…; what is restarted is the very same; run the new one",
+                         image->pcr0, pcr0);
+}
+
 void image_release_files(struct image *image) {
         image->kernel_fd = close_fd(image->kernel_fd);
         image->initrd_fd = close_fd(image->initrd_fd);

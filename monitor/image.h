@@ -39,6 +39,9 @@ int image_load(int fd, const atomic_bool *cancelled, struct image *image, struct
  * unpacks its ramdisks only says that there is no init, or nothing. */
 int image_check_memory(const struct image *image, uint64_t memory_mib, struct error *reterr);
 
+/* VERIFY_FAILED when it is not the one that measures so; pcr0 NULL: any. */
+int image_check_identity(const struct image *image, const char *pcr0, struct error *reterr);
+
 /* The files are of use only until the hypervisor has them. */
 void image_release_files(struct image *image);
 void image_done(struct image *image);

@@ -22,6 +22,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -32,6 +33,8 @@ enum { FD_LISTEN = 3, FD_IMAGE, FD_DIRECTORY, FD_CONFIG, FD_END };
 /* How long the console's readers may take for the rest once the machine is gone. */
 #define LINGER_USEC 5000000u
 #define LINGER_STEP_USEC 20000u
+/* How long the image is kept for a daemon that is just being replaced. */
+#define KEEP_USEC 300000000u
 #define TERMINATE_GRACE_MSEC 3000u
 #define FILES_WANTED 8192u
 
@@ -40,7 +43,8 @@ struct monitor {
         struct monitor_config config;
         struct vm *vm;
         struct service *service;
-        int image_fd, directory_fd;
+        struct given given;
+        int directory_fd;
         uint64_t lingered_usec;
         sd_event_source *linger;
 };
@@ -51,7 +55,8 @@ static void monitor_done(struct monitor *m) {
         m->vm = vm_free(m->vm);
         m->service = service_free(m->service);
         config_done(&m->config);
-        m->image_fd = close_fd(m->image_fd);
+        m->given.image_fd = close_fd(m->given.image_fd);
+        m->given.config_fd = close_fd(m->given.config_fd);
         m->directory_fd = close_fd(m->directory_fd);
         m->event = sd_event_unref(m->event);
 }
@@ -63,11 +68,21 @@ static void on_changed(void *userdata) {
                 service_announce(m->service);
 }
 
+static bool is_read(const struct monitor *m) {
+        return m->lingered_usec < LINGER_USEC && m->vm->console && console_has_readers(m->vm->console);
+}
+
+/* The enclave will be started again, by a daemon that is not there and will not have the image. */
+static bool is_needed(const struct monitor *m) {
+        return m->given.image_fd >= 0 && m->lingered_usec < KEEP_USEC && !service_was_heard(m->service) &&
+               m->vm->reason.kind != REASON_STOPPED && m->vm->reason.kind != REASON_PARENT_SHUTDOWN;
+}
+
 static int on_linger(sd_event_source *source, uint64_t usec, void *userdata) {
         struct monitor *m = userdata;
 
         m->lingered_usec += LINGER_STEP_USEC;
-        if (m->lingered_usec >= LINGER_USEC || !m->vm->console || !console_has_readers(m->vm->console))
+        if (!is_read(m) && !is_needed(m))
                 return sd_event_exit(m->event, 0);
         (void)sd_event_source_set_time(source, usec + LINGER_STEP_USEC);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
@@ -90,7 +105,28 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 
         (void)source;
         (void)si;
-        (void)vm_stop(m->vm, TERMINATE_GRACE_MSEC, true, NULL); /* over already: the end is on its way */
+        if (vm_is_over(m->vm))
+                return sd_event_exit(m->event, 0);
+        (void)vm_stop(m->vm, TERMINATE_GRACE_MSEC, true, NULL);
+        return 0;
+}
+
+/* A daemon that is connected knows this enclave; the next one would look for its socket. */
+static void end_when_lost(void *userdata) {
+        struct monitor *m = userdata;
+
+        if (vm_is_over(m->vm) || service_has_watchers(m->service) ||
+            faccessat(m->directory_fd, "monitor.sock", F_OK, 0) == 0)
+                return;
+        log_record(LOG_ERR, m->config.name,
+                   "its socket was removed and no daemon is connected: nobody could find it again, it ends");
+        (void)vm_stop(m->vm, TERMINATE_GRACE_MSEC, true, NULL);
+}
+
+static int on_directory(sd_event_source *source, const struct inotify_event *event, void *userdata) {
+        (void)source;
+        (void)event;
+        end_when_lost(userdata);
         return 0;
 }
 
@@ -140,21 +176,22 @@ static int on_start(sd_event_source *source, void *userdata) {
         struct monitor *m = userdata;
 
         (void)source;
-        vm_start(m->vm, TAKE_FD(m->image_fd));
+        /* A later daemon's restart needs the image once more. */
+        vm_start(m->vm, m->config.keep_image ? fcntl(m->given.image_fd, F_DUPFD_CLOEXEC, FD_END)
+                                             : TAKE_FD(m->given.image_fd));
         return 0;
 }
 
 static int read_config(struct monitor_config *config, struct error *reterr) {
         char text[CONFIG_MAX_BYTES];
-        _cleanup_close_ int fd = FD_CONFIG;
         struct stat st;
         int r;
 
-        if (fstat(fd, &st) < 0 || st.st_size <= 0 || (size_t)st.st_size > sizeof(text))
+        if (fstat(FD_CONFIG, &st) < 0 || st.st_size <= 0 || (size_t)st.st_size > sizeof(text))
                 return error_set(reterr, ERROR_CONFIG_INVALID,
                                  "descriptor %d is no configuration of at most %d bytes", FD_CONFIG,
                                  CONFIG_MAX_BYTES);
-        r = pread_exactly(fd, text, (size_t)st.st_size, 0);
+        r = pread_exactly(FD_CONFIG, text, (size_t)st.st_size, 0);
         if (r < 0)
                 return error_set_errno(reterr, ERROR_CONFIG_INVALID, r, "the configuration cannot be read");
         return config_parse(text, (size_t)st.st_size, config, reterr);
@@ -212,19 +249,24 @@ static int prepare(struct monitor *m, struct error *reterr) {
                 return r;
         if ((r = vm_new(&m->vm, m->event, &m->config, m->directory_fd, &observer, m)) < 0)
                 return r;
-        if ((r = service_new(&m->service, m->event, FD_LISTEN, m->vm)) < 0)
+        if ((r = service_new(&m->service, m->event, FD_LISTEN, m->vm, &m->given)) < 0)
                 return r;
+        service_on_alone(m->service, end_when_lost, m);
+        r = sd_event_add_inotify_fd(m->event, NULL, m->directory_fd, IN_DELETE | IN_MOVED_FROM, on_directory,
+                                    m);
+        if (r < 0) /* the user's limit, say */
+                log_record(LOG_DEBUG, m->config.name, "its directory is not watched: %s", strerror(-r));
         return sd_event_add_defer(m->event, NULL, on_start, m);
 }
 
 static int run(struct error *reterr) {
-        _cleanup_(monitor_done) struct monitor m = { .image_fd = -1, .directory_fd = -1 };
+        _cleanup_(monitor_done) struct monitor m = { .given = { -1, -1 }, .directory_fd = -1 };
         int r = check_descriptors(reterr);
 
         if (r < 0)
                 return r;
         m.config = MONITOR_CONFIG_NULL;
-        m.image_fd = FD_IMAGE;
+        m.given = (struct given){ .config_fd = FD_CONFIG, .image_fd = FD_IMAGE };
         m.directory_fd = FD_DIRECTORY;
         r = prepare(&m, reterr);
         return r < 0 ? r : sd_event_loop(m.event);

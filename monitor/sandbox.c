@@ -73,6 +73,7 @@ static const char *const allowed[] = {
         "renameat",
         "renameat2",
         "unlinkat",
+        "inotify_rm_watch",
         "fchmod",
         "fsync",
         "fdatasync",

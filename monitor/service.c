@@ -19,6 +19,10 @@
 struct service {
         struct server *server;
         struct vm *vm;
+        const struct given *given;
+        bool heard;
+        void (*alone)(void *userdata);
+        void *userdata;
         struct server_call *watchers[MAX_WATCHERS];
 };
 
@@ -58,6 +62,8 @@ static void on_watcher_gone(struct server_call *call, void *userdata) {
         for (size_t i = 0; i < MAX_WATCHERS; i++)
                 if (s->watchers[i] == call)
                         s->watchers[i] = NULL;
+        if (s->alone && !service_has_watchers(s))
+                s->alone(s->userdata);
 }
 
 static int on_watch(struct server_call *call, void *userdata, struct error *reterr) {
@@ -112,6 +118,21 @@ static int on_metadata(struct server_call *call, void *userdata, struct error *r
         if (r < 0)
                 return error_set_errno(reterr, ERROR_INTERNAL, r, "the metadata cannot be handed over");
         call_reply(call, json_pack("{s:i}", "Stream", 0), &fd, 1);
+        return 0;
+}
+
+static int on_given(struct server_call *call, void *userdata, struct error *reterr) {
+        struct service *s = userdata;
+        int fds[] = { s->given->config_fd, s->given->image_fd };
+        json_t *reply = json_pack("{s:i}", "Configuration", 0);
+
+        (void)reterr;
+        if (!reply)
+                return -ENOMEM;
+        if (fds[1] >= 0)
+                (void)json_object_set_new(reply, "Image", json_integer(1));
+        s->heard |= vm_is_over(s->vm);
+        call_reply(call, reply, fds, fds[1] >= 0 ? 2 : 1);
         return 0;
 }
 
@@ -219,13 +240,13 @@ static int on_stop(struct server_call *call, void *userdata, struct error *reter
 }
 
 static const struct server_method methods[] = {
-        { "Describe", 0, on_describe }, { "Watch", 0, on_watch },
-        { "Metadata", 0, on_metadata }, { "Console", 0, on_console },
-        { "Connect", 0, on_connect },   { "Stop", 0, on_stop },
-        { "Adopt", 0, on_adopt },       { NULL, 0, NULL },
+        { "Describe", 0, on_describe }, { "Watch", 0, on_watch },     { "Metadata", 0, on_metadata },
+        { "Console", 0, on_console },   { "Connect", 0, on_connect }, { "Stop", 0, on_stop },
+        { "Adopt", 0, on_adopt },       { "Given", 0, on_given },     { NULL, 0, NULL },
 };
 
-int service_new(struct service **ret, sd_event *event, int listen_fd, struct vm *vm) {
+int service_new(struct service **ret, sd_event *event, int listen_fd, struct vm *vm,
+                const struct given *given) {
         _cleanup_close_ int fd = listen_fd;
         struct service *s = calloc(1, sizeof(*s));
         struct server_options options = {
@@ -243,6 +264,7 @@ int service_new(struct service **ret, sd_event *event, int listen_fd, struct vm 
         if (!s)
                 return -ENOMEM;
         s->vm = vm;
+        s->given = given;
         r = server_new(&s->server, &options);
         if (r >= 0)
                 r = server_listen(s->server, TAKE_FD(fd));
@@ -257,9 +279,26 @@ int service_new(struct service **ret, sd_event *event, int listen_fd, struct vm 
 struct service *service_free(struct service *s) {
         if (!s)
                 return NULL;
+        s->alone = NULL;
         s->server = server_free(s->server);
         free(s);
         return NULL;
+}
+
+bool service_was_heard(const struct service *s) {
+        return s->heard;
+}
+
+bool service_has_watchers(const struct service *s) {
+        for (size_t i = 0; i < MAX_WATCHERS; i++)
+                if (s->watchers[i])
+                        return true;
+        return false;
+}
+
+void service_on_alone(struct service *s, void (*f)(void *userdata), void *userdata) {
+        s->alone = f;
+        s->userdata = userdata;
 }
 
 void service_announce(struct service *s) {
@@ -271,6 +310,7 @@ void service_announce(struct service *s) {
                         continue;
                 if (vm_is_over(s->vm)) {
                         s->watchers[i] = NULL;
+                        s->heard = true;
                         call_reply(call, reply, NULL, 0);
                 } else
                         (void)call_continue(call, reply); /* too slow: on_watcher_gone() was called */

@@ -7,6 +7,7 @@
 #include "monitor/console.h"
 #include "monitor/guest_channels.h"
 #include "monitor/hypervisor.h"
+#include "monitor/last_words.h"
 #include "monitor/loading.h"
 #include "monitor/security_module.h"
 #include "monitor/vsock/device.h"
@@ -407,6 +408,11 @@ static int begin_loading(struct vm *vm, struct error *reterr) {
                 return error_set(reterr, ERROR_CONFIG_INVALID,
                                  "there is no hypervisor \"%s\"; this version has: local, nitro, qingtian",
                                  vm->config->hypervisor);
+        r = last_words_reserve(vm->directory_fd);
+        if (r < 0)
+                return error_set_errno(
+                        reterr, ERROR_OUTPUT_FAILED, r,
+                        "there is no room for the facts of its end in the enclave's directory");
         r = vm->hypervisor->probe(reterr);
         return r < 0 ? r : loading_new(&vm->loading, vm->event, prepare, on_prepared, vm);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 void reply_done(struct reply *r) {
         json_decref(r->parameters);
@@ -131,12 +132,26 @@ int client_send(struct client *c, const char *method, json_t *parameters, enum c
         return 0;
 }
 
+/* Of the whole answer: a peer that sends it byte by byte gets no more time by that. */
+static int left_msec(const struct timespec *end) {
+        struct timespec now;
+        int64_t left;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        left = (end->tv_sec - now.tv_sec) * 1000 + (end->tv_nsec - now.tv_nsec) / 1000000;
+        return left > 0 ? (int)left : 0;
+}
+
 int client_receive(struct client *c, int timeout_msec, struct reply *ret, struct error *reterr) {
         _cleanup_wire_message_ struct wire_message m = WIRE_MESSAGE_NULL;
+        struct timespec end;
         int r;
 
+        (void)clock_gettime(CLOCK_MONOTONIC, &end);
+        end.tv_sec += timeout_msec / 1000;
+        end.tv_nsec += timeout_msec % 1000 * 1000000;
         while ((r = wire_receive(&c->wire, &m)) == 0) {
-                r = wait_for(c, POLLIN, timeout_msec, reterr);
+                r = wait_for(c, POLLIN, timeout_msec < 0 ? -1 : left_msec(&end), reterr);
                 if (r < 0)
                         return r;
         }

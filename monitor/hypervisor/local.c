@@ -443,6 +443,8 @@ static int local_prepare(struct hypervisor_instance **ret, const struct hypervis
 
         if (r >= 0)
                 r = image_check_memory(request->image, request->config->memory_mib, reterr);
+        if (r >= 0)
+                r = image_check_identity(request->image, request->config->pcr0, reterr);
         if (r < 0)
                 return r;
         *ret = local_new(request);

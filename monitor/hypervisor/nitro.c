@@ -116,7 +116,8 @@ static int load_image(struct hypervisor_instance *i, uint64_t offset, const atom
         }
         if (r < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "the image cannot be read");
-        return image_examine(place, (size_t)st.st_size, cancelled, q->image, reterr);
+        r = image_examine(place, (size_t)st.st_size, cancelled, q->image, reterr);
+        return r < 0 ? r : image_check_identity(q->image, q->config->pcr0, reterr);
 }
 
 static int make_enclave(struct hypervisor_instance *i, const atomic_bool *cancelled, struct error *reterr) {

@@ -12,7 +12,7 @@ from tap import Tap
 
 root, build = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 tap = Tap()
-LIMITS = {"qt-enclaved.service": 3.0, "qt-enclave@.service": 2.0, "qt-kms-proxy.service": 2.0}
+LIMITS = {"qt-enclaved.service": 3.0, "qt-enclave-shutdown.service": 3.6, "qt-enclave@.service": 2.0, "qt-kms-proxy.service": 2.0}
 
 for name, limit in LIMITS.items():
     if not tap.needs("systemd-analyze", f"{name} has an exposure of at most {limit}"):

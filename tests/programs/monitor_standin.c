@@ -14,6 +14,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "monitor/last_words.h"
 #include "proto/server.h"
 
 #include <errno.h>
@@ -94,6 +95,13 @@ static json_t *facts(const struct standin *s) {
         return f;
 }
 
+static bool is_watched(const struct standin *s) {
+        for (size_t i = 0; i < ELEMENTSOF(s->watchers); i++)
+                if (s->watchers[i])
+                        return true;
+        return false;
+}
+
 static void tell(struct standin *s) {
         for (size_t i = 0; i < ELEMENTSOF(s->watchers); i++) {
                 json_t *answer = s->watchers[i] ? json_pack("{s:o}", "Facts", facts(s)) : NULL;
@@ -119,21 +127,31 @@ static int on_leave(sd_event_source *source _unused_, uint64_t usec _unused_, vo
         return sd_event_exit(s->event, 0);
 }
 
+static void leave(struct standin *s);
+
 static void end(struct standin *s, const char *kind) {
-        bool linger = strcmp(kind, "linger") == 0;
+        bool linger = strcmp(kind, "linger") == 0, was_heard = is_watched(s);
         _cleanup_free_ char *text = NULL;
         json_auto_t *last = NULL;
 
         if (strcmp(kind, "silent") == 0)
                 (void)kill(getpid(), SIGKILL);
         s->kind = strdup(linger ? "exited" : kind);
-        set_state(s, strcmp(kind, "stopped") == 0 || strcmp(kind, "exited") == 0 ? "stopped" : "failed");
+        set_state(s, strcmp(kind, "stopped") == 0 || strcmp(kind, "exited") == 0 ||
+                                     strcmp(kind, "parent-shutdown") == 0
+                             ? "stopped"
+                             : "failed");
         last = facts(s);
         text = json_dumps(last, JSON_COMPACT);
-        (void)replace_file(FD_DIRECTORY, "end", text, strlen(text), 0600);
+        (void)last_words_leave(FD_DIRECTORY, text, strlen(text));
         s->console = close_fd(s->console);
-        if (linger)
-                return;
+        if (linger || (json_is_true(json_object_get(s->config, "KeepImage")) && !was_heard &&
+                       strcmp(kind, "parent-shutdown") != 0 && strcmp(kind, "stopped") != 0))
+                return; /* until somebody comes for the image */
+        leave(s);
+}
+
+static void leave(struct standin *s) {
         /* A moment for the answers to leave. */
         (void)sd_event_add_time_relative(s->event, NULL, CLOCK_MONOTONIC, 1000, 1, on_leave, s);
 }
@@ -200,6 +218,16 @@ static int handle_watch(struct server_call *call, void *userdata, struct error *
         return error_set(reterr, ERROR_INTERNAL, "too many watchers");
 }
 
+/* As the real one: the parent shuts down. */
+static int on_terminate(sd_event_source *source _unused_, const struct signalfd_siginfo *info _unused_,
+                        void *userdata) {
+        struct standin *s = userdata;
+
+        set_state(s, "stopping");
+        end(s, "parent-shutdown");
+        return 0;
+}
+
 static int handle_stop(struct server_call *call, void *userdata, struct error *reterr _unused_) {
         struct standin *s = userdata;
 
@@ -209,6 +237,20 @@ static int handle_stop(struct server_call *call, void *userdata, struct error *r
                 s->timer = sd_event_source_disable_unref(s->timer);
         else
                 schedule(s, msec(s, "stop"));
+        return 0;
+}
+
+static int handle_given(struct server_call *call, void *userdata, struct error *reterr _unused_) {
+        static const int fds[] = { FD_CONFIG, FD_IMAGE };
+        struct standin *s = userdata;
+        bool keep = json_is_true(json_object_get(s->config, "KeepImage"));
+        json_t *reply = json_pack("{s:i}", "Configuration", 0);
+
+        if (keep)
+                (void)json_object_set_new(reply, "Image", json_integer(1));
+        call_reply(call, reply, fds, keep ? 2 : 1);
+        if (s->kind && keep)
+                leave(s);
         return 0;
 }
 
@@ -277,10 +319,15 @@ static int handle_adopt(struct server_call *call _unused_, void *userdata _unuse
 }
 
 static const struct server_method methods[] = {
-        { "Describe", 0, handle_describe }, { "Watch", 0, handle_watch },
-        { "Stop", 0, handle_stop },         { "Metadata", 0, handle_metadata },
-        { "Console", 0, handle_console },   { "Connect", 0, handle_connect },
-        { "Adopt", 0, handle_adopt },       { NULL, 0, NULL },
+        { "Describe", 0, handle_describe },
+        { "Watch", 0, handle_watch },
+        { "Stop", 0, handle_stop },
+        { "Metadata", 0, handle_metadata },
+        { "Console", 0, handle_console },
+        { "Connect", 0, handle_connect },
+        { "Adopt", 0, handle_adopt },
+        { "Given", 0, handle_given },
+        { NULL, 0, NULL },
 };
 
 static int authorize(struct server_call *call, const struct server_method *method _unused_, void *userdata,
@@ -296,9 +343,13 @@ static int authorize(struct server_call *call, const struct server_method *metho
 int main(int argc, char **argv _unused_) {
         struct standin s = { .state = states[0], .since = realtime_usec(), .console = -1 };
         _cleanup_free_ char *config = NULL;
+        sigset_t blocked;
         ssize_t n;
 
         log_open("monitor-standin");
+        (void)sigemptyset(&blocked);
+        (void)sigaddset(&blocked, SIGTERM);
+        (void)sigprocmask(SIG_BLOCK, &blocked, NULL);
         (void)signal(SIGPIPE, SIG_IGN);
         if (argc != 2 || lseek(FD_IMAGE, 0, SEEK_SET) < 0)
                 return EXIT_USAGE;
@@ -306,7 +357,8 @@ int main(int argc, char **argv _unused_) {
         if (n < 0 || read_text_file(AT_FDCWD, "/proc/self/fd/6", 65536, &config, NULL) < 0)
                 return EXIT_INTERNAL;
         s.config = json_loads(config, 0, NULL);
-        if (!s.config || sd_event_default(&s.event) < 0 ||
+        if (!s.config || last_words_reserve(FD_DIRECTORY) < 0 || sd_event_default(&s.event) < 0 ||
+            sd_event_add_signal(s.event, NULL, SIGTERM, on_terminate, &s) < 0 ||
             server_new(&s.server, &(struct server_options){ .event = s.event,
                                                             .interface = interface_monitor(),
                                                             .methods = methods,

@@ -69,11 +69,25 @@ def full(d):
     d.ok("forget")
 
 
+def last_words(d):
+    """It ends when nobody listens and nothing can be written."""
+    d.ok("run", "--eif", d.image("run=1500 end=exited code=7"), "--name", "ends", "--memory", "128")
+    pid = d.describe("ends")["ProcessID"]
+    d.kill()
+    ballast = fill(d)
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}/exe"), "its end")
+    ballast.unlink()
+    d.start()
+    e = d.describe("ends")
+    check(e["Reason"]["Kind"] == "exited" and e["Reason"]["ExitCode"] == 7, "full: its last words had their room from the start", e)
+    d.ok("forget")
+
+
 def read_only(d):
     begin(d)
     pid = d.describe("stays")["ProcessID"]
     if (r := mount(d, "-o", "remount,ro")).returncode:
-        skip("read-only", r.stderr.strip())
+        skip("read-only", r.stderr.strip().splitlines()[0])
         d.ok("terminate", "--all")
         return
     troubled(d, "read-only", "Read-only file system")
@@ -95,9 +109,9 @@ with Daemon(monitor=STANDIN, config="enclaves_max:8\n") as d:
     mounted = mount(d, "-t", "tmpfs", "-o", "size=256k", "none")
     d.start()
     if mounted.returncode:
-        skip("a full disk", mounted.stderr.strip())
+        skip("a full disk", mounted.stderr.strip().splitlines()[0])
     else:
-        for part in (full, read_only):
+        for part in (full, last_words, read_only):
             print("#", part.__name__)
             part(d)
     d.cli("terminate", "--all", "--force")

@@ -130,6 +130,71 @@ def records_are_old_or_broken(d):
     d.ok("forget")
 
 
+def image_outlives_the_daemon(d):
+    """A hand-run enclave's image came as a descriptor; with the daemon its descriptor goes, and its monitor has another."""
+    def next_life(name, before):
+        return wait_for(lambda: (lambda e: e if e and e["State"] == "running" and e["ProcessID"] != before["ProcessID"] else None)(
+            d.describe(name)), "its next life")
+
+    for name, script in (("found", ""), ("meanwhile", "run=1500 end=killed signal=9")):
+        path = d.image(script)
+        d.ok("run", "--eif", path, "--name", name, "--memory", "128", "--restart", "always")
+        os.unlink(path)  # nobody could open it by its name
+        before = d.describe(name)
+        d.kill()
+        if name == "meanwhile":  # it ends while nobody listens, and keeps the image for who comes
+            wait_for((d.runtime / "enclaves/meanwhile/end").exists, "its end")
+        d.start()
+        if name == "found":
+            check(d.wait_state(name, "running")["ProcessID"] == before["ProcessID"], "found by the next daemon")
+            wait_for(lambda: os.path.exists(f"/proc/{d.process.pid}/fd") and any(
+                os.readlink(f.path).startswith(path) for f in os.scandir(f"/proc/{d.process.pid}/fd")), "the image in its hands")
+            os.kill(before["ProcessID"], signal.SIGKILL)
+        after = next_life(name, before)
+        check(after["Restarts"] == before["Restarts"] + 1, f"{name}: started again from the very same image", before, after)
+        d.ok("terminate", name)
+    d.ok("forget")
+
+
+def image_is_another(d):
+    """What the next daemon is handed must be the file that was handed to the first."""
+    d.ok("run", "--eif", d.image(""), "--name", "other", "--memory", "128", "--restart", "always")
+    d.kill()
+    record = d.runtime / "state/other.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "ImageInode": 1}))
+    d.start()
+    wait_for(lambda: "there will be none" in d.log_text(), "the refusal of another file")
+    os.kill(d.describe("other")["ProcessID"], signal.SIGKILL)
+    wait_for(lambda: "image was handed to an earlier daemon" in d.log_text(), "the reason why there is no restart")
+    check(d.describe("other")["Reason"]["Kind"] == "monitor-lost", "no other file is started under that name")
+    d.ok("terminate", "other")
+    d.ok("forget")
+
+
+def everything_lost(d):
+    """Record and configuration: the monitor is asked, and ended when it does not answer."""
+    pids = {}
+    for name in ("told", "mute"):
+        d.ok("run", "--eif", d.image(), "--name", name, "--memory", "128")
+        pids[name] = d.describe(name)["ProcessID"]
+    before = d.describe("told")
+    d.kill()
+    for name in pids:
+        (d.runtime / f"state/{name}.json").unlink()
+        (d.runtime / f"enclaves/{name}/config.json").unlink()
+    os.kill(pids["mute"], signal.SIGSTOP)
+    d.start()
+    after = d.wait_state("told", "running")
+    same = ("EnclaveName", "EnclaveID", "EnclaveCID", "MemoryMiB", "NumberOfCPUs", "LaunchMode", "State", "Uid", "ProcessID")
+    check(all(before[k] == after[k] for k in same), "without any file the monitor tells what it was given", before, after)
+    check("mute" not in d.all() and not os.path.exists(f"/proc/{pids['mute']}/exe"), "one that does not answer is ended", d.all())
+    p = pool(d)
+    check(p["Enclaves"] == 1 and [s["EnclaveName"] for s in p["Shares"]] == ["told"]
+          and [x.name for x in (d.runtime / "enclaves").iterdir()] == ["told"], "the pool is what lives", p)
+    d.ok("terminate", "told")
+    d.ok("forget")
+
+
 def versions(d):
     """A record of each version that was ever written loads; one of a newer version is left to the monitor."""
     state = d.runtime / "state"
@@ -168,7 +233,8 @@ def versions(d):
 
 
 with Daemon(monitor=STANDIN, config=CONFIG) as d:
-    for part in (daemon_dies, monitor_dies, both_die, words_outlive_the_daemon, records_are_old_or_broken, versions):
+    for part in (daemon_dies, monitor_dies, both_die, words_outlive_the_daemon, image_outlives_the_daemon, image_is_another,
+                 everything_lost, records_are_old_or_broken, versions):
         print("#", part.__name__)
         part(d)
 done()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real monitor with a real virtual machine: from boot to every way of ending."""
+import json
 import os
 import pathlib
 import signal
@@ -106,7 +107,7 @@ for debug in (True, False):
 
 # A guest without a heart; the console is refused in normal mode.
 silent = image(kernel, "serve", init=BUILD / "tests/programs/enclave_app")
-with Monitor(silent, BootTimeoutMSec=15000) as m:
+with Monitor(silent, BootTimeoutMSec=20000) as m:
     end = m.end()
     check(end["ReasonKind"] == "boot-timeout" and "a first process without a heart" in end.get("ConsoleTail", ""),
           "a boot timeout comes with the last console lines", end)
@@ -139,6 +140,33 @@ with Monitor(serve, Debug=False) as m:
     end = m.end()
     check((end["ReasonKind"], end.get("ExitCode"), m.process.returncode) == ("parent-shutdown", 0, 0),
           "SIGTERM to all processes ends the application, then the machine, then the monitor", end)
+# Nobody can find it any more: the daemon that knows it keeps it, and the next one never could.
+with Monitor(serve, Debug=False) as m:
+    facts = m.wait_for(lambda f: f["Ready"])
+    watcher = m.connect()
+    watcher.send("Watch", more=True)
+    watcher.receive()
+    (m.directory / "monitor.sock").rename(m.directory / "monitor.lost")
+    time.sleep(1)
+    check(m.process.poll() is None, "a monitor whose socket is gone stays while its daemon is connected")
+    watcher.close()
+    end = m.end()
+    check((end["State"], end.get("ExitCode")) == ("stopped", 0) and gone(facts["HypervisorPID"]), "and ends in order when it is left alone", end)
+# What it was given, once more; and a restart of something else.
+with Monitor(serve, Debug=False, KeepImage=True) as m:
+    connection = m.connect()
+    given = connection.call("Given")
+    configuration, kept = (connection.fds[given[name]] for name in ("Configuration", "Image"))
+    check(json.loads(os.pread(configuration, 65536, 0))["KeepImage"] and os.pread(kept, 1 << 30, 0) == serve,
+          "Given has the configuration and the very image")
+    m.wait_for(lambda f: f["State"] == "running")
+    connection.call("Stop", GraceMSec=0)
+    m.end()
+    connection.close()
+with Monitor(serve, Debug=False, PCR0="0" * 96) as m:
+    end = m.end()
+    check((end["ReasonKind"], end.get("ErrorName")) == ("start-failed", "VerifyFailed") and "has changed" in end["ReasonText"],
+          "an image that measures otherwise than in its first life is not started again", end)
 # QEMU is there and does nothing any more.
 with Monitor(serve, Debug=False, HypervisorTimeoutMSec=3000) as m:
     facts = m.wait_for(lambda f: f["Ready"])

@@ -4,6 +4,7 @@
 Most enclaves here are the stand-in's, as an emulated parent is slow; what starts them, keeps them and ends them is real.
 """
 import json
+import re
 
 from harness import BUILD, check, done
 from parent_vm import CannotBoot, ParentVM
@@ -25,7 +26,7 @@ port = 8443
 allow = kms.example.com:443
 """
 FILES = {"/opt/monitor_standin": BUILD / "tests/programs/monitor_standin",
-         "/opt/app.eif": "boot=10\n", "/opt/slow.eif": "boot=4000\n", "/opt/fails.eif": "run=10 end=exited code=3\n",
+         "/opt/app.eif": "boot=10\n", "/opt/lasts.eif": "stop=3000\n", "/opt/slow.eif": "boot=4000\n", "/opt/fails.eif": "run=10 end=exited code=3\n",
          "/etc/systemd/system/qt-enclaved.service.d/stand-in.conf": DROP_IN,
          "/etc/systemd/system/qt-enclave@.service.d/once.conf": "[Service]\nRestart=no\n",
          "/etc/qt-enclave/instances/slow": f"IMAGE=/opt/slow.eif\nOPTIONS={SMALL}\n",
@@ -55,7 +56,7 @@ def installed(vm):
     r = ok(vm, "stat -c '%U:%G %a' /run/qt-enclave /etc/qt-enclave /etc/qt-enclave/enclaves.d /etc/qt-enclave/instances /var/lib/qt-enclave",
            "tmpfiles.d makes the directories")
     check(set(r.out.splitlines()) == {"root:root 755"}, "which are root's", r)
-    units = "qt-enclaved.socket qt-enclaved.service qt-enclave@x.service qt-kms-proxy.service"
+    units = "qt-enclaved.socket qt-enclaved.service qt-enclave-shutdown.service qt-enclave@x.service qt-kms-proxy.service"
     r = vm.run(f"systemd-analyze verify --man=no {units}")
     check(r.status == 0 and not r.err.strip(), "systemd has no complaint about the units", r)
     ok(vm, "ls /usr/local/share/man/man1/qt-enclave.1* /usr/local/share/man/man8/qt-enclaved.8* "
@@ -209,8 +210,18 @@ def proxy(vm):
 
 
 def the_end(vm):
+    """Enclaves that are no units: each is asked and has its time, and the journal knows why it ended."""
+    check(describe(vm, "web")["State"] == "running", "an enclave runs when the parent goes down")
+    ok(vm, f"qt-enclave run --eif /opt/lasts.eif --name lasts --restart always {SMALL}", "another takes its time to end")
+    r = vm.run("systemctl stop qt-enclave-shutdown")
+    check(r.status != 0 and describe(vm, "web")["State"] == "running", "nobody stops by mistake what ends them", r)
+    vm.ok("mkdir -p /run/systemd/journald.conf.d && printf '[Journal]\\nForwardToConsole=yes\\nTTYPath=/dev/ttyS0\\n' "
+          ">/run/systemd/journald.conf.d/console.conf && systemctl restart systemd-journald")
     console = vm.power_off()
     check(vm.process.returncode == 0 and "reboot: Power down" in console, "the parent shuts down in order", console[-2000:])
+    for name in ("web", "lasts"):
+        told = re.search(rf"{name}: stopped: (.*)", console)
+        check(told and "the parent shuts down" in told.group(1), f"{name}: had its time, and the journal has the reason", console[-4000:])
 
 
 try:
