@@ -8,6 +8,7 @@
  *   exit N      end with status N at once
  *   abort       end by SIGABRT
  *   panic       crash the kernel
+ *   eat         take memory until there is none
  *   chatter N   print N numbered lines, then serve
  *   attest      ask the security module for a document, end with 0 when there is one
  *   dial P      send "hello" to the parent's port P, print the answer, end with 0 when there is one
@@ -133,6 +134,17 @@ static int panic_now(void) {
         return 101;
 }
 
+static int eat(void) {
+        for (size_t piece = 1 << 20;;) {
+                char *more = malloc(piece);
+
+                if (!more)
+                        return 102;
+                memset(more, 0xA5, piece);
+                __asm__ volatile("" : : "r"(more) : "memory"); /* it is used, whatever the compiler thinks */
+        }
+}
+
 static int chatter(unsigned long lines) {
         for (unsigned long i = 0; i < lines; i++)
                 (void)printf("line %lu of a chatty application, which is long enough to matter\n", i);
@@ -161,6 +173,8 @@ int main(int argc, char **argv) {
                 abort();
         if (strcmp(what, "panic") == 0)
                 return panic_now();
+        if (strcmp(what, "eat") == 0)
+                return eat();
         if (strcmp(what, "chatter") == 0)
                 return chatter(number);
         if (strcmp(what, "attest") == 0)
