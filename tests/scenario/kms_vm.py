@@ -4,11 +4,12 @@ import json
 import os
 import shutil
 import subprocess
+import time
 
 import monitor_rig
 from guest_vm import BUILD, INIT
 from kms_rig import PCR0
-from monitor_rig import Monitor
+from monitor_rig import PATIENCE, Monitor
 from vsock_vm import kernel_directory
 
 
@@ -50,11 +51,17 @@ def directory_of(rig, name):
     return rig.top / "e" / name
 
 
-def run(rig, image, name):
+def run(rig, image, name, patience=PATIENCE):
     """Start the machine and wait for its application's exit code."""
+    end = time.monotonic() + patience
     monitor_rig.tempfile.mkdtemp = lambda prefix: str(directory_of(rig, name))
     monitor = Monitor(image.read_bytes(), Platform="qingtian", Debug=False, DevelopmentPki=str(rig.top / "pki"), MemoryMiB=512)
     try:
-        return monitor.wait_for(lambda f: f["State"] in ("stopped", "failed"))
+        while True:
+            try:
+                return monitor.wait_for(lambda f: f["State"] in ("stopped", "failed"))
+            except TimeoutError:  # nothing new for a while: it still works
+                if time.monotonic() > end:
+                    raise
     finally:
         monitor.close()
