@@ -140,6 +140,10 @@ int qtattest_policy_parse(const char *json, size_t size, struct qtattest_policy 
                           size_t error_size);
 void qtattest_policy_free(struct qtattest_policy *policy);
 
+/* Whether every document of this platform is refused as policy-empty: the policy has no PCR sets for it, or
+ * one that does not say which image it means. Worth asking when a service starts, before a document comes. */
+bool qtattest_policy_is_empty(const struct qtattest_policy *policy, enum qtattest_profile profile);
+
 /* Whether signature (DER, ECDSA with SHA-384) over these exact bytes verifies under a P-384 public key (PEM
  * or DER SubjectPublicKeyInfo): 0, -EKEYREJECTED, or -EBADMSG when key or signature is malformed. */
 int qtattest_policy_check_signature(const void *json, size_t size, const void *signature,

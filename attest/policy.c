@@ -153,6 +153,10 @@ static bool names_measurements(const struct qtattest_policy *policy, unsigned pr
         return any;
 }
 
+bool qtattest_policy_is_empty(const struct qtattest_policy *policy, enum qtattest_profile profile) {
+        return !names_measurements(policy, (unsigned)profile);
+}
+
 enum qtattest_reason policy_evaluate(const struct qtattest_policy *policy,
                                      const struct qtattest_request *request, int64_t now_ms, bool aged,
                                      struct qtattest_result *result) {

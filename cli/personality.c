@@ -36,8 +36,12 @@ void personality_print_help(const char *prefix, const struct personality_command
         options_print(c->options, stdout);
 }
 
-unsigned personality_code(const struct personality_code *table, enum error_kind kind) {
-        while (table->kind != ERROR_NONE && table->kind != kind)
+static bool is_of(const struct error *e, const struct personality_code *row) {
+        return row->kind == e->kind && (!row->limit || (e->limit && strcmp(row->limit, e->limit) == 0));
+}
+
+unsigned personality_code(const struct personality_code *table, const struct error *e) {
+        while (table->kind != ERROR_NONE && !is_of(e, table))
                 table++;
         return table->code;
 }

@@ -38,13 +38,14 @@ void personality_list(const struct personality *p);
 /* The usage line, help and options of a command; prefix is "qt enclave ". */
 void personality_print_help(const char *prefix, const struct personality_command *c);
 
-/* A vendor's number for a kind of error: the table ends with kind ERROR_NONE, whose code stands for all
- * others. */
+/* A vendor's number for a kind of error, or for one limit of the platform (error.h) of that kind, which
+ * stands before it. The table ends with kind ERROR_NONE, whose code stands for all others. */
 struct personality_code {
         enum error_kind kind;
+        const char *limit; /* NULL: all of the kind */
         unsigned code;
 };
-unsigned personality_code(const struct personality_code *table, enum error_kind kind);
+unsigned personality_code(const struct personality_code *table, const struct error *e);
 
 /* 0 when given; else ERROR_USAGE and *code = number. */
 int personality_require(const struct options *o, const char *name, unsigned number, unsigned *code,

@@ -85,21 +85,8 @@ static const struct personality_command commands[] = {
 
 static const struct personality_code kinds[] = {
 #define NITRO(code, title, explanation)
-#define LIMIT(limit, code)
-#define KIND(kind, code) { kind, code },
-#include "cli/nitro_codes.def"
-#undef NITRO
-#undef LIMIT
-#undef KIND
-};
-
-static const struct {
-        const char *limit;
-        unsigned code;
-} limits[] = {
-#define NITRO(code, title, explanation)
-#define LIMIT(limit, code) { #limit, code },
-#define KIND(kind, code)
+#define LIMIT(limit, code) { ERROR_LIMIT_EXCEEDED, #limit, code },
+#define KIND(kind, code) { kind, NULL, code },
 #include "cli/nitro_codes.def"
 #undef NITRO
 #undef LIMIT
@@ -187,20 +174,13 @@ static void write_log(const char *text, char *ret_path, size_t size) {
                 *ret_path = '\0';
 }
 
-static unsigned code_of(const struct error *e) {
-        for (size_t i = 0; e->limit && i < ELEMENTSOF(limits); i++)
-                if (strcmp(limits[i].limit, e->limit) == 0)
-                        return limits[i].code;
-        return personality_code(kinds, e->kind);
-}
-
 static int report(int r, unsigned code, struct error *e) {
         _cleanup_free_ char *text = NULL;
         char path[4096];
 
         if (r != ERROR_DESCRIBED || e->kind == ERROR_NONE)
                 (void)error_wrap(e, r, "internal error");
-        code = code ? code : code_of(e);
+        code = code ? code : personality_code(kinds, e);
         (void)fflush(stdout);
         if (asprintf(&text, "[ E%02u ] %s. %s: %s\n", code, codes[code].title, error_name(e->kind),
                      e->message ? e->message : "") < 0)

@@ -56,9 +56,11 @@ static const struct personality_command commands[] = {
 
 static const struct personality_code kinds[] = {
 #define QT(code, meaning)
-#define KIND(kind, code) { kind, code },
+#define LIMIT(limit, code) { ERROR_LIMIT_EXCEEDED, #limit, code },
+#define KIND(kind, code) { kind, NULL, code },
 #include "cli/qt_codes.def"
 #undef QT
+#undef LIMIT
 #undef KIND
 };
 
@@ -68,9 +70,11 @@ static const char *meaning(unsigned code) {
                 const char *meaning;
         } rows[] = {
 #define QT(code, meaning) { code, meaning },
+#define LIMIT(limit, code)
 #define KIND(kind, code)
 #include "cli/qt_codes.def"
 #undef QT
+#undef LIMIT
 #undef KIND
         };
 
@@ -150,7 +154,7 @@ static int report(const struct personality_command *c, int r, unsigned code, str
                               c->synopsis, c->name, e->message);
                 return 2;
         }
-        code = code ? code : personality_code(kinds, e->kind);
+        code = code ? code : personality_code(kinds, e);
         (void)fflush(stdout);
         report_line(stderr, code, e);
         if (c->run == qt_start && !isatty(STDOUT_FILENO) && !same_file(STDOUT_FILENO, STDERR_FILENO))

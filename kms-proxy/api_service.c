@@ -76,6 +76,12 @@ static int load_policy(struct api_service *s, struct error *reterr) {
         if (r < 0)
                 return error_set(reterr, ERROR_CONFIG_INVALID, "[api %s]: %s: %s", l->name, l->policy,
                                  message);
+        if (qtattest_policy_is_empty(s->policy, profile_of(l)))
+                return error_set(reterr, ERROR_CONFIG_INVALID,
+                                 "[api %s]: the policy %s names no image of platform %s, so that no enclave "
+                                 "could call: give it a PCR set; `qt-enclave attest policy` makes one of an "
+                                 "image",
+                                 l->name, l->policy, l->platform);
         return 0;
 }
 

@@ -70,6 +70,11 @@ def checked_files(rig, names):
     (rig.top / "none.json").write_text("{")
     refused("no policy", "FileUnreadable", ["[api a]", "/nope"], f"policy = {rig.top}/attest.json", "policy = /nope")
     refused("a policy that is none", "ConfigInvalid", ["[api a]", "none.json"], "attest.json", "none.json")
+    (rig.top / "empty.json").write_text("{}")
+    (rig.top / "other.json").write_text('{"Version": 1, "PcrSets": [{"Name": "n", "Profile": "nitro", "PCR0": "%s"}]}' % PCR0)
+    for name in ("empty.json", "other.json"):
+        refused("a policy that no enclave could meet", "ConfigInvalid", [name, "names no image of platform qingtian", "attest policy"],
+                "attest.json", name)
     refused("no root", "ConfigInvalid", ["root = /nope"], f"root = {rig.top}/pki/root.pem", "root = /nope")
     refused("no ca-file", "FileUnreadable", ["ca-file = /nope"], f"ca-file = {rig.home}/tls.pem", "ca-file = /nope")
     refused("a ca-file without certificates", "ConfigInvalid", ["must hold certificates"], f"ca-file = {rig.home}/tls.pem",

@@ -47,6 +47,25 @@ def bound(rig, what, options, datakey_options, more):
           what + "a data key is bound to its context likewise", made, again, wrong)
 
 
+def debug_allowed(provider, platform, statements):
+    """A debug enclave's PCRs are zero: proxy and KMS each have to be told to take it."""
+    with Rig() as rig:
+        debug, other = rig.module("debug", platform, "debug"), rig.module("other", platform, OTHER_PCR0)
+        rig.policy(statements("0" * 96))
+        rig.attest_policy(PCR0)
+        _, port = rig.dev_kms(platform, "--allow-debug")
+        rig.proxy(rig.proxy_section() + rig.api_section("laboratory", 8001, port, provider, platform,
+                                                        more="insecure-allow-debug = yes\n")
+                  + rig.api_section("kms", 8002, port, provider, platform), 8002)
+        ciphertext = rig.encrypt(SECRET)
+        for module, to, served, what in ((debug, 8001, True, "insecure-allow-debug takes a debug enclave"),
+                                         (debug, 8002, False, "without it a KMS that would is not even asked"),
+                                         (other, 8001, False, "another image is refused as ever")):
+            out = rig.qt_kms("decrypt", "--provider", provider, "--proxy", f"unix:{rig.socket(to)}", "--module", module, stdin=ciphertext)
+            check(out.status == 0 and out.out == SECRET if served else out.status == 1 and not out.out and "document is refused" in out.err,
+                  f"{provider}: {what}", out)
+
+
 def with_provider(provider, platform, statements):
     with Rig() as rig:
         module = rig.module("good", platform, PCR0)
@@ -273,6 +292,8 @@ def signer():
 qingtian()
 surroundings()
 signer()
+debug_allowed("huawei", "qingtian", huawei_statements)
+debug_allowed("aws", "nitro", aws_statements)
 for _ in with_provider("aws", "nitro", aws_statements):
     pass
 proxy_rules()
