@@ -143,13 +143,13 @@ def daemon_goes_away(d):
     for record in (d.runtime / "state").iterdir():
         record.unlink()
     d.start()
-    after = d.describe("unrecorded")
+    after = d.wait_state("unrecorded", "running")  # said by the monitor, which is asked
     same = ("EnclaveName", "EnclaveID", "EnclaveCID", "MemoryMiB", "NumberOfCPUs", "LaunchMode", "State", "Uid")
     check(all(before[k] == after[k] for k in same), "without any record the monitors still know", before, after)
     d.kill()
     (d.runtime / "state/unrecorded.json").write_text('{"Version": 1, "Name": "unrec')
     d.start()
-    check(d.describe("unrecorded")["State"] == "running", "a truncated record is no record")
+    check(d.wait_state("unrecorded", "running")["Uid"] == before["Uid"], "a truncated record is no record")
     d.ok("terminate", "unrecorded")
 
 
@@ -158,6 +158,10 @@ def events(d):
     watched = d.popen("describe", "--watch")
     check("no enclaves" in watched.stdout.readline(), "describe --watch begins with what is there")
     d.ok("run", "--eif", d.image("load=20 boot=20"), "--name", "seen")
+    text = ""
+    while "running" not in text:  # before its end: what it prints is what is there when it comes to print
+        text += watched.stdout.readline()
+    check("seen" in text, "and follows what happens")
     r = d.ok("describe", "seen", "--timeline")
     check(r.out.startswith("load ") and "in all" in r.out, "the timeline of a start", r)
     check(any(line.split()[0] == "load" and line.endswith("  loaded") for line in r.out.splitlines()),
@@ -173,10 +177,6 @@ def events(d):
         states += [event["State"]] if event["State"] not in states else []
     check(states == ["allocating", "loading", "booting", "running", "stopping", "stopped"]
           and event["Reason"]["Kind"] == "stopped", "events are told one by one", states)
-    text = ""
-    while "running" not in text:
-        text += watched.stdout.readline()
-    check("seen" in text, "and describe --watch follows them")
     for p in (seen, watched):
         p.kill()
         p.communicate()

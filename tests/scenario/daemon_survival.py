@@ -118,6 +118,7 @@ def records_are_old_or_broken(d):
     (d.runtime / "enclaves/.hidden").mkdir()
     (d.runtime / "enclaves/leftover").mkdir()
     d.start()
+    d.wait_state("kept", "running")
     everything = d.all()
     check(everything["kept"]["State"] == "running", "a record of few members is enough", everything)
     check(everything["ghost"]["Reason"]["Kind"] == "monitor-lost", "a record without a monitor is collected", everything)
@@ -223,7 +224,7 @@ def versions(d):
     (state / "garbage.json").write_bytes(os.urandom(500))
     (state / "huge.json").write_text("[" * 200000)
     d.start()
-    after = d.describe("newer")
+    after = d.wait_state("newer", "running")
     check(all(before[k] == after[k] for k in ("EnclaveCID", "Uid", "State", "ProcessID", "MemoryMiB")),
           "a record of a newer version is not guessed at: its monitor is asked", before, after)
     check(set(d.all()) == {"newer"}, "garbage and endless files are left out", d.all())
