@@ -26,9 +26,11 @@ int last_words_reserve(int directory_fd) {
         return -r;
 }
 
-/* In place: every step is one that a full file system does not refuse. */
+/* In place: every step is one that a full file system does not refuse. What ended before its room was taken
+ * still tries. */
 int last_words_leave(int directory_fd, const char *text, size_t n) {
-        _cleanup_close_ int fd = openat(directory_fd, RESERVED, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+        _cleanup_close_ int fd =
+                openat(directory_fd, RESERVED, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
         int r;
 
         if (fd < 0)
