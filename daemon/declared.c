@@ -112,7 +112,7 @@ static void stop_undeclared(struct manager *m, int directory_fd) {
                 if (!e->plan.declared || !enclave_is_wanted(e) || faccessat(directory_fd, file, F_OK, 0) == 0)
                         continue;
                 log_record(LOG_NOTICE, e->plan.name, "is not declared any more, stopping it");
-                e->restart_timer = sd_event_source_disable_unref(e->restart_timer);
+                enclave_cancel_restart(e);
                 if (enclave_is_alive(e))
                         enclave_stop(e, m->uid, GRACE_MSEC);
         }

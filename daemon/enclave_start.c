@@ -5,6 +5,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "daemon/close_elsewhere.h"
 #include "daemon/development_pki.h"
 #include "daemon/enclave_internal.h"
 #include "daemon/facts.h"
@@ -271,7 +272,7 @@ static int check_image(const struct enclave *e, int fd) {
 static void on_given(struct async_call *call, int r, struct reply *reply, const struct error *error,
                      void *userdata) {
         struct enclave *e = userdata;
-        _cleanup_close_ int fd = -1;
+        _cleanup_elsewhere_ int fd = -1;
 
         if (r >= 0 && reply_take_fd(reply, "Image", &fd, NULL) < 0)
                 r = -ENODATA;

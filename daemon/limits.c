@@ -119,10 +119,10 @@ static int refuse_rest(uint64_t memory_mib, uint64_t multiple, uint64_t min, boo
 
         if (down >= min)
                 (void)snprintf(lower, sizeof(lower), "%" PRIu64 " or ", down);
-        return error_set(reterr, ERROR_LIMIT_EXCEEDED,
-                         "%" PRIu64 " MiB of memory asked for; it must be a multiple of %s%" PRIu64
-                         " MiB: %s%" PRIu64 " would work",
-                         memory_mib, pages ? "the page size, " : "", multiple, lower, down + multiple);
+        return error_set_limit(reterr, "memory_mib_multiple",
+                               "%" PRIu64 " MiB of memory asked for; it must be a multiple of %s%" PRIu64
+                               " MiB: %s%" PRIu64 " would work",
+                               memory_mib, pages ? "the page size, " : "", multiple, lower, down + multiple);
 }
 
 static int check_memory(const struct platform_limits *l, const struct limits_request *q,

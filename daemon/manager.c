@@ -5,6 +5,7 @@
 #include "base/bare_metal.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "daemon/close_elsewhere.h"
 #include "daemon/declared.h"
 #include "daemon/driver_pool.h"
 #include "daemon/guest_listeners.h"
@@ -114,6 +115,7 @@ static int manager_fill(struct manager *m, struct manager_options *options) {
         m->config = options->config;
         memset(&options->config, 0, sizeof(options->config));
         m->uid = geteuid();
+        wire_close_fd = close_elsewhere;
         m->limits = platform_find(m->config.platform, m->config.hypervisor);
         m->runtime_path = strdup(options->runtime_path);
         m->monitor_program = strdup(options->monitor_program);
@@ -260,13 +262,13 @@ static int take_record(struct manager *m, const json_t *record, const char *name
 }
 
 /* Broken ones are reported and left out. */
-static void load_record(struct manager *m, int directory_fd, const char *file, const char *name) {
+static void load_record(struct manager *m, const char *file, const char *name) {
         _cleanup_free_ char *text = NULL;
         json_auto_t *record = NULL;
         size_t size;
         int r;
 
-        r = read_text_file(directory_fd, file, RECORD_MAX, &text, &size);
+        r = read_text_file(m->state_fd, file, RECORD_MAX, &text, &size);
         if (r >= 0) {
                 record = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
                 r = record ? take_record(m, record, name) : -EBADMSG;
@@ -280,7 +282,7 @@ static void load_named(struct manager *m, const char *file, size_t length) {
         _cleanup_free_ char *name = strndup(file, length);
 
         if (name)
-                load_record(m, m->state_fd, file, name);
+                load_record(m, file, name);
 }
 
 static void load_state(struct manager *m) {
@@ -301,17 +303,26 @@ static void load_state(struct manager *m) {
         }
 }
 
-/* Neither a record nor a configuration: its monitor, if it lives, was given one; else it must not stay. */
+static bool take_plan(struct manager *m, json_t *plan, const char *name) {
+        json_auto_t *owned = plan;
+
+        return owned && take_record(m, owned, name) >= 0;
+}
+
+/* No record: the copy of its configuration or its monitor tells what it is; else it must not stay. */
 static void take_stranger(struct manager *m, const char *name) {
         _cleanup_close_ int fd =
                 openat(m->enclaves_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        json_auto_t *configuration = NULL;
 
         if (fd < 0)
                 return;
-        if (name_is_valid(name))
-                configuration = stranger_configuration(fd);
-        if (configuration && take_record(m, configuration, name) >= 0)
+        if (!name_is_valid(name)) {
+                stranger_end(fd, name);
+                return;
+        }
+        if (take_plan(m, stranger_from_copy(fd), name))
+                return;
+        if (take_plan(m, stranger_from_monitor(fd), name))
                 log_record(LOG_NOTICE, name, "its files are lost; its monitor told what it is");
         else
                 stranger_end(fd, name);
@@ -327,13 +338,8 @@ static void load_directories(struct manager *m) {
                 return;
         }
         for (struct dirent *entry; (entry = readdir(d));) {
-                char config[300];
-
                 if (entry->d_name[0] == '.')
                         continue;
-                (void)snprintf(config, sizeof(config), "%s/config.json", entry->d_name);
-                if (name_is_valid(entry->d_name) && !manager_find(m, entry->d_name))
-                        load_record(m, m->enclaves_fd, config, entry->d_name);
                 if (!name_is_valid(entry->d_name) || !manager_find(m, entry->d_name))
                         take_stranger(m, entry->d_name);
                 if (!name_is_valid(entry->d_name) || !manager_find(m, entry->d_name))

@@ -2,6 +2,7 @@
 
 /* The methods of io.qtenclave.Manager. The server has checked the types of all parameters before. */
 
+#include "daemon/close_elsewhere.h"
 #include "daemon/manager.h"
 #include "daemon/pool_change.h"
 #include "daemon/request_record.h"
@@ -156,7 +157,7 @@ static int make_plan(struct manager *m, struct server_call *call, int image_fd, 
 
 static int handle_run(struct server_call *call, void *userdata, struct error *reterr) {
         struct manager *m = userdata;
-        _cleanup_close_ int image_fd =
+        _cleanup_elsewhere_ int image_fd =
                 call_take_fd(call, json_integer_value(json_object_get(call_parameters(call), "Image")));
         _cleanup_(plan_done) struct plan plan = { .name = NULL };
         struct enclave *e;
@@ -285,7 +286,7 @@ static int handle_events(struct server_call *call, void *userdata, struct error 
 /* It has ended already; now it stays so. */
 static void cancel_restart(struct server_call *call, struct enclave *e) {
         record(call, e->plan.name, "will not be restarted");
-        e->restart_timer = sd_event_source_disable_unref(e->restart_timer);
+        enclave_cancel_restart(e);
 }
 
 /* What Terminate asks for. */

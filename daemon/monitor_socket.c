@@ -6,8 +6,10 @@
 #include "proto/client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 static void socket_path(int directory_fd, char *ret, size_t size) {
@@ -26,8 +28,14 @@ int monitor_listen(int directory_fd) {
 }
 
 int monitor_connect(int directory_fd) {
+        _cleanup_close_ int file = openat(directory_fd, MONITOR_SOCKET, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        struct stat st;
         char path[64];
 
-        socket_path(directory_fd, path, sizeof(path));
+        if (file < 0 || fstat(file, &st) < 0)
+                return -errno;
+        if (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
+                return -EPERM;
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
         return connect_unix(path, true);
 }

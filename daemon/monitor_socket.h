@@ -6,6 +6,8 @@
 
 #define MONITOR_SOCKET "monitor.sock"
 
-/* A descriptor or negative errno; neither blocks. */
+/* A descriptor or negative errno; neither blocks. The directory is the monitor's: what stands there under the
+ * socket's name may be a link to somebody else's, and the kernel would name that one's process as our
+ * monitor. Only what this user made by monitor_listen() is connected to; -EPERM. */
 int monitor_listen(int directory_fd);
 int monitor_connect(int directory_fd);

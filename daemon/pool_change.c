@@ -122,7 +122,7 @@ static void load(struct manager *m) {
         const char *cpus;
         int r;
 
-        r = read_text_file(m->lock_fd, RECORD, RECORD_MAX, &text, NULL);
+        r = m->lock_fd < 0 ? -ENOENT : read_text_file(m->lock_fd, RECORD, RECORD_MAX, &text, NULL);
         if (r == -ENOENT)
                 adopt_boot_pages(m);
         if (r < 0)

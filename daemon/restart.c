@@ -3,6 +3,7 @@
 #include "daemon/restart.h"
 
 #include "base/log.h"
+#include "daemon/close_elsewhere.h"
 #include "daemon/enclave_internal.h"
 #include "daemon/facts.h"
 #include "daemon/manager.h"
@@ -97,7 +98,7 @@ static int restart_now(struct enclave *e, struct error *reterr) {
         enclave_set_state(e, ENCLAVE_CREATED);
         r = enclave_start(e, e->image_fd, reterr);
         if (e->plan.declared)
-                e->image_fd = close_fd(e->image_fd); /* the next life may be of a newer file */
+                e->image_fd = close_elsewhere(e->image_fd); /* the next life may be of a newer file */
         return r;
 }
 
@@ -141,7 +142,7 @@ bool enclave_try_next_cid(struct enclave *e) {
         enclave_set_state(e, ENCLAVE_CREATED);
         r = enclave_start(e, e->image_fd, &error);
         if (e->plan.declared)
-                e->image_fd = close_fd(e->image_fd);
+                e->image_fd = close_elsewhere(e->image_fd);
         if (r < 0)
                 log_record(LOG_WARNING, e->plan.name, "%s", error.message ? error.message : "out of memory");
         return true;
@@ -189,4 +190,11 @@ void enclave_restart_later(struct enclave *e) {
                 return;
         e->restart_usec = realtime_usec() + d.delay_usec;
         log_record(LOG_INFO, e->plan.name, "will be restarted in %" PRIu64 " ms", d.delay_usec / 1000);
+}
+
+void enclave_cancel_restart(struct enclave *e) {
+        if (!e->restart_timer)
+                return;
+        e->restart_timer = sd_event_source_disable_unref(e->restart_timer);
+        enclave_save(e);
 }

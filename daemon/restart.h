@@ -54,3 +54,6 @@ bool enclave_try_next_cid(struct enclave *e);
 
 /* After each end: start the enclave again after a while, or leave it and say why. */
 void enclave_restart_later(struct enclave *e);
+
+/* One that waits is none any more, for this daemon and the next. */
+void enclave_cancel_restart(struct enclave *e);

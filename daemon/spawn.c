@@ -10,12 +10,15 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <numa.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+
+#define STATUS_MSEC 500
 
 /* Where a monitor finds what: see the contract in spawn.h. */
 enum { FD_FIRST = 3, FD_COUNT = 4, FD_STATUS = FD_FIRST + FD_COUNT, FD_PROGRAM, FD_END };
@@ -129,6 +132,7 @@ static int become_monitor(const struct spawn_request *q, int *status_fd) {
 
 int spawn_monitor(const struct spawn_request *q, pid_t *ret, struct error *reterr) {
         _cleanup_close_ int read_fd = -1, write_fd = -1;
+        struct pollfd status = { .events = POLLIN };
         int pipe_fds[2], problem = 0;
         ssize_t n;
         pid_t pid;
@@ -147,8 +151,14 @@ int spawn_monitor(const struct spawn_request *q, pid_t *ret, struct error *reter
                 _exit(127);
         }
         write_fd = close_fd(write_fd);
-        /* The pipe closes when exec succeeds; nothing else can hold it open, so this does not block for long.
-         */
+        /* The pipe closes when exec succeeds. Before that the child closes its copies of what we have open,
+         * the image among it, and the image's file system may be its owner's, who need not answer: then its
+         * start hangs until its deadline, and nobody else's. */
+        status.fd = read_fd;
+        if (poll(&status, 1, STATUS_MSEC) == 0) {
+                *ret = pid;
+                return 0;
+        }
         n = read_up_to(read_fd, &problem, sizeof(problem));
         if (n == 0) {
                 *ret = pid;

@@ -107,7 +107,7 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
         (void)si;
         if (vm_is_over(m->vm))
                 return sd_event_exit(m->event, 0);
-        (void)vm_stop(m->vm, TERMINATE_GRACE_MSEC, true, NULL);
+        (void)vm_stop(m->vm, TERMINATE_GRACE_MSEC, STOP_PARENT, NULL);
         return 0;
 }
 
@@ -120,7 +120,7 @@ static void end_when_lost(void *userdata) {
                 return;
         log_record(LOG_ERR, m->config.name,
                    "its socket was removed and no daemon is connected: nobody could find it again, it ends");
-        (void)vm_stop(m->vm, TERMINATE_GRACE_MSEC, true, NULL);
+        (void)vm_stop(m->vm, TERMINATE_GRACE_MSEC, STOP_UNREACHABLE, NULL);
 }
 
 static int on_directory(sd_event_source *source, const struct inotify_event *event, void *userdata) {

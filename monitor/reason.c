@@ -18,6 +18,7 @@ static const char *const names[REASON_KIND_MAX] = {
         [REASON_STOPPED] = "stopped",
         [REASON_HYPERVISOR_DIED] = "hypervisor-died",
         [REASON_PARENT_SHUTDOWN] = "parent-shutdown",
+        [REASON_MONITOR_LOST] = "monitor-lost",
         [REASON_START_FAILED] = "start-failed",
 };
 
@@ -159,6 +160,10 @@ void reason_conclude(const struct evidence *observed, struct reason *r) {
                 conclude(r, REASON_STOPPED, "stopped on request");
         else if (e->monitor_asked)
                 conclude(r, REASON_PARENT_SHUTDOWN, "the parent asked the monitor to end");
+        else if (e->unreachable)
+                conclude(r, REASON_MONITOR_LOST,
+                         "the monitor's socket was removed while no daemon was connected: nobody could find "
+                         "the enclave again");
         else if (e->exited)
                 conclude_exit(e, r);
         else if (e->failure)

@@ -19,6 +19,7 @@ enum reason_kind {
         REASON_STOPPED,
         REASON_HYPERVISOR_DIED,
         REASON_PARENT_SHUTDOWN,
+        REASON_MONITOR_LOST,
         REASON_START_FAILED,
         REASON_KIND_MAX,
 };
@@ -26,6 +27,7 @@ enum reason_kind {
 struct evidence {
         bool stop_requested; /* by an operator */
         bool monitor_asked;  /* the monitor itself was asked to end: the parent goes down */
+        bool unreachable;    /* the monitor's socket was removed, and no daemon is connected */
         bool boot_timed_out;
         bool heartbeat;        /* was seen */
         bool had_lifecycle;    /* the guest opened its lifecycle channel */

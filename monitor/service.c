@@ -232,7 +232,7 @@ static int on_stop(struct server_call *call, void *userdata, struct error *reter
         if (grace < 0)
                 return error_set(reterr, ERROR_INVALID_PARAMETER,
                                  "GraceMSec is %lld and must not be negative", (long long)grace);
-        r = vm_stop(s->vm, (uint64_t)grace, false, reterr);
+        r = vm_stop(s->vm, (uint64_t)grace, STOP_REQUESTED, reterr);
         if (r < 0)
                 return r;
         call_reply(call, NULL, NULL, 0);

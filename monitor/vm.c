@@ -441,16 +441,15 @@ void vm_give_up(struct vm *vm, const struct error *why) {
         vm->hypervisor->power_off(vm->instance);
 }
 
-int vm_stop(struct vm *vm, uint64_t grace_msec, bool by_parent, struct error *reterr) {
+int vm_stop(struct vm *vm, uint64_t grace_msec, enum stop_cause cause, struct error *reterr) {
         bool asked = false;
 
         if (vm_is_over(vm))
                 return error_set(reterr, ERROR_WRONG_STATE, "the enclave %s is %s already", vm->config->name,
                                  state_names[vm->state]);
-        if (by_parent)
-                vm->evidence.monitor_asked = true;
-        else
-                vm->evidence.stop_requested = true;
+        vm->evidence.stop_requested |= cause == STOP_REQUESTED;
+        vm->evidence.monitor_asked |= cause == STOP_PARENT;
+        vm->evidence.unreachable |= cause == STOP_UNREACHABLE;
         if (!vm->instance) { /* still loading: on_prepared() finds the request */
                 if (vm->loading)
                         loading_cancel(vm->loading);

@@ -95,9 +95,13 @@ const struct image *vm_image(const struct vm *vm);
 bool vm_is_over(const struct vm *vm);
 
 /* Ask the application to end and power off after grace; 0, or a guest that cannot be asked: at once.
- * WRONG_STATE when the machine is over already. by_parent: the monitor was told to end, nobody asked for this
- * enclave. */
-int vm_stop(struct vm *vm, uint64_t grace_msec, bool by_parent, struct error *reterr);
+ * WRONG_STATE when the machine is over already. */
+enum stop_cause {
+        STOP_REQUESTED,   /* by an operator */
+        STOP_PARENT,      /* the monitor was told to end, nobody asked for this enclave */
+        STOP_UNREACHABLE, /* nobody could find the monitor any more */
+};
+int vm_stop(struct vm *vm, uint64_t grace_msec, enum stop_cause cause, struct error *reterr);
 
 /* A stream of the console; NOT_DEBUG without one. */
 int vm_console(struct vm *vm, int *ret_fd, struct error *reterr);

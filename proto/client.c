@@ -14,7 +14,7 @@ void reply_done(struct reply *r) {
         json_decref(r->parameters);
         r->parameters = NULL;
         for (size_t i = 0; i < r->n_fds; i++)
-                r->fds[i] = close_fd(r->fds[i]);
+                r->fds[i] = wire_close_fd(r->fds[i]);
         r->n_fds = 0;
 }
 

@@ -18,9 +18,11 @@ struct wire_output {
         char data[];
 };
 
+int (*wire_close_fd)(int fd) = close_fd;
+
 static void close_fds(int *fds, size_t *n) {
         for (size_t i = 0; i < *n; i++)
-                fds[i] = close_fd(fds[i]);
+                fds[i] = wire_close_fd(fds[i]);
         *n = 0;
 }
 
@@ -94,7 +96,7 @@ static void collect_fds(struct wire *w, struct msghdr *header) {
                         if (w->n_input_fds < WIRE_FDS_MAX)
                                 w->input_fds[w->n_input_fds++] = fd;
                         else
-                                (void)close_fd(fd);
+                                (void)wire_close_fd(fd);
                 }
         }
 }

@@ -20,6 +20,12 @@
 #define WIRE_MESSAGE_MAX (64 * 1024)
 #define WIRE_FDS_MAX 4
 
+/* What closes a descriptor that came with a message and was not taken. close(2) may wait for a file system
+ * that is the sender's own: a program whose loop must not wait sets another, once, before its first
+ * connection.
+ */
+extern int (*wire_close_fd)(int fd);
+
 struct wire_output;
 
 struct wire {

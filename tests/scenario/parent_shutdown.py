@@ -6,7 +6,7 @@ import signal
 
 from harness import ORDINARY, PATIENCE, STANDIN, Daemon, check, done, skip, wait_for
 
-CONFIG = "enclaves_max:8\nmonitor_timeout:2\nrestart_delay:20\n"
+CONFIG = "enclaves_max:8\nmonitor_timeout:2\nrestart_delay:60000\n"
 SHUTDOWN = ("terminate", "--all", "--parent-shutdown", "--grace", "5s")
 
 
@@ -20,7 +20,7 @@ def of_all(d):
         d.popen("run", "--eif", d.image(script), "--name", name, "--memory", "128", *more)
         d.wait_state(name, "booting" if name == "booting" else "running")
     d.ok("run", "--eif", d.image("run=10 end=killed signal=9"), "--name", "waits", "--memory", "128", "--restart", "always")
-    wait_for(lambda: (d.describe("waits") or {}).get("Restarts", 0) > 0 and "RestartUSec" in d.describe("waits"), "the back-off")
+    wait_for(lambda: "RestartUSec" in (d.describe("waits") or {}), "the back-off")
     d.ok("run", "--eif", d.image("stop=never"), "--name", "hangs", "--memory", "128")
     r = d.ok(*SHUTDOWN, "-o", "json")
     check({e["EnclaveName"] for e in r.json()} >= {"polite", "again", "booting", "hangs"}, "the unit waits for all of them", r)

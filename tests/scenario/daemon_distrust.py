@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lies in a monitor's directory, and what is passed to the daemon, is somebody else's: it neither waits for it, nor
+believes more than it must, nor ends a process because of it."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+from fuse_silent import Silent
+from harness import PATIENCE, STANDIN, Daemon, check, done, skip, wait_for
+
+LISTEN = """
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen()
+print("listens", flush=True)
+time.sleep(600)
+"""
+
+
+def enclave(d, name, *more, script=""):
+    d.ok("run", "--eif", d.image(script), "--name", name, "--memory", "128", *more)
+    return d.describe(name), d.runtime / "enclaves" / name
+
+
+def lose(d, name, *files):
+    (d.runtime / f"state/{name}.json").unlink()
+    for file in files:
+        (d.runtime / "enclaves" / name / file).unlink()
+
+
+def links(d):
+    """A socket of another program in the monitor's place: that program is no monitor, and lives on."""
+    path = d.home / "victim.sock"
+    victim = subprocess.Popen([sys.executable, "-c", LISTEN, path], stdout=subprocess.PIPE)
+    victim.stdout.readline()
+    for name, forgotten in (("recorded", False), ("forgotten", True)):
+        e, directory = enclave(d, name)
+        d.kill()
+        os.kill(e["ProcessID"], 9)
+        wait_for(lambda: not os.path.exists(f"/proc/{e['ProcessID']}"), "the monitor's end")
+        if forgotten:
+            lose(d, name, "config.json")
+        (directory / "monitor.sock").unlink()
+        (directory / "monitor.sock").symlink_to(path)
+        d.start()
+        if forgotten:
+            check(name not in d.all(), "and without a record nothing is known of it", d.all())
+        else:
+            e = d.wait_state(name, "failed")
+            check(e["Reason"]["Kind"] == "monitor-lost" and e["ProcessID"] == 0, "a link to another's socket is no monitor", e)
+        check(victim.poll() is None, f"{name}: its owner is left alone", d.log_text())
+    victim.kill()
+    victim.wait()
+    d.ok("forget")
+
+
+def pipes(d):
+    """A pipe as the copy of its configuration would keep the daemon from ever starting; the monitor is asked instead."""
+    before, directory = enclave(d, "piped")
+    d.kill()
+    lose(d, "piped", "config.json")
+    os.mkfifo(directory / "config.json")
+    d.start()
+    after = d.wait_state("piped", "running")
+    check(after["EnclaveCID"] == before["EnclaveCID"] and after["ProcessID"] == before["ProcessID"],
+          "a pipe is no configuration, and nobody waits for it", before, after)
+    d.ok("terminate", "piped")
+    d.ok("forget")
+
+
+def more_than_asked(d):
+    """A configuration has no policy, no path and no end: whoever could write one would have root open a file for it."""
+    before, directory = enclave(d, "told")
+    d.kill()
+    lose(d, "told")
+    told = json.loads((directory / "config.json").read_text())
+    told.update(Declared=True, Restart="always", ImagePath="/etc/shadow", State="stopped", StopUid=0, RestartUSec=1,
+                Reason={"Kind": "stopped", "Text": "x"})
+    (directory / "config.json").write_text(json.dumps(told))
+    d.start()
+    e = d.wait_state("told", "running")
+    record = json.loads((d.runtime / "state/told.json").read_text())
+    check(e["ProcessID"] == before["ProcessID"] and not e.get("Restart") and "Declared" not in record
+          and not record.get("ImagePath") and "StopUid" not in record, "a configuration brings a plan and no more", e, record)
+    d.ok("terminate", "told")
+    d.ok("forget")
+
+
+def stays_cancelled(d):
+    d.popen("run", "--eif", d.image("run=10 end=exited code=1"), "--name", "again", "--memory", "128", "--restart", "on-failure").communicate(
+        timeout=PATIENCE)
+    wait_for(lambda: (d.describe("again") or {}).get("RestartUSec"), "a restart that waits")
+    d.ok("terminate", "again")
+    d.restart()
+    e = d.all()["again"]
+    check(not e.get("RestartUSec") and d.log_text().count("will be restarted") == 1, "a restart that was cancelled is none for the next daemon either", e)
+    d.ok("forget")
+
+
+def closing(d):
+    """The image lies on a file system whose owner never answers a close: who started it waits, nobody else does."""
+    with tempfile.TemporaryDirectory(prefix="qt-fuse-") as top:
+        os.chmod(top, 0o755)
+        try:
+            files = Silent(top, b"load=1\n")
+        except OSError as e:
+            skip("a file system that does not answer", str(e))
+            return
+        try:
+            starts = d.popen("run", "--eif", f"{top}/image", "--name", "stuck", "--memory", "128")
+            files.wait_flush()
+            for _ in range(3):
+                d.ok("describe", "--all")
+            d.refused("a descriptor that is no image of ours is refused", 3, "FileUnreadable", "run", "--eif", top)
+            d.ok("pool", "show")
+        finally:
+            files.end()
+        starts.communicate(timeout=PATIENCE)
+        d.ok("terminate", "--all", "--force")
+        d.ok("forget")
+
+
+parts = [links, pipes, more_than_asked, stays_cancelled]
+for uid in {os.getuid(), 54321 if os.getuid() == 0 else os.getuid()}:
+    with Daemon(monitor=STANDIN, uid=uid, config="mode:shared\nenclaves_max:8\nrestart_delay:60000\n") as d:
+        for part in parts + ([closing] if uid == 0 else []):
+            print(f"# {part.__name__} as uid {uid}")
+            part(d)
+    if os.getuid() != 0:
+        skip("a file system that does not answer", "only root can mount one here")
+done()
