@@ -127,6 +127,18 @@ static void check_version(struct doctor *d) {
                     "the daemon has version %s, this program " PROJECT_VERSION, version);
 }
 
+/* What the daemon was told to run enclaves with must be there. */
+static void check_hypervisor(struct doctor *d, const char *name) {
+        if (strcmp(name, "nitro") == 0 && !doctor_has(d, "dev/nitro_enclaves"))
+                doctor_find(d, VERDICT_WRONG, "nitro",
+                            "modprobe nitro_enclaves, on an instance with --enclave-options Enabled=true",
+                            "the daemon has hypervisor:nitro, and there is no /dev/nitro_enclaves");
+        if (strcmp(name, "qingtian") == 0 && !doctor_has(d, "dev/qtbox_service0"))
+                doctor_find(d, VERDICT_WRONG, "qingtian",
+                            "load virtio-qtbox, on an instance with QingTian Enclave enabled",
+                            "the daemon has hypervisor:qingtian, and there is no /dev/qtbox_service0");
+}
+
 static void check_daemon(struct doctor *d) {
         _cleanup_reply_ struct reply reply = REPLY_NULL;
         _cleanup_error_ struct error e = ERROR_NULL;
@@ -146,6 +158,7 @@ static void check_daemon(struct doctor *d) {
                     member_text(pool, "Hypervisor"), member_text(pool, "Mode"),
                     member_number(pool, "FreeMiB"), member_number(pool, "MemoryMiB"),
                     member_number(pool, "Enclaves"));
+        check_hypervisor(d, member_text(pool, "Hypervisor"));
         check_version(d);
 }
 

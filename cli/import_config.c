@@ -312,8 +312,13 @@ static int read_env(const char *text, size_t size, const char *name, FILE *f, st
         return 0;
 }
 
-/* allocator.yaml has to begin with "---" (its own reader insists), vsock-proxy.yaml is about an allowlist. */
-static bool is_yaml(const char *text) {
+/* allocator.yaml has to begin with "---" (its own reader insists), vsock-proxy.yaml is about an allowlist;
+ * the vendor's file of a QingTian parent has none of the two, and is no YAML by its name either. */
+static bool is_yaml(const char *text, const char *name) {
+        const char *suffix = strrchr(name, '.');
+
+        if (suffix && (strcmp(suffix, ".yaml") == 0 || strcmp(suffix, ".yml") == 0))
+                return true;
         for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
                 line += strspn(line, " \t\r");
                 if (*line != '#' && *line != '\n' && *line != '\0')
@@ -338,8 +343,8 @@ int import_config(const char *text, size_t size, const char *name, uint32_t port
         if (!f)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
         (void)fprintf(f, "# From %s\n", name);
-        r = is_yaml(copy) ? read_yaml(text, size, name, port, f, &target, reterr)
-                          : read_env(text, size, name, f, reterr);
+        r = is_yaml(copy, name) ? read_yaml(text, size, name, port, f, &target, reterr)
+                                : read_env(text, size, name, f, reterr);
         if (fclose(f) != 0 && r >= 0)
                 r = error_set(reterr, ERROR_INTERNAL, "out of memory");
         if (r < 0)

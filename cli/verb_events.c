@@ -3,20 +3,29 @@
 #include "cli/client.h"
 #include "cli/verb.h"
 
+#include <string.h>
 #include <time.h>
+
+/* What happened, in a sentence where the kind of the reason has no number to say it. */
+static const char *sentence(const json_t *enclave, const char *reason) {
+        const json_t *why = json_object_get(enclave, "Reason");
+
+        return strcmp(reason, member_text(why, "Kind")) == 0 ? member_text(why, "Text") : "";
+}
 
 static void print_line(const json_t *enclave) {
         time_t seconds = (time_t)(member_number(enclave, "SinceUSec") / 1000000);
         char reason[96], since[32] = "";
-        const char *name = member_text(enclave, "EnclaveName");
+        const char *name = member_text(enclave, "EnclaveName"), *text;
         struct tm tm;
 
         if (localtime_r(&seconds, &tm))
                 (void)strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S", &tm);
         describe_reason(enclave, reason, sizeof(reason));
-        (void)printf("%s  %s is %s%s%s%s\n", since, name, member_text(enclave, "State"),
+        text = sentence(enclave, reason);
+        (void)printf("%s  %s is %s%s%s%s%s%s\n", since, name, member_text(enclave, "State"),
                      json_is_true(json_object_get(enclave, "Ready")) ? " and ready" : "", *reason ? ": " : "",
-                     reason);
+                     reason, *text ? ": " : "", text);
 }
 
 static void print_object(const json_t *enclave) {

@@ -237,7 +237,7 @@ static const struct option_spec options[] = {
         { "name", 0, "NAME", "what to call it (default: the file's name without .eif)" },
         { "cpus", 0, "N", "vCPUs, an even number (default: 2)" },
         { "cpu-ids", 0, "LIST", "these CPUs of the pool, whole cores of one node, as 2,10" },
-        { "memory", 0, "SIZE", "memory: MiB, or with a unit such as 2G (default: 1024)" },
+        { "memory", 0, "SIZE", "memory: MiB, or with a unit such as 2G (default: 1024; for nitro 512)" },
         { "cid", 0, "N", "vsock CID, from 4 (default: the next free one)" },
         { "debug", 0, NULL, "open the console; attestation documents then say zero for all PCRs" },
         { "restart", 0, "POLICY", "when it ends unasked: no (default), on-failure, always" },

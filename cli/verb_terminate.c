@@ -36,6 +36,9 @@ static int run(const struct options *o, struct error *reterr) {
                 return r;
         if (!name == !options_flag(o, "all"))
                 return error_set(reterr, ERROR_USAGE, "give either the name of an enclave or --all");
+        if (options_flag(o, "force") && options_value(o, "grace"))
+                return error_set(reterr, ERROR_USAGE,
+                                 "--force powers off at once and leaves no --grace; give one of them");
         parameters = json_pack("{s:s?, s:b, s:I, s:b}", "Name", name, "All", options_flag(o, "all"),
                                "GraceMSec", (json_int_t)(grace / 1000), "Force", options_flag(o, "force"));
         if (options_flag(o, "parent-shutdown")) /* which an older daemon does not know */

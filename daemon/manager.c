@@ -88,7 +88,10 @@ static int open_runtime(struct manager *m, struct error *reterr) {
                                        PROXY_GROUP);
         /* A directory cannot be told from a dead daemon's by its socket; a lock can. */
         if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-                return error_set(reterr, ERROR_INTERNAL, "another qt-enclaved uses %s", m->runtime_path);
+                return error_set(reterr, ERROR_WRONG_STATE,
+                                 "another qt-enclaved uses %s: end it first, or give this one a directory of "
+                                 "its own with --runtime-dir",
+                                 m->runtime_path);
         m->lock_fd = TAKE_FD(fd);
         return 0;
 }
@@ -122,6 +125,9 @@ static int manager_fill(struct manager *m, struct manager_options *options) {
         m->partition_name = partition_name(options->runtime_path);
         group = *m->config.group ? getgrnam(m->config.group) : NULL;
         m->has_group = group;
+        if (!group && m->config.lines[CONFIG_KEY_group] > 0 && *m->config.group)
+                log_warning("group:%s: there is no such group, so that only %s may operate enclaves",
+                            m->config.group, m->uid == 0 ? "root" : "this user");
         m->group = group ? group->gr_gid : 0;
         group = m->uid == 0 ? getgrnam(PROXY_GROUP) : NULL;
         m->has_proxy_group = group;

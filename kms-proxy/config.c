@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
@@ -85,7 +86,8 @@ struct parser {
         struct config *config;
         struct listener *listener; /* NULL: in [proxy], or before any section */
         bool in_section, proxy_seen;
-        uint64_t seen; /* bits of keys in this section */
+        unsigned proxy_line; /* where [proxy] begins, or 0 */
+        uint64_t seen;       /* bits of keys in this section */
         struct error *reterr;
 };
 
@@ -208,8 +210,9 @@ static int add_listener(struct parser *p, enum listener_mode mode, const char *n
                 return refuse(p, "out of memory");
         c->listeners = larger;
         p->listener = &larger[c->n_listeners];
-        *p->listener =
-                (struct listener){ .mode = mode, .max_age_usec = 300 * SECOND, .calls_per_second = 50 };
+        *p->listener = (struct listener){
+                .mode = mode, .line = p->line, .max_age_usec = 300 * SECOND, .calls_per_second = 50
+        };
         if (set_text(&p->listener->name, name) < 0)
                 return refuse(p, "out of memory");
         c->n_listeners++;
@@ -227,6 +230,7 @@ static int take_section(struct parser *p, char *text) {
                 if (p->proxy_seen)
                         return refuse(p, "there is a section [proxy] already");
                 p->proxy_seen = true;
+                p->proxy_line = p->line;
                 return 0;
         }
         if (*name)
@@ -301,9 +305,11 @@ static bool credentials_known(const char *text) {
 
 static int check_credentials(struct parser *p, struct listener *l) {
         if (!credentials_known(l->credentials))
-                return refuse(
-                        p, "[%s %s] needs credentials = file:/PATH, environment, credential:NAME, ecs or ec2",
-                        listener_mode_name(l->mode), l->name);
+                return refuse(p,
+                              "[%s %s] needs credentials = file:/PATH, environment, credential:NAME, ecs or "
+                              "ec2%s%s",
+                              listener_mode_name(l->mode), l->name, l->credentials ? ", not " : "",
+                              l->credentials ? l->credentials : "");
         return 0;
 }
 
@@ -315,7 +321,8 @@ static int check_api(struct parser *p, struct listener *l) {
                 return r;
         l->provider = l->provider_name ? provider_find(l->provider_name) : NULL;
         if (!l->provider)
-                return refuse(p, "[api %s] needs provider = huawei or aws", l->name);
+                return refuse(p, "[api %s] needs provider = huawei or aws%s%s", l->name,
+                              l->provider_name ? ", not " : "", l->provider_name ? l->provider_name : "");
         if (!l->region || l->region[strspn(l->region, "abcdefghijklmnopqrstuvwxyz0123456789-")])
                 return refuse(p, "[api %s] needs region = NAME, in lower-case letters, digits and '-'",
                               l->name);
@@ -327,7 +334,8 @@ static int check_api(struct parser *p, struct listener *l) {
         if (!l->policy)
                 return refuse(p, "[api %s] needs policy = FILE: which enclaves may call", l->name);
         if (!l->platform || (strcmp(l->platform, "qingtian") != 0 && strcmp(l->platform, "nitro") != 0))
-                return refuse(p, "[api %s] needs platform = qingtian or nitro", l->name);
+                return refuse(p, "[api %s] needs platform = qingtian or nitro%s%s", l->name,
+                              l->platform ? ", not " : "", l->platform ? l->platform : "");
         if (l->operations.n == 0)
                 return refuse(p, "[api %s] needs at least one operation = NAME", l->name);
         for (size_t i = 0; i < l->operations.n; i++)
@@ -340,6 +348,11 @@ static int check_api(struct parser *p, struct listener *l) {
 static int check_listener(struct parser *p, struct listener *l) {
         if (l->port == 0)
                 return refuse(p, "[%s %s] needs port = NUMBER", listener_mode_name(l->mode), l->name);
+        if (l->port == 9000 || l->port == 9001)
+                return refuse(p,
+                              "[%s %s]: port = %" PRIu64
+                              " is the monitor's own, for heartbeat and lifecycle; take another",
+                              listener_mode_name(l->mode), l->name, l->port);
         for (const struct listener *other = p->config->listeners; other < l; other++)
                 if (other->port == l->port)
                         return refuse(p, "[%s %s] and [%s %s] have the same port",
@@ -362,6 +375,8 @@ static int check_all(struct parser *p) {
         struct config *c = p->config;
         int r = 0;
 
+        p->line =
+                p->proxy_line ? p->proxy_line : 1; /* what is wrong with a section is told at its beginning */
         if (!c->enclaves && !c->vsock)
                 return refuse(p, "[proxy] needs enclaves = DIRECTORY, or vsock = yes, or both");
         if (c->vsock && !c->daemon)
@@ -375,8 +390,10 @@ static int check_all(struct parser *p) {
         if (strchr(c->socket_name, '/') || strlen(c->socket_name) > 64)
                 return refuse(p, "socket-name = %s: a name of at most 64 characters, no path",
                               c->socket_name);
-        for (size_t i = 0; i < c->n_listeners && r >= 0; i++)
+        for (size_t i = 0; i < c->n_listeners && r >= 0; i++) {
+                p->line = c->listeners[i].line;
                 r = check_listener(p, &c->listeners[i]);
+        }
         return r;
 }
 

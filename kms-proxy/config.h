@@ -20,7 +20,8 @@ enum listener_mode { LISTENER_PIPE, LISTENER_API, LISTENER_CREDS, LISTENER_MODE_
 
 struct listener {
         enum listener_mode mode;
-        char *name; /* of the section */
+        char *name;    /* of the section */
+        unsigned line; /* where it begins, for messages */
         uint64_t port;
         struct text_list enclaves; /* whom it serves; empty: every enclave of this host */
 

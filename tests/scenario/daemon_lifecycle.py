@@ -169,6 +169,7 @@ def events(d):
     picture = d.home / "start.svg"
     d.ok("describe", "seen", "--svg", str(picture))
     check(xml.etree.ElementTree.parse(picture).getroot().tag.endswith("svg"), "is a well-formed picture too")
+    d.refused("grace and none", 2, "Usage", "terminate", "seen", "--force", "--grace", "3s", contains="--force")
     d.refused("a timeline of nobody", 2, "Usage", "describe", "--timeline")
     d.ok("terminate", "seen")
     states = []
@@ -197,7 +198,7 @@ def boot_time(d):
 
 def second_daemon(d):
     p = subprocess.run(d.command, env=d.environment, capture_output=True, text=True, timeout=PATIENCE)
-    check(p.returncode != 0 and "another qt-enclaved" in p.stderr, "a second daemon in the same place is refused", p)
+    check(p.returncode != 0 and "WrongState: another qt-enclaved" in p.stderr, "a second daemon in the same place is refused", p)
 
 
 def scenario(**how):

@@ -89,6 +89,9 @@ with tempfile.TemporaryDirectory() as folder:
         found = dict(line.split(":", 1) for line in checked.stdout.splitlines() if ":" in line)
         check(r.returncode == 0 and checked.returncode == 0
               and {k: found[k] for k in wanted} == wanted, f"qt-enclaved accepts what becomes of {source.name}", r, checked)
+    r = convert(file("short.yaml", "memory_mib: 2048\ncpu_count: 2\n"))
+    check(r.returncode == 0 and "hypervisor:nitro\n" in r.stdout and "cpu_count:2\n" in r.stdout,
+          "what is YAML by its name is AWS's, with or without the line that begins it", r)
     r = convert(vsock_proxy, "--port", "8001")
     checked = subprocess.run([PROXY, "--check", "--config", file("ours", r.stdout)], capture_output=True, text=True)
     check(r.returncode == 0 and checked.returncode == 0 and "port = 8001\n" in r.stdout
