@@ -139,7 +139,8 @@ def limits():
 
 
 compare("and the limits of the platforms", limits(),
-        {" | ".join(row) for row in re.findall(r"^\.It (.*) Ta (\w+) Ta (\w+)$", text["qt-enclaved.conf.5"], re.M)})
+        {f"{rule} | {qingtian} | {nitro}" for qingtian, nitro, rule in
+         re.findall(r"^\.It (\w+) Ta (\w+) Ta (.*)$", text["qt-enclaved.conf.5"], re.M)})
 
 # --- the interface ---
 

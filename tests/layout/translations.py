@@ -39,7 +39,7 @@ def examples(text):
 
 def literals(text):
     """What is typed or printed as it stands; punctuation behind it differs."""
-    return [re.sub(r"\s*[.,:;、，。：；)）]+$", "", line) for line in re.findall(r"^\.((?:Ql|Pa|Cm|Ev) .*)$", text, re.M)]
+    return [re.sub(r"(\s+Ns)?\s*[.,:;、，。：；)）]+$", "", line) for line in re.findall(r"^\.((?:Ql|Pa|Cm|Ev) .*)$", text, re.M)]
 
 
 def date(text):
