@@ -105,14 +105,17 @@ void enclave_save(struct enclave *e) {
 }
 
 void enclave_set_state(struct enclave *e, enum enclave_state state) {
-        assert(enclave_step_is_legal(e->state, state));
+        enum enclave_state from = e->state;
+
+        assert(enclave_step_is_legal(from, state));
         e->state = state;
         e->since_usec = realtime_usec();
         if (state == ENCLAVE_RUNNING)
                 e->running_usec = e->since_usec;
         if (state == ENCLAVE_RUNNING && e->plan.restart == RESTART_NO)
                 e->image_fd = close_elsewhere(e->image_fd); /* was kept for another try to start it */
-        metrics_step(&e->manager->metrics, state, json_string_value(json_object_get(e->reason, "Kind")));
+        metrics_step(&e->manager->metrics, from, state,
+                     json_string_value(json_object_get(e->reason, "Kind")));
         log_step(e);
         enclave_set_deadline(e);
         enclave_save(e);

@@ -17,13 +17,13 @@ static const char *const reasons[METRICS_REASONS_MAX] = {
         "hypervisor-died", "monitor-lost", "parent-shutdown", "start-failed",  "other",
 };
 
-void metrics_step(struct metrics *m, enum enclave_state state, const char *reason) {
+void metrics_step(struct metrics *m, enum enclave_state from, enum enclave_state state, const char *reason) {
         unsigned i = 0;
 
         m->starts += state == ENCLAVE_ALLOCATING;
         m->restarts += state == ENCLAVE_CREATED; /* back to there goes only a restart */
         m->boots += state == ENCLAVE_RUNNING;
-        if (!enclave_state_is_end(state))
+        if (!enclave_state_is_end(state) || from == ENCLAVE_CREATED) /* what was refused never began */
                 return;
         while (i + 1 < METRICS_REASONS_MAX && (!reason || strcmp(reasons[i], reason) != 0))
                 i++;

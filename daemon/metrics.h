@@ -21,7 +21,7 @@ struct metrics {
 };
 
 /* An enclave took a step; reason is the kind of its end, or NULL. */
-void metrics_step(struct metrics *m, enum enclave_state state, const char *reason);
+void metrics_step(struct metrics *m, enum enclave_state from, enum enclave_state state, const char *reason);
 
 /* The caller frees the text; NULL without memory. */
 char *metrics_text(const struct manager *m);

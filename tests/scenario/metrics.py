@@ -39,6 +39,10 @@ with Daemon(monitor=STANDIN) as d:
           "what enclaves have of the pool", after)
     d.ok("terminate", "a")
     check(wait_for(lambda: read(d)['qt_enclave_ends_total{reason="stopped"}'] == 1), "an end on request is one of its own")
+    d.cli("run", "--eif", d.image(), "--name", "c", "--memory", "200G")
+    last = read(d)
+    check(last["qt_enclave_starts_total"] == 2 == sum(n for name, n in last.items() if name.startswith("qt_enclave_ends_total")),
+          "what was refused neither began nor ended", last)
     path = d.home / "qt-enclave.prom"
     d.ok("metrics", "--output", str(path))
     check(path.read_text().startswith("# HELP qt_enclave_build_info"), "a file for node_exporter's collector")
