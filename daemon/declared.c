@@ -121,7 +121,10 @@ static void stop_undeclared(struct manager *m, int directory_fd) {
 void declared_load(struct manager *m) {
         _cleanup_(closedirp) DIR *d = NULL;
 
-        if (!*m->config.enclaves_dir || !(d = opendir(m->config.enclaves_dir)))
+        d = *m->config.enclaves_dir ? opendir(m->config.enclaves_dir) : NULL;
+        if (!d && m->config.lines[CONFIG_KEY_enclaves_dir] > 0 && *m->config.enclaves_dir)
+                log_warning("enclaves_dir:%s: cannot be opened: %s", m->config.enclaves_dir, strerror(errno));
+        if (!d)
                 return;
         for (struct dirent *entry; (entry = readdir(d));) {
                 _cleanup_free_ char *name = declared_name(entry->d_name);
