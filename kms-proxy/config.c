@@ -164,6 +164,20 @@ static const struct config_key *find_key(const char *name, unsigned section) {
         return NULL;
 }
 
+/* What the key would take. */
+static int refuse_value(const struct parser *p, const struct config_key *key, const char *value) {
+        switch (key->type) {
+        case VALUE_NUMBER:
+                return refuse(p, "%s = %s: must be a whole number from %" PRIu64 " to %" PRIu64, key->name,
+                              value, key->min, key->max);
+        case VALUE_DURATION:
+                return refuse(p, "%s = %s: must be a time such as 30s or 5min, from %llu s to %llu s",
+                              key->name, value, key->min / SECOND, key->max / SECOND);
+        default:
+                return refuse(p, "%s = %s: must be yes or no", key->name, value);
+        }
+}
+
 static int take_key(struct parser *p, const char *name, const char *value) {
         unsigned section = p->listener ? 1u << p->listener->mode : SECTION_PROXY;
         const struct config_key *key;
@@ -183,11 +197,9 @@ static int take_key(struct parser *p, const char *name, const char *value) {
         if (!*value)
                 return refuse(p, "\"%s\" has no value", name);
         r = set_value(key, p->listener ? (void *)p->listener : (void *)p->config, value);
-        if (r == -EINVAL)
-                return refuse(p, "%s = %s: not of the form that this key takes", name, value);
-        if (r == -ERANGE)
-                return refuse(p, "%s = %s: outside the range of this key", name, value);
-        return r < 0 ? refuse(p, "out of memory") : 0;
+        return r == -EINVAL || r == -ERANGE ? refuse_value(p, key, value)
+               : r < 0                      ? refuse(p, "out of memory")
+                                            : 0;
 }
 
 const char *listener_mode_name(enum listener_mode mode) {
@@ -271,7 +283,7 @@ static int take_line(struct parser *p, char *line) {
         }
         equals = strchr(text, '=');
         if (!equals)
-                return refuse(p, "neither [section] nor key = value");
+                return refuse(p, "\"%.40s\" is neither [section] nor key = value", text);
         *equals = '\0';
         return take_key(p, strip(text), strip(equals + 1));
 }

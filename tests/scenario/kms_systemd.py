@@ -89,7 +89,7 @@ def unconfigured(vm):
     check(r.status != 0 and facts == {"ActiveState": "failed", "ExecMainStatus": "2", "NRestarts": "0"},
           "a wrong configuration is no reason to try again", facts)
     r = vm.run("journalctl -u qt-kms-proxy -o cat")
-    check("qt-kms-proxy.conf:1: neither [section] nor key = value" in r.out, "and the journal has the line", r)
+    check("qt-kms-proxy.conf:1: " in r.out and "is neither [section] nor key = value" in r.out, "and the journal has the line", r)
 
 
 def started(vm):
