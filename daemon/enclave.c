@@ -237,6 +237,8 @@ void enclave_gone(struct enclave *e) {
                 enclave_set_exit_deadline(e);
                 return;
         }
+        if (e->given) /* its answer lies in the socket still: it has the image for the next life */
+                return;
         reason = find_reason(e);
         if (enclave_try_next_cid(e))
                 json_decref(reason);

@@ -286,6 +286,8 @@ static void on_given(struct async_call *call, int r, struct reply *reply, const 
                            error && error->message ? error->message : strerror(-r));
         assert(call == e->given);
         e->given = async_call_free(call);
+        if (!e->watch) /* it has ended meanwhile */
+                enclave_gone(e);
 }
 
 /* The earlier daemon's descriptor of the image went with it. */

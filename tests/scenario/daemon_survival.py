@@ -31,6 +31,8 @@ def bring(d, state, name):
         d.wait_state(name, "running")
         waiting.append(d.popen("terminate", name))
     d.wait_state(name, state)
+    if state == "stopping":  # the daemon's own step; its monitor has taken it too when it is not ready any more
+        wait_for(lambda: not d.describe(name)["Ready"], "the monitor's word")
     return waiting
 
 
