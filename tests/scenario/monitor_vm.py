@@ -151,7 +151,8 @@ with Monitor(serve, Debug=False) as m:
     check(m.process.poll() is None, "a monitor whose socket is gone stays while its daemon is connected")
     watcher.close()
     end = m.end()
-    check((end["State"], end.get("ExitCode")) == ("stopped", 0) and gone(facts["HypervisorPID"]), "and ends in order when it is left alone", end)
+    check((end["State"], end["ReasonKind"], end.get("ExitCode")) == ("failed", "monitor-lost", 0) and gone(facts["HypervisorPID"]),
+          "and ends in order when it is left alone, with a reason that lets its policy start it again", end)
 # What it was given, once more; and a restart of something else.
 with Monitor(serve, Debug=False, KeepImage=True) as m:
     connection = m.connect()

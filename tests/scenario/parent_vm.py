@@ -220,6 +220,7 @@ class ParentVM:
         with theirs, open(self.directory / "qemu.log", "wb") as log:
             self.shell = ours.makefile("rwb")
             ours.settimeout(PATIENCE)
+            self.shell_fd = ours.fileno()
             ours.close()  # the file keeps it
             self.process = subprocess.Popen([*command, "-chardev", f"socket,id=shell,fd={theirs.fileno()}",
                                              "-serial", "chardev:shell"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -229,7 +230,7 @@ class ParentVM:
         """Whether it says so. On a loaded host an emulated machine of several CPUs now and then hangs in its kernel's
         boot for ever; that is not what these tests are about."""
         said, since = "", time.monotonic()
-        while not select.select([self.shell], [], [], 1)[0]:
+        while not select.select([self.shell_fd], [], [], 1)[0]:
             if self.console() != said:
                 said, since = self.console(), time.monotonic()
             if time.monotonic() - since > SILENCE:
