@@ -132,22 +132,6 @@ int audit_open(const char *path, struct audit **ret, struct error *reterr) {
         return 0;
 }
 
-int audit_check(const char *path, struct error *reterr) {
-        _cleanup_free_ char *directory = NULL;
-        const char *name = path ? strrchr(path, '/') : NULL;
-        int r;
-
-        if (!path || faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) == 0)
-                return 0;
-        r = -errno;
-        directory = name ? strndup(path, (size_t)(name - path) + 1) : strdup(".");
-        if (!directory)
-                return error_set(reterr, ERROR_INTERNAL, "out of memory");
-        if (r == -ENOENT && faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) == 0)
-                return 0;
-        return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot open the audit file %s", path);
-}
-
 void audit_close(struct audit *audit) {
         if (!audit)
                 return;

@@ -32,9 +32,6 @@ struct audit_record {
 /* path NULL: the journal only. */
 int audit_open(const char *path, struct audit **ret, struct error *reterr);
 void audit_close(struct audit *audit);
-
-/* Whether it could be opened, or made; makes nothing. */
-int audit_check(const char *path, struct error *reterr);
 DEFINE_CLEANUP(struct audit *, audit_close)
 void audit_write(struct audit *audit, const struct audit_record *record);
 

@@ -55,8 +55,6 @@ static int check(const char *path, struct error *reterr) {
 
         if (r >= 0)
                 r = api_services_check(config, reterr);
-        if (r >= 0)
-                r = audit_check(config->audit_file, reterr);
         if (r < 0)
                 return r;
         (void)printf("%s: %zu listener%s, valid\n", path, config->n_listeners,
