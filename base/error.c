@@ -40,32 +40,36 @@ static void replace(struct error *e, enum error_kind kind, char *message, char *
         e->limit = limit;
 }
 
-int error_set(struct error *reterr, enum error_kind kind, const char *format, ...) {
+static int set(struct error *reterr, enum error_kind kind, const char *limit, const char *format,
+               va_list ap) {
         char *message = NULL;
-        va_list ap;
 
         if (!reterr)
                 return ERROR_DESCRIBED;
-        va_start(ap, format);
         if (vasprintf(&message, format, ap) < 0)
                 message = NULL;
-        va_end(ap);
-        replace(reterr, kind, message, NULL);
+        replace(reterr, kind, message, limit ? strdup(limit) : NULL);
         return ERROR_DESCRIBED;
 }
 
-int error_set_limit(struct error *reterr, const char *limit, const char *format, ...) {
-        char *message = NULL;
+int error_set(struct error *reterr, enum error_kind kind, const char *format, ...) {
         va_list ap;
+        int r;
 
-        if (!reterr)
-                return ERROR_DESCRIBED;
         va_start(ap, format);
-        if (vasprintf(&message, format, ap) < 0)
-                message = NULL;
+        r = set(reterr, kind, NULL, format, ap);
         va_end(ap);
-        replace(reterr, ERROR_LIMIT_EXCEEDED, message, strdup(limit));
-        return ERROR_DESCRIBED;
+        return r;
+}
+
+int error_set_limit(struct error *reterr, const char *limit, const char *format, ...) {
+        va_list ap;
+        int r;
+
+        va_start(ap, format);
+        r = set(reterr, ERROR_LIMIT_EXCEEDED, limit, format, ap);
+        va_end(ap);
+        return r;
 }
 
 int error_move(struct error *reterr, int r, struct error *from) {

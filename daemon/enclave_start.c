@@ -194,7 +194,8 @@ static int start_monitor(struct enclave *e, int image_fd, struct error *reterr) 
                 return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot give the directory to uid %u",
                                        uid);
         cgroup = local_pool_enter(e->manager, e);
-        r = spawn_monitor(&(struct spawn_request){ .program = e->manager->monitor_program,
+        r = spawn_monitor(&(struct spawn_request){ .event = e->manager->event,
+                                                   .program = e->manager->monitor_program,
                                                    .name = e->plan.name,
                                                    .listen_fd = listener,
                                                    .image_fd = image_fd,
@@ -214,7 +215,7 @@ static int start_monitor(struct enclave *e, int image_fd, struct error *reterr) 
         if (r < 0) {
                 (void)kill(pid, SIGKILL); /* not reaped yet */
                 if (!process_is_followed(&e->monitor))
-                        (void)waitpid(pid, NULL, 0);
+                        process_reap(e->manager->event, pid);
                 return error_set_errno(reterr, ERROR_INTERNAL, r, "cannot follow the monitor");
         }
         enclave_save(e);

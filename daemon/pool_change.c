@@ -8,6 +8,7 @@
 #include "daemon/local_pool.h"
 #include "daemon/pool_growth.h"
 #include "daemon/pool_plan.h"
+#include "daemon/process.h"
 #include "daemon/request_record.h"
 
 #include <errno.h>
@@ -204,6 +205,16 @@ static void hold_back(struct pool_change *c) {
                                 c->plan.pages[i].before - c->plan.pages[i].after;
 }
 
+/* Nobody could be told to change anything. */
+static void let_go(struct pool_change *c) {
+        for (size_t i = 0; i < c->plan.n; i++) {
+                unsigned node = c->plan.pages[i].node;
+
+                c->manager->pool.pages[node].ours = c->plan.ours_before[node];
+        }
+        save(c->manager, NULL);
+}
+
 /* The CPUs of the pool are these from now on, if whoever takes them from the parent agrees. */
 static int set_cpus(struct manager *m, const struct cpu_list *cpus, struct error *reterr) {
         struct driver_pool *d = &m->driver_pool;
@@ -309,18 +320,12 @@ static int on_report(sd_event_source *source _unused_, int fd, uint32_t events _
         return 0;
 }
 
-static int on_child(sd_event_source *source, const siginfo_t *info _unused_, void *userdata _unused_) {
-        sd_event_source_disable_unref(source);
-        return 0;
-}
-
 static void on_gone(struct server_call *call _unused_, void *userdata) {
         ((struct pool_change *)userdata)->call = NULL;
 }
 
 static int start_child(struct pool_change *c) {
         struct manager *m = c->manager;
-        sd_event_source *child;
         int fds[2], r;
         pid_t pid;
 
@@ -342,8 +347,8 @@ static int start_child(struct pool_change *c) {
         (void)close_fd(fds[1]);
         if (r < 0)
                 return r;
-        r = sd_event_add_child(m->event, &child, pid, WEXITED, on_child, NULL);
-        return r < 0 ? r : sd_event_add_io(m->event, &c->io, c->fd, EPOLLIN, on_report, c);
+        process_reap(m->event, pid);
+        return sd_event_add_io(m->event, &c->io, c->fd, EPOLLIN, on_report, c);
 }
 
 int pool_change_start(struct manager *m, const struct pool_wish *wish, struct server_call *call,
@@ -376,8 +381,10 @@ int pool_change_start(struct manager *m, const struct pool_wish *wish, struct se
                 save(m, &c->plan);
                 hold_back(c);
                 r = start_child(c);
-                if (r < 0)
+                if (r < 0) {
+                        let_go(c);
                         restore_cpus(c);
+                }
         }
         if (r < 0) {
                 pool_change_free(c);

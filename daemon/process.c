@@ -93,3 +93,10 @@ void process_done(struct process *p) {
                 p->end = sd_event_source_disable_unref(p->end);
         *p = (struct process){ .fd = close_fd(p->fd) };
 }
+
+void process_reap(sd_event *event, pid_t pid) {
+        sd_event_source *source;
+
+        if (waitpid(pid, NULL, WNOHANG) == 0)
+                (void)sd_event_add_child(event, &source, pid, WEXITED, on_child, NULL);
+}

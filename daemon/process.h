@@ -43,3 +43,6 @@ int process_kill(const struct process *p, int number);
 
 /* Follow it no longer. A child is still reaped when it ends. */
 void process_done(struct process *p);
+
+/* A child that nobody follows: reaped when it ends, without waiting for that. */
+void process_reap(sd_event *event, pid_t pid);

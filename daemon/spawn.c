@@ -3,6 +3,7 @@
 #include "daemon/spawn.h"
 
 #include "base/io.h"
+#include "daemon/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #define STATUS_MSEC 500
 
@@ -164,7 +164,7 @@ int spawn_monitor(const struct spawn_request *q, pid_t *ret, struct error *reter
                 *ret = pid;
                 return 0;
         }
-        (void)waitpid(pid, NULL, 0);
+        process_reap(q->event, pid); /* its end closes the image as well */
         return error_set_errno(reterr, ERROR_HYPERVISOR_MISSING, n < 0 ? (int)n : problem, "cannot start %s",
                                q->program);
 }

@@ -13,11 +13,13 @@
 #include "base/error.h"
 
 #include <sys/types.h>
+#include <systemd/sd-event.h>
 
 #define MONITOR_UID_BASE \
         0x70000000u /* a uid of its own for each enclave, outside of what distributions hand out */
 
 struct spawn_request {
+        sd_event *event; /* reaps a child that could not become the monitor */
         const char *program, *name;
         int listen_fd, image_fd, directory_fd, config_fd; /* borrowed */
         int cgroup_fd;      /* where processes of its cgroup are written to, or -1; borrowed */
@@ -27,5 +29,6 @@ struct spawn_request {
         uid_t uid;
 };
 
-/* On success *ret is the running process: the program was really executed. */
+/* On success *ret is the running process: the program was executed, or is about to be while a file system
+ * lets it wait. */
 int spawn_monitor(const struct spawn_request *q, pid_t *ret, struct error *reterr);
