@@ -8,7 +8,7 @@ import sys
 import tempfile
 
 from fuse_silent import Silent
-from harness import PATIENCE, STANDIN, Daemon, check, done, skip, wait_for
+from harness import BUILD, PATIENCE, STANDIN, Daemon, check, done, skip, wait_for
 
 LISTEN = """
 import socket, sys, time
@@ -109,18 +109,31 @@ def closing(d):
         except OSError as e:
             skip("a file system that does not answer", str(e))
             return
-        try:
-            starts = d.popen("run", "--eif", f"{top}/image", "--name", "stuck", "--memory", "128")
-            files.wait_flush()
-            for _ in range(3):
-                d.ok("describe", "--all")
-            d.refused("a descriptor that is no image of ours is refused", 3, "FileUnreadable", "run", "--eif", top)
-            d.ok("pool", "show")
-        finally:
-            files.end()
-        starts.communicate(timeout=PATIENCE)
+        with unable() as other:
+            try:
+                starts = [x.popen("run", "--eif", f"{top}/image", "--name", "stuck", "--memory", "128") for x in (d, other)]
+                files.wait_flush()
+                wait_for(lambda: "Run stuck" in d.log_text() and "Run" in other.log_text(), "both starts")
+                for _ in range(3):
+                    d.ok("describe", "--all")
+                    other.ok("describe", "--all")
+                d.refused("a directory is no image", 3, "FileUnreadable", "run", "--eif", top)
+                d.ok("pool", "show")
+            finally:
+                files.end()
+            for p in starts:
+                p.communicate(timeout=PATIENCE)
         d.ok("terminate", "--all", "--force")
         d.ok("forget")
+
+
+def unable():
+    """A daemon whose monitor is gone: the child that wanted to become it ends, which closes the image as well."""
+    monitor = BUILD / "tests/programs/no-monitor"
+    monitor.touch(0o755)
+    d = Daemon(monitor=monitor, config="mode:shared\n")
+    monitor.unlink()
+    return d
 
 
 parts = [links, pipes, more_than_asked, stays_cancelled]

@@ -2,7 +2,6 @@
 """The limits of qt-kms-proxy that end or refuse a connection in pipe mode, each set small: what goes beyond is cut off and
 recorded with the limit's name, what stays within is served."""
 import contextlib
-import os
 import pathlib
 import shutil
 import socket
@@ -33,11 +32,7 @@ private-addresses = yes
         yield proxy
         check(proxy.end() == 0, "and the proxy ends well")
     finally:
-        if proxy.process.poll() is None:
-            proxy.process.kill()
-            proxy.process.wait()
-        if os.environ.get("QT_SHOW_LOG"):
-            print("# " + (root / "log").read_text().replace("\n", "\n# "))
+        proxy.close()
         shutil.rmtree(root, ignore_errors=True)
 
 

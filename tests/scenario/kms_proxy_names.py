@@ -7,7 +7,6 @@ import pathlib
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 
@@ -99,11 +98,7 @@ private-addresses = yes
             server.end()
         check(proxy.end() == 0, "and the proxy ends well")
     finally:
-        if proxy.process.poll() is None:
-            proxy.process.kill()
-            proxy.process.wait()
-        if os.environ.get("QT_SHOW_LOG"):
-            sys.stdout.write((root / "log").read_text())
+        proxy.close()
 
 
 def main():

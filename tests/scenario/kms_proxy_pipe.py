@@ -11,7 +11,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -109,6 +108,14 @@ class Proxy:
         self.config.write_text(config)
         self.log = open(root / "log", "w+")
         self.process = subprocess.Popen([PROXY, "--config", self.config], stderr=self.log, **more)
+
+    def close(self):
+        """However the test went; QT_SHOW_LOG shows what the proxy said."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if os.environ.get("QT_SHOW_LOG"):
+            print("# " + (self.root / "log").read_text().replace("\n", "\n# "))
 
     def path(self, enclave, port):
         return self.root / "e" / enclave / f"vsock.sock_{port}"
@@ -421,11 +428,8 @@ private-addresses = yes
         check_descriptors(root, echo)
         print(f"1..{n_points}")
     finally:
-        if proxy and proxy.process.poll() is None:
-            proxy.process.kill()
-            proxy.process.wait()
-        if proxy and os.environ.get("QT_SHOW_LOG"):
-            sys.stderr.write((root / "log").read_text())
+        if proxy:
+            proxy.close()
         shutil.rmtree(root, ignore_errors=True)
 
 
