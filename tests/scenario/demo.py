@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 from harness import BUILD, PATIENCE, SOURCE, check, done, processes_below, wait_for
 from vsock_vm import kernel_directory, reason_to_skip
@@ -39,8 +40,9 @@ p = start()
 text = ""
 for line in p.stdout:
     text += line
-    if "qt-enclave wait demo" in line:
+    if "qt-enclave run" in line:
         break
+time.sleep(1)
 os.killpg(p.pid, signal.SIGINT)  # as the terminal does for Ctrl-C
 text += p.stdout.read()
 check(p.wait(PATIENCE) == 130, "interrupted while its enclave starts, it ends", p.returncode, text)

@@ -33,15 +33,13 @@ _failed = 0
 
 
 def check(good, what, *details):
-    """One TAP point; details are printed when it is not good."""
+    """One TAP point. When it is not good, its details go to the error output, which meson prints."""
     global _points, _failed
     _points += 1
+    print(f"{'ok' if good else 'not ok'} {_points} - {what}", flush=True)
     if not good:
         _failed += 1
-    print(f"{'ok' if good else 'not ok'} {_points} - {what}")
-    for line in "\n".join(str(d) for d in details).splitlines() if not good else ():
-        print("#", line)
-    sys.stdout.flush()
+        print(f"not ok {_points} - {what}", *details, sep="\n", file=sys.stderr, flush=True)
     return bool(good)
 
 
