@@ -44,8 +44,10 @@ static int run_as(int argc, char **argv) {
 
         if (!p)
                 return (int)error_report("qt-enclave",
-                                         error_set(&e, ERROR_USAGE, "--as %s: must be qt or nitro-cli",
-                                                   argc > 2 ? argv[2] : ""),
+                                         argc > 2 ? error_set(&e, ERROR_USAGE,
+                                                              "--as %s: must be qt or nitro-cli", argv[2])
+                                                  : error_set(&e, ERROR_USAGE,
+                                                              "--as needs the name of a tool: qt or nitro-cli"),
                                          &e);
         if (argc == 4 && strcmp(argv[3], "--list-tables") == 0) {
                 personality_list(p);

@@ -3,6 +3,7 @@
 #include "daemon/manager.h"
 
 #include "base/bare_metal.h"
+#include "base/enclave_name.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "daemon/close_elsewhere.h"
@@ -322,7 +323,7 @@ static void take_stranger(struct manager *m, const char *name) {
 
         if (fd < 0)
                 return;
-        if (!name_is_valid(name)) {
+        if (!enclave_name_is_valid(name)) {
                 stranger_end(fd, name);
                 return;
         }
@@ -346,9 +347,9 @@ static void load_directories(struct manager *m) {
         for (struct dirent *entry; (entry = readdir(d));) {
                 if (entry->d_name[0] == '.')
                         continue;
-                if (!name_is_valid(entry->d_name) || !manager_find(m, entry->d_name))
+                if (!enclave_name_is_valid(entry->d_name) || !manager_find(m, entry->d_name))
                         take_stranger(m, entry->d_name);
-                if (!name_is_valid(entry->d_name) || !manager_find(m, entry->d_name))
+                if (!enclave_name_is_valid(entry->d_name) || !manager_find(m, entry->d_name))
                         remove_directory(m->enclaves_fd, entry->d_name);
         }
 }

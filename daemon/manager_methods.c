@@ -2,6 +2,7 @@
 
 /* The methods of io.qtenclave.Manager. The server has checked the types of all parameters before. */
 
+#include "base/enclave_name.h"
 #include "daemon/close_elsewhere.h"
 #include "daemon/manager.h"
 #include "daemon/pool_change.h"
@@ -69,7 +70,7 @@ void manager_refused(struct server_call *call, const struct server_method *metho
                 name = "pool";
         else if (of)
                 name = of->plan.name;
-        else if (name && !name_is_valid(name))
+        else if (name && !enclave_name_is_valid(name))
                 name = NULL; /* anything may stand there, a line break as well */
         record(call, name ? name : "-", error_name(e->kind));
 }

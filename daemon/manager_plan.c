@@ -2,6 +2,7 @@
 
 /* From what somebody wants to a plan that keeps every rule: name, CID, image, limits, quota. */
 
+#include "base/enclave_name.h"
 #include "daemon/manager.h"
 #include "daemon/quota.h"
 #include "daemon/store.h"
@@ -30,7 +31,7 @@ static int choose_name(const struct manager *m, const struct run_wish *w, char *
         for (char *p = base; *p; p++)
                 if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
                         *p = '-';
-        if (!name_is_valid(base))
+        if (!enclave_name_is_valid(base))
                 (void)snprintf(base, sizeof(base), "enclave");
         (void)snprintf(ret, size, "%s", base);
         for (unsigned i = 1; i < 10000; i++) {
@@ -46,7 +47,7 @@ static int plan_name(const struct manager *m, const struct run_wish *w, struct p
         const struct enclave *e = w->name ? manager_find(m, w->name) : NULL;
         char name[80];
 
-        if (w->name && !name_is_valid(w->name))
+        if (w->name && !enclave_name_is_valid(w->name))
                 return error_set(
                         reterr, ERROR_NAME_INVALID,
                         "\"%s\" cannot be a name: letters, digits, '.', '_' and '-' are allowed, at most 64, "

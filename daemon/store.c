@@ -2,32 +2,20 @@
 
 #include "daemon/store.h"
 
+#include "base/enclave_name.h"
 #include "base/io.h"
 #include "daemon/enclave_internal.h"
 #include "daemon/facts.h"
 #include "proto/interface.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define NAME_LENGTH_MAX 64
 #define GRACE_MSEC_MAX (3600 * 1000)
 #define REMOVE_DEPTH_MAX 4
 #define REMOVE_ENTRIES_MAX 4096
-
-bool name_is_valid(const char *name) {
-        size_t n = strlen(name);
-
-        if (n == 0 || n > NAME_LENGTH_MAX || !isalnum((unsigned char)name[0]))
-                return false;
-        for (size_t i = 0; i < n; i++)
-                if (!isalnum((unsigned char)name[i]) && !strchr("._-", name[i]))
-                        return false;
-        return true;
-}
 
 json_t *store_record(const struct enclave *e) {
         json_t *record =
@@ -144,7 +132,7 @@ int store_load(const json_t *record, struct enclave *e) {
 
         if (take_number(record, "Version", 0, INT32_MAX, STORE_VERSION) > STORE_VERSION)
                 return -ENOTSUP; /* of a newer daemon: what it means is not ours to guess */
-        if (!name || !name_is_valid(name) || plan.id == UINT32_MAX || !plan.cid || !plan.cpus ||
+        if (!name || !enclave_name_is_valid(name) || plan.id == UINT32_MAX || !plan.cid || !plan.cpus ||
             !plan.memory_mib)
                 return -EINVAL;
         if (cpu_list_count(&plan.cpu_ids) != plan.cpus)

@@ -27,10 +27,6 @@ void store_forget(int state_fd, const char *name);
 int store_load(const json_t *record, struct enclave *e);
 json_t *store_record(const struct enclave *e);
 
-/* May this be the name of an enclave? Letters, digits, '.', '_' and '-', at most 64, beginning with a letter
- * or digit. */
-bool name_is_valid(const char *name);
-
 /* Remove a directory that may have been filled by a stranger: no link is followed, depth and number are
  * bounded. */
 void remove_directory(int parent_fd, const char *name);

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/options.h"
+#include "base/parse.h"
 #include "kms-proxy/api_service.h"
 #include "kms-proxy/audit.h"
 #include "kms-proxy/proxy.h"
@@ -34,7 +35,9 @@ static int usage(void) {
 }
 
 static int verify(const struct options *o, struct error *reterr) {
-        char head[65];
+        const char *given = options_value(o, "head");
+        char head[65], wanted[65];
+        uint8_t hash[32];
         uint64_t lines;
         int r;
 
@@ -42,7 +45,13 @@ static int verify(const struct options *o, struct error *reterr) {
             strcmp(o->positional[1], "verify") != 0)
                 return error_set(reterr, ERROR_USAGE,
                                  "the only command is: audit verify FILE; --help says more");
-        r = audit_verify(o->positional[2], options_value(o, "head"), &lines, head, reterr);
+        if (given && parse_hex(given, hash, sizeof(hash)) < 0)
+                return error_set(reterr, ERROR_USAGE,
+                                 "--head %s: a hash is 64 hexadecimal digits, as `audit verify` prints them",
+                                 given);
+        if (given)
+                format_hex(hash, sizeof(hash), wanted);
+        r = audit_verify(o->positional[2], given ? wanted : NULL, &lines, head, reterr);
         if (r < 0)
                 return r;
         (void)printf("%s: %" PRIu64 " records, an unbroken chain, head %s\n", o->positional[2], lines, head);

@@ -165,8 +165,32 @@ static int count_listeners(struct metrics *metrics, const struct config *config,
         return 0;
 }
 
-static bool same_text(const char *a, const char *b) {
-        return a == b || (a && b && strcmp(a, b) == 0);
+/* What listeners, watches and threads were made from stays; the error names the first key that differs. */
+static int check_kept(const struct config *now, const struct config *next, struct error *reterr) {
+        const struct {
+                const char *key, *now, *next;
+        } texts[] = {
+                { "enclaves", now->enclaves, next->enclaves },
+                { "socket-name", now->socket_name, next->socket_name },
+                { "vsock", now->vsock ? "yes" : "no", next->vsock ? "yes" : "no" },
+                { "daemon", now->daemon, next->daemon },
+                { "audit-file", now->audit_file, next->audit_file },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                const char *was = texts[i].now ? texts[i].now : "none";
+                const char *is = texts[i].next ? texts[i].next : "none";
+
+                if (strcmp(was, is) != 0)
+                        return error_set(reterr, ERROR_CONFIG_INVALID,
+                                         "%s changes only by a restart: it was %s and is now %s",
+                                         texts[i].key, was, is);
+        }
+        if (now->workers != next->workers)
+                return error_set(reterr, ERROR_CONFIG_INVALID,
+                                 "workers changes only by a restart: it was %" PRIu64 " and is now %" PRIu64,
+                                 now->workers, next->workers);
+        return 0;
 }
 
 /* All or nothing: whatever is wrong with the new configuration, the old one goes on. */
@@ -176,15 +200,9 @@ static int reload(struct proxy *p, struct error *reterr) {
 
         if (r < 0)
                 return r;
-        if (!same_text(config->enclaves, p->config->enclaves) ||
-            !same_text(config->daemon, p->config->daemon) ||
-            !same_text(config->audit_file, p->config->audit_file) ||
-            !same_text(config->socket_name, p->config->socket_name) || config->vsock != p->config->vsock ||
-            config->workers != p->config->workers)
-                return error_set(reterr, ERROR_CONFIG_INVALID,
-                                 "enclaves, socket-name, vsock, daemon, audit-file and workers change only "
-                                 "by a restart");
-        r = count_listeners(&p->metrics, config, reterr);
+        r = check_kept(p->config, config, reterr);
+        if (r >= 0)
+                r = count_listeners(&p->metrics, config, reterr);
         if (r >= 0)
                 r = api_services_renew(p, config, reterr);
         if (r < 0)

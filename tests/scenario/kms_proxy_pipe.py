@@ -317,7 +317,8 @@ def check_reload(proxy, config):
         point("an invalid configuration changes nothing and says the line",
               bad and "stays as it was" in bad[0] and "proxy.conf:" in bad[0], bad)
         bad = proxy.reload(config.replace("[proxy]", "[proxy]\ndaemon = /run/nobody"))
-        point("nor does one that changes what only a restart can", bad and "only by a restart" in bad[0], bad)
+        point("nor does one that changes what only a restart can, and it says which key",
+              bad and "daemon changes only by a restart: it was none and is now /run/nobody" in bad[0], bad)
         good = proxy.reload(config.replace("port = 8002", "port = 8003"))
         point("a valid one is taken", good and "reloaded" in good[0], good)
         s.sendall(b"b")
@@ -370,6 +371,10 @@ def check_audit(proxy, root):
     verify = [PROXY, "audit", "verify", root / "audit"]
     out = subprocess.run(verify, capture_output=True, text=True)
     point("audit verify finds the chain unbroken", out.returncode == 0 and "unbroken" in out.stdout, out.stderr)
+    head = out.stdout.split()[-1]
+    for given, status in ((head, 0), (head.upper(), 0), ("0" * 64, 1), (head[1:], 2), ("head", 2)):
+        out = subprocess.run([*verify, "--head", given], capture_output=True, text=True)
+        point(f"with --head {given[:8]}: {status}", out.returncode == status, out)
     lines = (root / "audit").read_text().splitlines(keepends=True)
     (root / "audit").write_text("".join(lines[:2] + lines[3:]))
     out = subprocess.run(verify, capture_output=True, text=True)

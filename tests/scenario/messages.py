@@ -22,6 +22,7 @@ def arguments(d):
         d.refused(f"{word} alone", 2, "Usage", word, contains=f"no verb is called {word}; those that begin so are: {verbs}")
         d.refused(f"{word} with another word", 2, "Usage", word, "imagine", contains=[f"called {word} imagine; ", verbs])
     d.refused("no verb at all begins so", 2, "Usage", "poo", contains="no verb is called poo; `qt-enclave --help` lists them")
+    d.refused("a tool without its name", 2, "Usage", "--as", contains="--as needs the name of a tool: qt or nitro-cli")
     check("`qt-enclave --version`" in d.ok("--help").out, "--help names --version")
     rows = [line for line in d.ok("--as", "nitro-cli", "run-enclave", "--help").out.splitlines() if re.match(r"  .*--", line)]
     starts = {re.search(r"(?<=\S)  +(?=\S)", row.lstrip().rjust(len(row), "x")).end() for row in rows}

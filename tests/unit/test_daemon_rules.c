@@ -2,6 +2,7 @@
 
 /* The pure rules of the daemon: states, access, quotas, what it takes from a monitor and from a record. */
 
+#include "base/enclave_name.h"
 #include "daemon/access.h"
 #include "daemon/enclave_state.h"
 #include "daemon/facts.h"
@@ -165,7 +166,7 @@ static void names_cannot_leave_their_directory(void **state _unused_) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
-                if (name_is_valid(rows[i].name) != rows[i].valid)
+                if (enclave_name_is_valid(rows[i].name) != rows[i].valid)
                         fail_msg("\"%s\"", rows[i].name);
 }
 

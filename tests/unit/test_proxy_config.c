@@ -91,6 +91,7 @@ static const struct {
         { PROXY API "endpoint = http://kms\n", 3 },
         { PROXY "[pipe a]\nport = 9000\nallow = a.b:1\n", 3 },
         { PROXY "[creds c]\nport = 7\ncredentials = ecs\n", 3 },
+        { PROXY "[pipe a]\nport = 1\nallow = a.b:1\nenclave = a/b\n", 3 },
 };
 
 static void refused(void **state _unused_) {
