@@ -93,8 +93,9 @@ static void check_kernel(struct doctor *d) {
                 doctor_find(d, VERDICT_OK, "kernel", NULL, "/%s", system);
         else
                 doctor_find(d, VERDICT_WARNING, "kernel", "scripts/fetch-kernel, or build-eif --kernel FILE",
-                            "there is no kernel for images: neither %s%s/%s", path, *path ? " nor " : "",
-                            system);
+                            *path ? "there is no kernel for images: neither %s nor /%s"
+                                  : "there is no kernel for images: %s/%s",
+                            path, system);
 }
 
 /* Whether a dedicated pool's CPUs can leave the parent. */

@@ -163,6 +163,7 @@ static void write_log(const char *text, char *ret_path, size_t size) {
         struct timespec now;
         char stamp[32] = "";
         struct tm tm;
+        int r;
 
         *ret_path = '\0';
         if (!directory || !*directory || clock_gettime(CLOCK_REALTIME, &now) < 0 ||
@@ -170,8 +171,12 @@ static void write_log(const char *text, char *ret_path, size_t size) {
                 return;
         (void)strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
         (void)snprintf(ret_path, size, "%s/err%s.%09ldZ.log", directory, stamp, now.tv_nsec);
-        if (replace_file(AT_FDCWD, ret_path, text, strlen(text), 0644) < 0)
+        r = replace_file(AT_FDCWD, ret_path, text, strlen(text), 0644);
+        if (r < 0) {
+                (void)fprintf(stderr, "\nNITRO_CLI_LOGS_PATH is %s: cannot write %s: %s\n", directory, ret_path,
+                              strerror(-r));
                 *ret_path = '\0';
+        }
 }
 
 static int report(int r, unsigned code, struct error *e) {

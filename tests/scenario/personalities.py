@@ -216,6 +216,9 @@ def nitro(d):
     check(len(list(logs.iterdir())) == 1 and str(list(logs.iterdir())[0]) in r.stderr
           and "[ E40 ]" in list(logs.iterdir())[0].read_text(), "NITRO_CLI_LOGS_PATH gets a file for an error", r)
     s.run("nitro-cli console --enclave-name nobody", quiet=True, NITRO_CLI_LOGS_PATH=str(logs))
+    r = s.run("nitro-cli console --enclave-name nobody", quiet=True, NITRO_CLI_LOGS_PATH=str(logs / "absent"))
+    check("[ E40 ]" in r.stderr and f"NITRO_CLI_LOGS_PATH is {logs}/absent: cannot write" in r.stderr and "support ticket" not in r.stderr,
+          "one that cannot be written is told", r)
     check(len(list(logs.iterdir())) == 2 and all(re.fullmatch(r"err\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z\.log", f.name)
                                                   for f in logs.iterdir()), "and another one for the next", *logs.iterdir())
     again = s.run("nitro-cli sign-eif --eif-path made.eif --signing-certificate cert.pem --private-key key.pem", quiet=True)
