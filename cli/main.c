@@ -43,12 +43,12 @@ static int run_as(int argc, char **argv) {
         const struct personality *p = argc > 2 ? personality_find(argv[2]) : NULL;
 
         if (!p)
-                return (int)error_report("qt-enclave",
-                                         argc > 2 ? error_set(&e, ERROR_USAGE,
-                                                              "--as %s: must be qt or nitro-cli", argv[2])
-                                                  : error_set(&e, ERROR_USAGE,
-                                                              "--as needs the name of a tool: qt or nitro-cli"),
-                                         &e);
+                return (int)error_report(
+                        "qt-enclave",
+                        argc > 2 ? error_set(&e, ERROR_USAGE, "--as %s: must be qt or nitro-cli", argv[2])
+                                 : error_set(&e, ERROR_USAGE,
+                                             "--as needs the name of a tool: qt or nitro-cli"),
+                        &e);
         if (argc == 4 && strcmp(argv[3], "--list-tables") == 0) {
                 personality_list(p);
                 return EXIT_OK;

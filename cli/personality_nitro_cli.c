@@ -173,8 +173,8 @@ static void write_log(const char *text, char *ret_path, size_t size) {
         (void)snprintf(ret_path, size, "%s/err%s.%09ldZ.log", directory, stamp, now.tv_nsec);
         r = replace_file(AT_FDCWD, ret_path, text, strlen(text), 0644);
         if (r < 0) {
-                (void)fprintf(stderr, "\nNITRO_CLI_LOGS_PATH is %s: cannot write %s: %s\n", directory, ret_path,
-                              strerror(-r));
+                (void)fprintf(stderr, "\nNITRO_CLI_LOGS_PATH is %s: cannot write %s: %s\n", directory,
+                              ret_path, strerror(-r));
                 *ret_path = '\0';
         }
 }

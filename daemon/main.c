@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "daemon/bare_child.h"
 #include "daemon/declared.h"
 #include "daemon/manager.h"
 #include "daemon/pool_preview.h"
@@ -104,6 +105,7 @@ int main(int argc, char **argv) {
         sigset_t blocked;
         int r;
 
+        bare_child_prepare();
         (void)signal(SIGPIPE, SIG_IGN);
         (void)sigemptyset(&blocked); /* the loop takes these when it is ready for them */
         (void)sigaddset(&blocked, SIGCHLD);

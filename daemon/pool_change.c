@@ -4,6 +4,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "daemon/bare_child.h"
 #include "daemon/driver_pool.h"
 #include "daemon/local_pool.h"
 #include "daemon/pool_growth.h"
@@ -17,7 +18,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/sysinfo.h>
-#include <sys/wait.h>
 
 #define RECORD "pool.json"
 #define RECORD_MAX (64 * 1024)
@@ -324,6 +324,17 @@ static void on_gone(struct server_call *call _unused_, void *userdata) {
         ((struct pool_change *)userdata)->call = NULL;
 }
 
+/* Compacting memory takes seconds, in which the daemon goes on. */
+static int change_pages(const int *fds, void *userdata) {
+        struct pool_change *c = userdata;
+        struct report report;
+
+        memset(&report, 0, sizeof(report));
+        memcpy(report.pages, c->plan.pages, sizeof(report.pages));
+        report.r = pages_apply(fds[0], &c->manager->pool.topology, report.pages, c->plan.n, pages_compact);
+        return write_all(fds[1], &report, sizeof(report)) < 0;
+}
+
 static int start_child(struct pool_change *c) {
         struct manager *m = c->manager;
         int fds[2], r;
@@ -332,18 +343,7 @@ static int start_child(struct pool_change *c) {
         if (pipe2(fds, O_CLOEXEC) < 0)
                 return -errno;
         c->fd = fds[0];
-        pid = fork();
-        if (pid == 0) {
-                struct report report;
-
-                memset(&report, 0, sizeof(report));
-                memcpy(report.pages, c->plan.pages, sizeof(report.pages));
-                report.r =
-                        pages_apply(m->sysfs_fd, &m->pool.topology, report.pages, c->plan.n, pages_compact);
-                (void)write_all(fds[1], &report, sizeof(report));
-                _exit(0);
-        }
-        r = pid < 0 ? -errno : 0;
+        r = bare_child_start((const int[]){ m->sysfs_fd, fds[1] }, 2, change_pages, c, &pid);
         (void)close_fd(fds[1]);
         if (r < 0)
                 return r;

@@ -3,6 +3,7 @@
 #include "daemon/spawn.h"
 
 #include "base/io.h"
+#include "daemon/bare_child.h"
 #include "daemon/process.h"
 
 #include <errno.h>
@@ -130,10 +131,26 @@ static int become_monitor(const struct spawn_request *q, int *status_fd) {
         return -errno;
 }
 
+/* In the child, with its own numbers of what it was given. */
+static int monitor_child(const int *fds, void *userdata) {
+        struct spawn_request q = *(const struct spawn_request *)userdata;
+        int status_fd = fds[4], r;
+
+        q.listen_fd = fds[0];
+        q.image_fd = fds[1];
+        q.directory_fd = fds[2];
+        q.config_fd = fds[3];
+        if (q.cgroup_fd >= 0)
+                q.cgroup_fd = fds[5];
+        r = become_monitor(&q, &status_fd);
+        (void)write_all(status_fd, &r, sizeof(r));
+        return 127;
+}
+
 int spawn_monitor(const struct spawn_request *q, pid_t *ret, struct error *reterr) {
         _cleanup_close_ int read_fd = -1, write_fd = -1;
         struct pollfd status = { .events = POLLIN };
-        int pipe_fds[2], problem = 0;
+        int pipe_fds[2], problem = 0, r;
         ssize_t n;
         pid_t pid;
 
@@ -141,19 +158,15 @@ int spawn_monitor(const struct spawn_request *q, pid_t *ret, struct error *reter
                 return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot start the monitor");
         read_fd = pipe_fds[0];
         write_fd = pipe_fds[1];
-        pid = fork();
-        if (pid < 0)
-                return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot start the monitor");
-        if (pid == 0) {
-                int status_fd = write_fd, r = become_monitor(q, &status_fd);
-
-                (void)write_all(status_fd, &r, sizeof(r));
-                _exit(127);
-        }
+        r = bare_child_start((const int[]){ q->listen_fd, q->image_fd, q->directory_fd, q->config_fd,
+                                            write_fd, q->cgroup_fd },
+                             q->cgroup_fd >= 0 ? 6 : 5, monitor_child, (void *)q, &pid);
+        if (r < 0)
+                return error_set_errno(reterr, ERROR_INTERNAL, r, "cannot start the monitor");
         write_fd = close_fd(write_fd);
-        /* The pipe closes when exec succeeds. Before that the child closes its copies of what we have open,
-         * the image among it, and the image's file system may be its owner's, who need not answer: then its
-         * start hangs until its deadline, and nobody else's. */
+        /* The pipe closes when exec succeeds. Before that the child closes its copies of the image, whose
+         * file system may be its owner's, who need not answer: then its start hangs until its deadline, and
+         * nobody else's. */
         status.fd = read_fd;
         if (poll(&status, 1, STATUS_MSEC) == 0) {
                 *ret = pid;

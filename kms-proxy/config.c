@@ -361,10 +361,11 @@ static int check_api(struct parser *p, struct listener *l) {
 static int check_listener(struct parser *p, struct listener *l) {
         for (size_t i = 0; i < l->enclaves.n; i++)
                 if (!enclave_name_is_valid(l->enclaves.items[i]))
-                        return refuse(p,
-                                      "[%s %s]: enclave = %s: no enclave can have that name; it begins with a "
-                                      "letter or digit and has letters, digits, '.', '_' and '-', at most 64",
-                                      listener_mode_name(l->mode), l->name, l->enclaves.items[i]);
+                        return refuse(
+                                p,
+                                "[%s %s]: enclave = %s: no enclave can have that name; it begins with a "
+                                "letter or digit and has letters, digits, '.', '_' and '-', at most 64",
+                                listener_mode_name(l->mode), l->name, l->enclaves.items[i]);
         if (l->port == 0)
                 return refuse(p, "[%s %s] needs port = NUMBER", listener_mode_name(l->mode), l->name);
         if (l->port == 9000 || l->port == 9001)

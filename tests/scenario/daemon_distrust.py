@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lies in a monitor's directory, and what is passed to the daemon, is somebody else's: it neither waits for it, nor
 believes more than it must, nor ends a process because of it."""
+import contextlib
 import json
 import os
+import pathlib
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 
 from fuse_silent import Silent
 from harness import BUILD, PATIENCE, STANDIN, Daemon, check, done, skip, wait_for
@@ -100,6 +104,32 @@ def stays_cancelled(d):
     d.ok("forget")
 
 
+def has_open(pid, path):
+    return any(os.readlink(link) == path for link in pathlib.Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink())
+
+
+def close_some_time(fd):
+    with contextlib.suppress(OSError):  # the end of the file system is the end of the wait
+        os.close(fd)
+
+
+def while_it_holds_one(d, path):
+    """A call whose end never comes keeps the daemon's descriptor of such a file; the children of others have none of it."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(d.socket)
+        fd = os.open(path, os.O_RDONLY)
+        socket.send_fds(s, [b'{"method"'], [fd])
+        wait_for(lambda: has_open(d.process.pid, path), "the daemon to hold it")
+        threading.Thread(target=close_some_time, args=(fd,), daemon=True).start()  # our own children would hang as well
+        wait_for(lambda: not has_open(os.getpid(), path), "that we do not")
+        run = d.popen("run", "--eif", d.image(), "--name", "free", "--memory", "128")
+        try:
+            run.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            run.kill()
+        check(run.returncode == 0 and has_open(d.process.pid, path), "while the daemon holds such a file, enclaves start", run.returncode)
+
+
 def closing(d):
     """The image lies on a file system whose owner never answers a close: who started it waits, nobody else does."""
     with tempfile.TemporaryDirectory(prefix="qt-fuse-") as top:
@@ -119,6 +149,7 @@ def closing(d):
                     other.ok("describe", "--all")
                 d.refused("a directory is no image", 3, "FileUnreadable", "run", "--eif", top)
                 d.ok("pool", "show")
+                while_it_holds_one(d, f"{top}/image")
             finally:
                 files.end()
             for p in starts:
