@@ -228,6 +228,21 @@ static void connection_tick(struct vsock_device *device, struct connection *c, u
         device_end_connection(device, c, true);
 }
 
+/* An emulator that runs all vCPUs in one thread leaves the guest's memory barriers out (QEMU: tcg_gen_mb()),
+ * so that the guest's index and our wish for a kick, or ours and its wish for an interrupt, can pass each
+ * other unseen. One tick after something moved, both sides look once more; an interrupt for nothing harms
+ * nobody. */
+static void look_again(struct vsock_device *device) {
+        if (!device->moved)
+                return;
+        device->moved = false;
+        device->from_guest_waits = true;
+        device->to_guest_starves = false;
+        for (enum vsock_queue i = 0; i < VSOCK_QUEUE_MAX; i++)
+                if (virtqueue_runs(&device->vhost.queues[i]))
+                        virtqueue_interrupt(&device->vhost.queues[i]);
+}
+
 static void device_tick(struct vsock_device *device) {
         uint64_t now = now_msec(device), ticks;
 
@@ -237,6 +252,7 @@ static void device_tick(struct vsock_device *device) {
                 connection_tick(device, list_object(l, struct connection, timed), now);
         }
         from_guest_announce(device, true);
+        look_again(device);
         if (list_is_empty(&device->timed))
                 device_set_ticking(device, false);
 }
@@ -292,7 +308,7 @@ static void device_bury(struct vsock_device *device) {
 
 int vsock_device_dispatch(struct vsock_device *device) {
         struct epoll_event events[EVENTS_MAX];
-        bool busy = true;
+        bool busy = true, moved = false;
         int n, r = 0;
 
         n = epoll_wait(device->epoll_fd, events, EVENTS_MAX, 0);
@@ -303,8 +319,11 @@ int vsock_device_dispatch(struct vsock_device *device) {
         for (int i = 0; i < TURNS_MAX && busy && r == 0; i++) {
                 busy = from_guest_run(device);
                 busy |= to_guest_run(device);
+                moved |= busy;
         }
-        if (device->n_unannounced > 0)
+        if (moved)
+                device->moved = true;
+        if (device->moved || device->n_unannounced > 0)
                 device_set_ticking(device, true);
         /* Freed only now: events of this turn may still have named them. */
         device_bury(device);

@@ -17,9 +17,10 @@
 struct vsock_device {
         int epoll_fd;
         int wake_fd;  /* readable while work is left over */
-        int timer_fd; /* ticks while a connection has a deadline */
+        int timer_fd; /* ticks while a connection has a deadline, or something moved */
         bool awake;
         bool ticking;
+        bool moved;             /* a ring did since the last tick */
         bool from_guest_waits;  /* the guest may have offered packets that nobody looked at */
         bool to_guest_starves;  /* the guest is to kick when it offers buffers */
         unsigned n_unannounced; /* descriptors given back to the guest without an interrupt yet */

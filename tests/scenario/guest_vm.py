@@ -148,7 +148,7 @@ class Guest:
         command = ["qemu-system-x86_64", "-M", f"microvm,x-option-roms=off,isa-serial=on,rtc=on,memory-backend=mem,"
                    f"acpi={'on' if acpi else 'off'}",
                    "-object", f"memory-backend-memfd,id=mem,size={memory}M,share=on", "-m", str(memory),
-                   "-accel", "tcg", "-cpu", "max", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+                   "-accel", "tcg,thread=single", "-cpu", "max", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
                    "-monitor", "none", "-serial", "stdio", "-kernel", str(kernel / "vmlinuz"),
                    "-initrd", str(self.directory / "ramdisk"),
                    "-append", f"console=ttyS0 quiet panic=-1 reboot=t tsc=reliable tsc_early_khz={tsc_khz()}"]

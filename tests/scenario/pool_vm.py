@@ -17,7 +17,7 @@ from vsock_vm import kernel_directory, reason_to_skip
 
 PATIENCE = 540  # seconds for everything
 PROGRAMS = ("cli/qt-enclave", "cli/qt-enclave-whole", "daemon/qt-enclaved", "tests/programs/monitor_standin")
-MACHINE = ("-M", "q35", "-accel", "tcg", "-cpu", "max,-erms,-fsrm", "-smp", "8,sockets=2,cores=2,threads=2", "-m", "5G",
+MACHINE = ("-M", "q35", "-accel", "tcg,thread=single", "-cpu", "max,-erms,-fsrm", "-smp", "8,sockets=2,cores=2,threads=2", "-m", "5G",
            "-object", "memory-backend-memfd,id=node0,size=2G", "-numa", "node,nodeid=0,memdev=node0,cpus=0-3",
            "-object", "memory-backend-memfd,id=node1,size=3G", "-numa", "node,nodeid=1,memdev=node1,cpus=4-7",
            "-numa", "dist,src=0,dst=1,val=21", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none")

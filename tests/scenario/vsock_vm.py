@@ -154,7 +154,7 @@ class VirtualMachine:
         return ["qemu-system-x86_64",
                 "-M", "microvm,x-option-roms=off,isa-serial=on,rtc=on,acpi=on,memory-backend=mem",
                 "-object", "memory-backend-memfd,id=mem,size=256M,share=on,seal=on",
-                "-accel", "tcg", "-cpu", self.cpu, "-smp", str(self.processors), "-nodefaults", "-no-user-config",
+                "-accel", "tcg,thread=single", "-cpu", self.cpu, "-smp", str(self.processors), "-nodefaults", "-no-user-config",
                 "-no-reboot", "-display", "none", "-qmp", f"unix:{self.directory}/qmp,server=on,wait=off",
                 "-chardev", f"socket,id=vsock,fd={fd}", "-device", "vhost-user-vsock-device,chardev=vsock",
                 "-device", "virtio-rng-device", "-serial", "stdio",

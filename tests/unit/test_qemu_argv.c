@@ -111,7 +111,7 @@ static void always_confined(void **state) {
         assert_false(has_word(argv, "-drive"));
         assert_false(has_word(argv, "-netdev"));
         assert_string_equal(value_of(argv, "-kernel", 0), "/proc/self/fd/12");
-        assert_string_equal(value_of(argv, "-accel", 0), "tcg");
+        assert_string_equal(value_of(argv, "-accel", 0), "tcg,thread=single");
 }
 
 static void a_cmdline_is_one_argument(void **state) {

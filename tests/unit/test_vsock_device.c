@@ -376,6 +376,24 @@ static void waits_for_buffers(void **state _unused_) {
         expect_nothing(d);
 }
 
+/* What an emulator without memory barriers does: a kick, or an interrupt, that never comes. */
+static void looks_again_after_traffic(void **state _unused_) {
+        _cleanup_(driver_freep) struct driver *d = start(MODERN);
+        int fd = connect_from_guest(d, 3, 1000);
+        uint64_t interrupts;
+        char byte;
+
+        d->loses_kicks = true;
+        driver_send_op(d, 3, PORT, 1000, PACKET_OP_RW, "x", 1);
+        driver_wait(d, 100);
+        assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 1);
+        for (enum vsock_queue i = 0; i < VSOCK_QUEUE_MAX; i++)
+                (void)!read(d->queues[i].call_fd, &interrupts, sizeof(interrupts));
+        driver_wait(d, 100);
+        for (enum vsock_queue i = 0; i < VSOCK_QUEUE_MAX; i++)
+                assert_int_equal(read(d->queues[i].call_fd, &interrupts, sizeof(interrupts)), 8);
+}
+
 static void survives_a_reset(void **state _unused_) {
         _cleanup_(driver_freep) struct driver *d = start(0);
         int end = connect_from_guest(d, 3, 1000);
@@ -416,6 +434,7 @@ int main(void) {
                 cmocka_unit_test(serves_thousands),
                 cmocka_unit_test(takes_turns),
                 cmocka_unit_test(waits_for_buffers),
+                cmocka_unit_test(looks_again_after_traffic),
                 cmocka_unit_test(survives_a_reset),
                 cmocka_unit_test(notices_the_end_of_the_vmm),
         };

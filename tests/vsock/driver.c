@@ -322,7 +322,8 @@ void driver_send(struct driver *d, const struct packet_header *header, const voi
                 q->next_descriptor += n;
         }
         driver_offer(d, VSOCK_QUEUE_FROM_GUEST, (uint16_t)first);
-        driver_kick(d, VSOCK_QUEUE_FROM_GUEST);
+        if (!d->loses_kicks)
+                driver_kick(d, VSOCK_QUEUE_FROM_GUEST);
 }
 
 void driver_send_op(struct driver *d, uint32_t cid, uint32_t host_port, uint32_t guest_port,

@@ -50,6 +50,7 @@ struct driver {
         uint8_t *file; /* of memory_fd */
         uint64_t features;
         bool post_buffers;
+        bool loses_kicks; /* for packets that it sends */
         struct driver_queue queues[VSOCK_QUEUE_MAX];
         unsigned next_slot;
         unsigned busy_attempts; /* on DRIVER_PORT_BUSY, so far … */
