@@ -193,7 +193,7 @@ class ParentVM:
         root = root_image(programs)
         pack(self.directory / "package.tar", tree, files)
         shutil.rmtree(tree)
-        command = ["qemu-system-x86_64", "-M", "q35,sata=off,usb=off,smbus=off", "-accel", "tcg,thread=multi",
+        command = ["qemu-system-x86_64", "-M", "q35,sata=off,usb=off,smbus=off", "-accel", "tcg,thread=single",
                    # The model "max" says it is AMD's, whose threads this emulator cannot describe.
                    "-cpu", "max,vendor=GenuineIntel", *topology, "-nodefaults", "-no-user-config", "-no-reboot",
                    "-display", "none", "-monitor", "none", "-serial", f"file:{self.directory}/console",
