@@ -413,16 +413,17 @@ static int handle_forget(struct server_call *call, void *userdata, struct error 
                 r = find_enclave(m, call, ACCESS_OPERATE, &e, reterr);
                 if (r < 0)
                         return r;
-                if (enclave_is_alive(e))
-                        return error_set(reterr, ERROR_WRONG_STATE, "enclave %s is %s; terminate it first",
-                                         e->plan.name, enclave_state_name(e->state));
+                if (enclave_is_wanted(e))
+                        return error_set(reterr, ERROR_WRONG_STATE, "enclave %s is %s%s; terminate it first",
+                                         e->plan.name, enclave_state_name(e->state),
+                                         e->restart_timer ? " and will be restarted" : "");
                 forgotten = json_array();
                 forget(m, call, e, forgotten);
         } else {
                 forgotten = json_array();
                 for (e = m->enclaves; e; e = next) {
                         next = e->next;
-                        if (!enclave_is_alive(e) &&
+                        if (!enclave_is_wanted(e) &&
                             access_allows_on(ACCESS_OPERATE, &caller, m->uid, e->plan.uid))
                                 forget(m, call, e, forgotten);
                 }

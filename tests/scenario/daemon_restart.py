@@ -37,6 +37,9 @@ def while_waiting(d):
     check("slow" in d.ok("describe").out, "one that waits for its restart is listed with the living", e)
     d.refused("its name is its own", 6, "NameInUse", "run", "--eif", d.image(), "--name", "slow", contains="restarted")
     d.refused("and its CID", 6, "CidInUse", "run", "--eif", d.image(), "--cid", "77")
+    d.refused("it is not to be forgotten yet", 6, "WrongState", "forget", "slow", contains="terminate it first")
+    d.ok("forget")
+    check("RestartUSec" in (d.describe("slow") or {}), "and forgetting what has ended leaves it")
     d.ok("terminate", "slow")
     check("RestartUSec" not in d.describe("slow"), "terminate cancels the restart")
 
