@@ -34,10 +34,11 @@ json_t *store_record(const struct enclave *e) {
         }
         if (record && cpu_list_count(&e->plan.cpu_ids) > 0)
                 (void)json_object_set_new(record, "WantedCPUIDs", cpu_ids_json(&e->plan.cpu_ids));
+        if (record && e->plan.declared)
+                (void)json_object_set_new(record, "Declared", json_true());
         if (record && e->plan.restart != RESTART_NO) {
                 (void)json_object_set_new(record, "Restart",
                                           json_string(restart_policy_name(e->plan.restart)));
-                (void)json_object_set_new(record, "Declared", json_boolean(e->plan.declared));
                 (void)json_object_set_new(record, "QuickEnds", json_integer(e->n_quick));
                 (void)json_object_set_new(record, "CrashLoop", json_boolean(e->crash_loop));
                 (void)json_object_set_new(record, "RunningUSec", json_integer((json_int_t)e->running_usec));
