@@ -412,6 +412,7 @@ int manager_start(struct manager *m, int listen_fd, struct error *reterr) {
         int r;
 
         recover(m);
+        pool_size(m);
         local_pool_open(m);
         r = guest_listeners_new(&m->guest_listeners, m, reterr);
         if (r < 0)

@@ -10,10 +10,14 @@ void pool_done(struct pool *p) {
         topology_done(&p->topology);
 }
 
-uint64_t pool_node_free_mib(const struct pool *p, unsigned node) {
+uint64_t pool_node_idle(const struct pool *p, unsigned node) {
         const struct node_pages *pages = &p->pages[node];
 
-        return pages->used >= pages->ours ? 0 : (pages->ours - pages->used) * page_mib(p->page);
+        return pages->used >= pages->ours ? 0 : pages->ours - pages->used;
+}
+
+uint64_t pool_node_free_mib(const struct pool *p, unsigned node) {
+        return pool_node_idle(p, node) * page_mib(p->page);
 }
 
 uint64_t pool_free_mib(const struct pool *p) {

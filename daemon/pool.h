@@ -85,6 +85,7 @@ void pool_name_cpus(struct pool *p, struct share *s, const struct cpu_list *ids)
 void pool_release(struct pool *p, struct share *s);
 
 uint64_t pool_free_mib(const struct pool *p);                      /* in all */
+uint64_t pool_node_idle(const struct pool *p, unsigned node);      /* its pages that are in no share */
 uint64_t pool_node_free_mib(const struct pool *p, unsigned node);  /* dedicated */
 unsigned pool_node_free_cpus(const struct pool *p, unsigned node); /* of whole free cores */
 unsigned pool_node_cpus_max(const struct pool *p, unsigned node);  /* that one enclave there may have */

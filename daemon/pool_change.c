@@ -511,20 +511,20 @@ int pool_look(struct manager *m, struct error *reterr) {
 }
 
 int pool_open(struct manager *m, struct error *reterr) {
-        _cleanup_error_ struct error e = ERROR_NULL;
         char ignored[256];
-        int r;
 
         if (config_ignored(&m->config, ignored, sizeof(ignored)))
                 log_warning("%s", ignored);
         pool_begin(m);
         if (driver_pool_is_used(m))
                 driver_pool_open(m);
-        r = pool_look(m, reterr);
-        if (r < 0 || m->pool.mode != POOL_DEDICATED)
-                return r;
-        if (size_dedicated(m, &e) < 0)
+        return pool_look(m, reterr);
+}
+
+void pool_size(struct manager *m) {
+        _cleanup_error_ struct error e = ERROR_NULL;
+
+        if (m->pool.mode == POOL_DEDICATED && size_dedicated(m, &e) < 0)
                 log_error("the pool is not what the configuration asks for: %s",
                           e.message ? e.message : "out of memory");
-        return 0;
 }

@@ -10,12 +10,15 @@
 
 struct pool_change;
 
-/* At start: read the machine, take over what is ours already, then bring it to what the configuration says.
- * What cannot be had is logged; the daemon serves with what there is. */
+/* At start: read the machine and take over what is ours already. */
 int pool_open(struct manager *m, struct error *reterr);
 
-/* The two halves of that which change nothing: what the configuration says, and what the machine and the
- * record of an earlier daemon do (both may be missing). */
+/* Then, when the living enclaves have what is theirs: bring it to what the configuration says. What cannot be
+ * had is logged; the daemon serves with what there is. */
+void pool_size(struct manager *m);
+
+/* The two halves of pool_open() which change nothing: what the configuration says, and what the machine and
+ * the record of an earlier daemon do (both may be missing). */
 void pool_begin(struct manager *m);
 int pool_look(struct manager *m, struct error *reterr);
 

@@ -31,8 +31,7 @@ static int plan_shrinking(const struct pool *p, struct pool_plan *plan, uint64_t
         uint64_t wanted = pages;
 
         for (unsigned node = p->topology.n_nodes; node-- > 0 && pages > 0;) {
-                uint64_t idle = p->pages[node].ours - p->pages[node].used;
-                uint64_t take;
+                uint64_t idle = pool_node_idle(p, node), take;
 
                 if (only != NODE_UNKNOWN && node != only)
                         continue;

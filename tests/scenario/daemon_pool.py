@@ -76,6 +76,43 @@ def invented_machine():
     shutil.rmtree(top)
 
 
+SMALL_PAGES = "devices/system/node/node{}/hugepages/hugepages-2048kB/{}_hugepages"
+
+
+def pages_of(top, node=1):
+    return int((top / SMALL_PAGES.format(node, "nr")).read_text())
+
+
+def free_pages(top, number, node=1):
+    (top / SMALL_PAGES.format(node, "free")).write_text(f"{number}\n")
+
+
+def all_in_use():
+    """Enclaves have all of our pages, others have 100 free ones, and the next configuration wants a smaller pool."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
+    invent(top, pages=100, cores=8)
+    shutil.chown(top, os.getuid())
+    conf = "mode:dedicated\nhugepage_size:2\ncpu_count:8\nmemory_mib:{}\n"
+    with Daemon(monitor=STANDIN, config=conf.format(1024), options=["--sysfs", str(top)]) as d:
+        check(pages_of(top) == 612, "a pool of 512 pages beside 100")
+        for name in ("first", "second"):
+            d.ok("run", "--eif", d.image(), "--name", name, "--memory", "512")
+        free_pages(top, 100)
+        d.kill()
+        (d.top / "conf").write_text(conf.format(824))
+        d.start()
+        pool = d.ok("pool", "show", "-o", "json").json()
+        check((pages_of(top), pool["MemoryMiB"], pool["FreeMiB"]) == (612, 1024, 0), "the next daemon takes nothing of others", pool)
+        check("200 MiB to be given back" in d.log_text(), "and says why the pool is not smaller", d.log_text())
+        d.refused("nor does a live change", 7, "NoMemory", "pool", "set", "--memory", "624", contains="at most 0 MiB can go")
+        check(pages_of(top) == 612, "which changes nothing")
+        d.ok("terminate", "--all")
+        free_pages(top, 612)
+        d.ok("pool", "set", "--memory", "0")
+        check(pages_of(top) == 100, "others' are left")
+    shutil.rmtree(top)
+
+
 def reserved_at_boot():
     """Free pages of before the first daemon: of 1 GiB, 2 on node 0 and 3 on node 1."""
     top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
@@ -241,7 +278,7 @@ def one_refusal():
     shutil.rmtree(top)
 
 
-for part in (invented_machine, reserved_at_boot, numbers_with_holes, shared, shared_cpus, check_config, one_refusal, real_pages):
+for part in (invented_machine, all_in_use, reserved_at_boot, numbers_with_holes, shared, shared_cpus, check_config, one_refusal, real_pages):
     print("#", part.__name__)
     part()
 done()
