@@ -4,7 +4,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
-#include "daemon/pool_change.h"
+#include "daemon/pool_record.h"
 
 #include <errno.h>
 #include <fcntl.h>

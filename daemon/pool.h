@@ -49,6 +49,8 @@ struct pool {
                 uint64_t ours,
                         used; /* huge pages that the pool has on this node, and of them those in shares */
         } pages[TOPOLOGY_NODES_MAX];
+        bool record_missing; /* no earlier daemon left word of its pages */
+        bool pages_unknown;  /* free pages may be ours or others': what told them apart was lost */
 };
 
 struct share {

@@ -9,6 +9,7 @@
 #include "daemon/local_pool.h"
 #include "daemon/pool_growth.h"
 #include "daemon/pool_plan.h"
+#include "daemon/pool_record.h"
 #include "daemon/process.h"
 #include "daemon/request_record.h"
 
@@ -18,9 +19,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/sysinfo.h>
-
-#define RECORD "pool.json"
-#define RECORD_MAX (64 * 1024)
 
 /* A change under way: a child applies it and reports through a pipe. */
 struct pool_change {
@@ -37,116 +35,6 @@ struct report {
         int r;
         struct page_change pages[TOPOLOGY_NODES_MAX];
 };
-
-/* --- what is ours, on disk --- */
-
-/* What cannot be read from the machine again while the driver has these CPUs, and what is still to come. */
-static void save_driver_pool(const struct manager *m, json_t *record) {
-        const struct driver_pool *d = &m->driver_pool;
-        char queued[512];
-
-        (void)json_object_set_new(record, "Cores", driver_pool_cores(&m->pool.topology, &d->cpus));
-        if (!d->has_queued)
-                return;
-        cpu_list_format(&d->queued, queued, sizeof(queued));
-        (void)json_object_set_new(record, "QueuedCPUs", json_string(queued));
-}
-
-/* With pending, the numbers before a change that is about to happen: whoever finds them there must look how
- * far it came. */
-static void save(const struct manager *m, const struct pool_plan *pending) {
-        const struct pool *p = &m->pool;
-        char cpus[512];
-        json_auto_t *record = NULL;
-        _cleanup_free_ char *text = NULL;
-        int r = -ENOMEM;
-
-        cpu_list_format(&p->cpus, cpus, sizeof(cpus));
-        record = json_pack("{s:i, s:i, s:s, s:[]}", "Version", 1, "PageMiB", (int)page_mib(p->page), "CPUs",
-                           cpus, "Nodes");
-        for (unsigned node = 0; record && node < p->topology.n_nodes; node++) {
-                json_t *object = json_pack("{s:I}", "Pages", (json_int_t)p->pages[node].ours);
-
-                for (size_t i = 0; pending && i < pending->n; i++)
-                        if (pending->pages[i].node == node) {
-                                (void)json_object_set_new(
-                                        object, "Pages",
-                                        json_integer((json_int_t)pending->ours_before[node]));
-                                (void)json_object_set_new(object, "TotalBefore",
-                                                          json_integer((json_int_t)pending->pages[i].before));
-                        }
-                (void)json_array_append_new(json_object_get(record, "Nodes"), object);
-        }
-        if (record && driver_pool_is_used(m))
-                save_driver_pool(m, record);
-        text = record ? json_dumps(record, JSON_INDENT(1)) : NULL;
-        if (text)
-                r = replace_file(m->lock_fd, RECORD, text, strlen(text), 0600);
-        if (r < 0)
-                log_warning("cannot remember which huge pages are ours: %s", strerror(-r));
-}
-
-void pool_remember(const struct manager *m) {
-        save(m, NULL);
-}
-
-static void load_driver_pool(struct manager *m, const json_t *record) {
-        const char *queued = json_string_value(json_object_get(record, "QueuedCPUs"));
-        struct cpu_list cpus;
-
-        driver_pool_recall(&m->pool.topology, json_object_get(record, "Cores"), &m->driver_pool.cpus);
-        if (m->event && queued && cpu_list_parse(queued, &cpus) >= 0) /* a mere look queues nothing */
-                driver_pool_queue(m, &cpus);
-}
-
-/* No daemon was here since boot: the free pages are those that the kernel reserved then, and the
- * configuration says for whom. Pages of 1 GiB are sure to be had only there: later the kernel itself may lie
- * anywhere. */
-static void adopt_boot_pages(struct manager *m) {
-        struct pool *p = &m->pool;
-        uint64_t left = m->config.memory_mib > 0 ? m->config.memory_mib / page_mib(p->page) : UINT64_MAX;
-
-        if (strcmp(m->config.boot_pages, "pool") != 0)
-                return;
-        for (unsigned node = 0; node < p->topology.n_nodes; node++) {
-                uint64_t idle = p->topology.nodes[node].pages[p->page].free;
-
-                p->pages[node].ours = idle < left ? idle : left;
-                left -= p->pages[node].ours;
-        }
-}
-
-static void load(struct manager *m) {
-        struct pool *p = &m->pool;
-        _cleanup_free_ char *text = NULL;
-        json_auto_t *record = NULL;
-        const char *cpus;
-        int r;
-
-        r = m->lock_fd < 0 ? -ENOENT : read_text_file(m->lock_fd, RECORD, RECORD_MAX, &text, NULL);
-        if (r == -ENOENT)
-                adopt_boot_pages(m);
-        if (r < 0)
-                return;
-        record = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-        cpus = json_string_value(json_object_get(record, "CPUs"));
-        if (cpus)
-                (void)cpu_list_parse(cpus, &p->cpus); /* checked with the rest when it is used */
-        if (driver_pool_is_used(m))
-                load_driver_pool(m, record);
-        if (json_integer_value(json_object_get(record, "PageMiB")) != page_mib(p->page))
-                return;
-        for (unsigned node = 0; node < p->topology.n_nodes; node++) {
-                const json_t *object = json_array_get(json_object_get(record, "Nodes"), node);
-                const json_t *before = json_object_get(object, "TotalBefore");
-                json_int_t total = (json_int_t)p->topology.nodes[node].pages[p->page].total;
-                json_int_t ours = json_integer_value(json_object_get(object, "Pages"));
-
-                if (before)
-                        ours += total - json_integer_value(before);
-                p->pages[node].ours = (uint64_t)(ours < 0 ? 0 : ours > total ? total : ours);
-        }
-}
 
 /* --- planning --- */
 
@@ -182,6 +70,26 @@ static void plan_driver_pool(struct pool_change *c, const struct pool_wish *wish
         c->plan.cpus = m->pool.cpus;
 }
 
+/* Whoever sets the memory of a pool whose record was lost says how many of the free pages are its own; only
+ * what these are too few for is asked of the kernel. */
+static int plan_memory(struct pool_change *c, const struct pool_wish *wish, struct error *reterr) {
+        struct pool *p = &c->manager->pool;
+        uint64_t have = wish->node == NODE_UNKNOWN ? pool_ours(p) : p->pages[wish->node].ours;
+        uint64_t want = wish->memory_mib / page_mib(p->page);
+        struct node_pages before[TOPOLOGY_NODES_MAX];
+        int r;
+
+        memcpy(before, p->pages, sizeof(before));
+        if (p->pages_unknown && want > have)
+                pool_take_idle(p, want - have, wish->node);
+        r = pool_plan_memory(p, &c->plan, wish->memory_mib, wish->node, reterr);
+        if (r < 0)
+                memcpy(p->pages, before, sizeof(before));
+        else
+                p->pages_unknown = false;
+        return r;
+}
+
 static int plan(struct pool_change *c, const struct pool_wish *wish, struct error *reterr) {
         int r;
 
@@ -191,7 +99,7 @@ static int plan(struct pool_change *c, const struct pool_wish *wish, struct erro
         if (r >= 0 && driver_pool_is_used(c->manager))
                 plan_driver_pool(c, wish);
         if (r >= 0 && wish->memory_mib != UINT64_MAX)
-                r = pool_plan_memory(&c->manager->pool, &c->plan, wish->memory_mib, wish->node, reterr);
+                r = plan_memory(c, wish, reterr);
         return r;
 }
 
@@ -212,7 +120,7 @@ static void let_go(struct pool_change *c) {
 
                 c->manager->pool.pages[node].ours = c->plan.ours_before[node];
         }
-        save(c->manager, NULL);
+        pool_remember(c->manager);
 }
 
 /* The CPUs of the pool are these from now on, if whoever takes them from the parent agrees. */
@@ -257,7 +165,7 @@ static int finish(struct pool_change *c, int r, const struct page_change *done, 
                         p->pages[node].ours +=
                                 done[i].after - done[i].before; /* wraps around for shrinking */
         }
-        save(c->manager, NULL);
+        pool_remember(c->manager);
         (void)read_machine(c->manager, NULL);
         if (r == -ENOMEM) {
                 uint64_t missed = 0, wanted = 0;
@@ -378,7 +286,7 @@ int pool_change_start(struct manager *m, const struct pool_wish *wish, struct se
         if (r >= 0)
                 r = set_cpus(m, &c->plan.cpus, reterr);
         if (r >= 0) {
-                save(m, &c->plan);
+                pool_remember_before(m, &c->plan);
                 hold_back(c);
                 r = start_child(c);
                 if (r < 0) {
@@ -426,8 +334,13 @@ static void plan_start(struct pool_change *c, const struct pool_wish *wish) {
                           cpus.message ? cpus.message : "out of memory");
         if (driver_pool_is_used(c->manager))
                 plan_driver_pool(c, wish);
-        if (wish->memory_mib != UINT64_MAX &&
-            pool_plan_memory(p, &c->plan, wish->memory_mib, wish->node, &memory) < 0)
+        if (p->pages_unknown)
+                log_warning("which free huge pages are the pool's is not known, its record was lost: it has "
+                            "the %" PRIu64 " MiB of its living enclaves and asks for no more; `qt-enclave "
+                            "pool set --memory MIB` makes free pages its own before it asks for new ones",
+                            pool_ours(p) * page_mib(p->page));
+        else if (wish->memory_mib != UINT64_MAX &&
+                 pool_plan_memory(p, &c->plan, wish->memory_mib, wish->node, &memory) < 0)
                 log_error("the pool's memory is not what the configuration asks for: %s",
                           memory.message ? memory.message : "out of memory");
 }
@@ -444,7 +357,7 @@ static int size_dedicated(struct manager *m, struct error *reterr) {
                 log_error("%s", e.message ? e.message : "out of memory");
         if (c.plan.n == 0)
                 return finish(&c, 0, c.plan.pages, reterr);
-        save(m, &c.plan);
+        pool_remember_before(m, &c.plan);
         r = pages_apply(m->sysfs_fd, &m->pool.topology, c.plan.pages, c.plan.n, pages_compact);
         return finish(&c, r, c.plan.pages, reterr);
 }
@@ -506,7 +419,7 @@ int pool_look(struct manager *m, struct error *reterr) {
         if (m->pool.mode == POOL_SHARED)
                 size_shared(m);
         if (m->pool.mode == POOL_DEDICATED)
-                load(m);
+                pool_recall(m);
         return 0;
 }
 
@@ -524,7 +437,10 @@ int pool_open(struct manager *m, struct error *reterr) {
 void pool_size(struct manager *m) {
         _cleanup_error_ struct error e = ERROR_NULL;
 
-        if (m->pool.mode == POOL_DEDICATED && size_dedicated(m, &e) < 0)
+        if (m->pool.mode != POOL_DEDICATED)
+                return;
+        pool_settle(m);
+        if (size_dedicated(m, &e) < 0)
                 log_error("the pool is not what the configuration asks for: %s",
                           e.message ? e.message : "out of memory");
 }

@@ -3,7 +3,7 @@
 
 /*
  * The pool while it changes: sized from the configuration and from what an earlier daemon left, resized while
- * enclaves run, remembered on disk (RUNTIME/pool.json: which pages are ours), shown.
+ * enclaves run, shown.
  */
 
 #include "daemon/manager.h"
@@ -34,9 +34,6 @@ struct pool_wish pool_wish_of(const struct config *config);
 int pool_change_start(struct manager *m, const struct pool_wish *wish, struct server_call *call,
                       struct error *reterr);
 void pool_change_free(struct pool_change *c);
-
-/* What the pool has, for the next daemon. */
-void pool_remember(const struct manager *m);
 
 /* The pool of a QingTian parent changes without us: look again. Nothing for the others. */
 void pool_refresh(struct manager *m);

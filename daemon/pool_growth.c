@@ -21,6 +21,29 @@ static unsigned node_pool_cpus(const struct pool *p, const struct cpu_list *cpus
         return n;
 }
 
+uint64_t pool_node_strange(const struct pool *p, unsigned node) {
+        const struct page_count *count = &p->topology.nodes[node].pages[p->page];
+        uint64_t idle = pool_node_idle(p, node), ours = p->pages[node].ours;
+        uint64_t beside = count->total > ours ? count->total - ours : 0;
+        uint64_t strange = count->free > idle ? count->free - idle : 0;
+
+        return strange < beside ? strange : beside;
+}
+
+void pool_take_idle(struct pool *p, uint64_t pages, unsigned only) {
+        for (int beside_cpus = 1; beside_cpus >= 0; beside_cpus--)
+                for (unsigned node = 0; node < p->topology.n_nodes; node++) {
+                        uint64_t take = pool_node_strange(p, node);
+
+                        if ((only != NODE_UNKNOWN && node != only) ||
+                            (node_pool_cpus(p, &p->cpus, node) > 0) != beside_cpus)
+                                continue;
+                        take = take < pages ? take : pages;
+                        p->pages[node].ours += take;
+                        pages -= take;
+                }
+}
+
 /* What is in huge pages already, anybody's. */
 static uint64_t huge_mib(const struct topology_node *n) {
         uint64_t mib = 0;

@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "daemon/pool_change.h"
 #include "daemon/pool_plan.h"
+#include "daemon/pool_record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -117,6 +118,8 @@ int pool_preview(const struct config *config, const char *runtime_path, const ch
         if (driver_pool_is_used(&m))
                 driver_pool_look(&m);
         r = pool_look(&m, reterr);
+        if (r >= 0 && m.pool.mode == POOL_DEDICATED)
+                pool_settle(&m);
         if (r >= 0)
                 r = preview(&m, f, reterr);
         pool_done(&m.pool);

@@ -113,6 +113,37 @@ def all_in_use():
     shutil.rmtree(top)
 
 
+def lost_record():
+    """Without the record nobody can tell our free pages from others'; the living have theirs, and an operator decides."""
+    for damage in (lambda p: p.unlink(), lambda p: p.write_text('{"Versi'), lambda p: p.write_text("{}")):
+        top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
+        invent(top, pages=100, cores=8)
+        shutil.chown(top, os.getuid())
+        with Daemon(monitor=STANDIN, config="mode:dedicated\nhugepage_size:2\ncpu_count:8\nmemory_mib:1024\n",
+                    options=["--sysfs", str(top)]) as d:
+            d.ok("run", "--eif", d.image(), "--name", "alive", "--memory", "512")
+            free_pages(top, 100 + 256)
+            d.kill()
+            damage(d.runtime / "pool.json")
+            for _ in range(2):
+                d.start()
+                pool = d.ok("pool", "show", "-o", "json").json()
+                check((pages_of(top), pool["MemoryMiB"], pool["FreeMiB"]) == (612, 512, 0), "none is asked for blindly", pool)
+                check("its record was lost" in d.log_text(), "which the log says", d.log_text())
+                (d.top / "log").write_text("")
+                d.kill()
+            d.start()
+            pool = d.ok("pool", "set", "--memory", "1024", "-o", "json").json()
+            check((pages_of(top), pool["MemoryMiB"], pool["FreeMiB"]) == (612, 1024, 512), "an operator makes them the pool's again", pool)
+            d.restart()
+            check(d.ok("pool", "show", "-o", "json").json()["MemoryMiB"] == 1024, "for the next daemon as well")
+            d.ok("terminate", "alive")
+            free_pages(top, 612)
+            d.ok("pool", "set", "--memory", "0")
+            check(pages_of(top) == 100, "all of ours go back, others' are left")
+        shutil.rmtree(top)
+
+
 def reserved_at_boot():
     """Free pages of before the first daemon: of 1 GiB, 2 on node 0 and 3 on node 1."""
     top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
@@ -278,7 +309,7 @@ def one_refusal():
     shutil.rmtree(top)
 
 
-for part in (invented_machine, all_in_use, reserved_at_boot, numbers_with_holes, shared, shared_cpus, check_config, one_refusal, real_pages):
+for part in (invented_machine, all_in_use, lost_record, reserved_at_boot, numbers_with_holes, shared, shared_cpus, check_config, one_refusal, real_pages):
     print("#", part.__name__)
     part()
 done()
