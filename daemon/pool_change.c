@@ -18,7 +18,13 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/sysinfo.h>
+#include <time.h>
+
+#define LOCK "pool.lock"
+#define WAIT_NSEC (100 * 1000 * 1000)
+#define WAIT_TRIES 300
 
 /* A change under way: a child applies it and reports through a pipe. */
 struct pool_change {
@@ -26,7 +32,7 @@ struct pool_change {
         struct server_call *call; /* NULL when the caller went away */
         uid_t uid;                /* whose it is */
         sd_event_source *io;
-        int fd;
+        int fd, lock_fd;
         struct pool_plan plan;
         struct cpu_list cpus_before;
 };
@@ -202,6 +208,7 @@ void pool_change_free(struct pool_change *c) {
                 request_record(c->uid, "PoolSet", "pool", "left to the next daemon");
         sd_event_source_disable_unref(c->io);
         (void)close_fd(c->fd);
+        (void)close_fd(c->lock_fd);
         free(c);
 }
 
@@ -232,6 +239,31 @@ static void on_gone(struct server_call *call _unused_, void *userdata) {
         ((struct pool_change *)userdata)->call = NULL;
 }
 
+/* The child that changes pages outlives a daemon that is killed, and has this lock meanwhile. Without a place
+ * for its file there is none. */
+static int lock_pages(struct pool_change *c, struct error *reterr) {
+        c->lock_fd = openat(c->manager->lock_fd, LOCK, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (c->lock_fd < 0 || flock(c->lock_fd, LOCK_EX | LOCK_NB) == 0)
+                return 0;
+        return error_set(reterr, ERROR_WRONG_STATE,
+                         "a change of the pool that an earlier daemon began is under way; try again");
+}
+
+/* Has every change ended that an earlier daemon began? */
+static bool await_change(const struct manager *m) {
+        const struct timespec moment = { .tv_nsec = WAIT_NSEC };
+        _cleanup_close_ int fd = openat(m->lock_fd, LOCK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+        for (unsigned i = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+                if (i == WAIT_TRIES)
+                        return false;
+                if (i == 0)
+                        log_notice("waiting for the change of the pool that an earlier daemon began");
+                (void)nanosleep(&moment, NULL);
+        }
+        return true;
+}
+
 /* Compacting memory takes seconds, in which the daemon goes on. */
 static int change_pages(const int *fds, void *userdata) {
         struct pool_change *c = userdata;
@@ -240,6 +272,8 @@ static int change_pages(const int *fds, void *userdata) {
         memset(&report, 0, sizeof(report));
         memcpy(report.pages, c->plan.pages, sizeof(report.pages));
         report.r = pages_apply(fds[0], &c->manager->pool.topology, report.pages, c->plan.n, pages_compact);
+        if (c->lock_fd >= 0)
+                (void)flock(fds[2], LOCK_UN); /* before anybody begins another one */
         return write_all(fds[1], &report, sizeof(report)) < 0;
 }
 
@@ -251,8 +285,10 @@ static int start_child(struct pool_change *c) {
         if (pipe2(fds, O_CLOEXEC) < 0)
                 return -errno;
         c->fd = fds[0];
-        r = bare_child_start((const int[]){ m->sysfs_fd, fds[1] }, 2, change_pages, c, &pid);
+        r = bare_child_start((const int[]){ m->sysfs_fd, fds[1], c->lock_fd }, c->lock_fd >= 0 ? 3 : 2,
+                             change_pages, c, &pid);
         (void)close_fd(fds[1]);
+        c->lock_fd = close_fd(c->lock_fd);
         if (r < 0)
                 return r;
         process_reap(m->event, pid);
@@ -280,8 +316,10 @@ int pool_change_start(struct manager *m, const struct pool_wish *wish, struct se
         if (!c)
                 return -ENOMEM;
         c->manager = m;
-        c->fd = -1;
-        r = plan(c, wish, reterr);
+        c->fd = c->lock_fd = -1;
+        r = lock_pages(c, reterr);
+        if (r >= 0)
+                r = plan(c, wish, reterr);
         c->cpus_before = m->pool.cpus;
         if (r >= 0)
                 r = set_cpus(m, &c->plan.cpus, reterr);
@@ -335,9 +373,11 @@ static void plan_start(struct pool_change *c, const struct pool_wish *wish) {
         if (driver_pool_is_used(c->manager))
                 plan_driver_pool(c, wish);
         if (p->pages_unknown)
-                log_warning("which free huge pages are the pool's is not known, its record was lost: it has "
-                            "the %" PRIu64 " MiB of its living enclaves and asks for no more; `qt-enclave "
-                            "pool set --memory MIB` makes free pages its own before it asks for new ones",
+                log_warning("which free huge pages are the pool's is not known, as its record was lost or a "
+                            "change "
+                            "of it never ended: it has %" PRIu64
+                            " MiB and asks for no more; `qt-enclave pool set "
+                            "--memory MIB` makes free pages its own before it asks for new ones",
                             pool_ours(p) * page_mib(p->page));
         else if (wish->memory_mib != UINT64_MAX &&
                  pool_plan_memory(p, &c->plan, wish->memory_mib, wish->node, &memory) < 0)
@@ -349,7 +389,7 @@ static void plan_start(struct pool_change *c, const struct pool_wish *wish) {
 static int size_dedicated(struct manager *m, struct error *reterr) {
         struct pool_wish wish = pool_wish_of(&m->config);
         _cleanup_error_ struct error e = ERROR_NULL;
-        struct pool_change c = { .manager = m, .fd = -1 };
+        struct pool_change c = { .manager = m, .fd = -1, .lock_fd = -1 };
         int r;
 
         plan_start(&c, &wish);
@@ -425,13 +465,18 @@ int pool_look(struct manager *m, struct error *reterr) {
 
 int pool_open(struct manager *m, struct error *reterr) {
         char ignored[256];
+        bool known;
+        int r;
 
         if (config_ignored(&m->config, ignored, sizeof(ignored)))
                 log_warning("%s", ignored);
         pool_begin(m);
         if (driver_pool_is_used(m))
                 driver_pool_open(m);
-        return pool_look(m, reterr);
+        known = await_change(m);
+        r = pool_look(m, reterr);
+        m->pool.pages_unknown |= !known;
+        return r;
 }
 
 void pool_size(struct manager *m) {

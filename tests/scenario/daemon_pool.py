@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pool: an invented machine with nodes and cores, then this machine's real 2 MiB huge pages, live."""
+import fcntl
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 
 from harness import DAEMON, PATIENCE, STANDIN, Daemon, check, done, skip, wait_for
 from huge_pages import lock_huge_pages
@@ -129,7 +132,7 @@ def lost_record():
                 d.start()
                 pool = d.ok("pool", "show", "-o", "json").json()
                 check((pages_of(top), pool["MemoryMiB"], pool["FreeMiB"]) == (612, 512, 0), "none is asked for blindly", pool)
-                check("its record was lost" in d.log_text(), "which the log says", d.log_text())
+                check("record was lost" in d.log_text(), "which the log says", d.log_text())
                 (d.top / "log").write_text("")
                 d.kill()
             d.start()
@@ -142,6 +145,35 @@ def lost_record():
             d.ok("pool", "set", "--memory", "0")
             check(pages_of(top) == 100, "all of ours go back, others' are left")
         shutil.rmtree(top)
+
+
+def killed_while_changing():
+    """The child that changes pages outlives its daemon; a lease on the kernel's file holds it up as a busy kernel would."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
+    invent(top, pages=100)
+    shutil.chown(top, os.getuid())
+    began = threading.Event()
+    signal.signal(signal.SIGIO, lambda *_: began.set())
+    with Daemon(monitor=STANDIN, config="mode:dedicated\nhugepage_size:2\ncpu_count:4\n", options=["--sysfs", str(top)]) as d:
+        fd = os.open(top / SMALL_PAGES.format(1, "nr"), os.O_RDONLY)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        asking = d.popen("pool", "set", "--memory", "512")
+        wait_for(began.is_set, "the child to open the file")
+        d.kill()
+        asking.communicate()
+        starting = threading.Thread(target=d.start)
+        starting.start()
+        wait_for(lambda: "waiting for the change" in d.log_text(), "the next daemon to wait")
+        check(pages_of(top) == 100 and starting.is_alive(), "the next daemon waits for the change that the last one began")
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        os.close(fd)
+        starting.join()
+        pool = d.ok("pool", "show", "-o", "json").json()
+        check((pages_of(top), pool["MemoryMiB"]) == (356, 512), "and then knows whose pages these are", pool)
+        d.ok("pool", "set", "--memory", "0")
+        check(pages_of(top) == 100, "so that they go back")
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    shutil.rmtree(top)
 
 
 def reserved_at_boot():
@@ -309,7 +341,7 @@ def one_refusal():
     shutil.rmtree(top)
 
 
-for part in (invented_machine, all_in_use, lost_record, reserved_at_boot, numbers_with_holes, shared, shared_cpus, check_config, one_refusal, real_pages):
+for part in (invented_machine, all_in_use, lost_record, killed_while_changing, reserved_at_boot, numbers_with_holes, shared, shared_cpus, check_config, one_refusal, real_pages):
     print("#", part.__name__)
     part()
 done()
