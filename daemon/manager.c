@@ -243,7 +243,10 @@ void manager_enclave_changed(struct manager *m, struct enclave *e) {
                 driver_pool_enclave_ended(m);
                 local_pool_enclave_ended(m);
         }
-        if (!enclave_is_alive(e) && !m->recovering)
+}
+
+void manager_enclave_ended(struct manager *m, struct enclave *e) {
+        if (!enclave_is_wanted(e) && !m->recovering)
                 forget_oldest(m, e);
 }
 
@@ -369,17 +372,17 @@ static void recover(struct manager *m) {
         load_state(m);
         load_directories(m);
         for (struct enclave *e = m->enclaves; e; e = e->next) {
-                bool pending;
+                uint64_t pending_usec;
 
                 believe_monitor(e);
-                pending = e->restart_usec > 0;
+                pending_usec = e->restart_usec;
                 e->restart_usec = 0;
                 if (enclave_is_alive(e))
                         enclave_recover(e);
                 else
                         remove_directory(m->enclaves_fd, e->plan.name);
-                if (pending && !enclave_is_alive(e) && !e->restart_timer)
-                        enclave_restart_later(e); /* a restart that the last daemon did not live to see */
+                if (pending_usec > 0 && !enclave_is_alive(e) && !e->restart_timer)
+                        enclave_resume_restart(e, pending_usec);
         }
         m->recovering = false;
 }

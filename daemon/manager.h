@@ -98,8 +98,11 @@ int plan_refresh(const struct manager *m, int image_fd, struct plan *plan, struc
 int manager_run(struct manager *m, struct plan *plan, int image_fd, struct enclave **ret,
                 struct error *reterr);
 
-/* An enclave took a step, or ended for good. */
+/* An enclave took a step. */
 void manager_enclave_changed(struct manager *m, struct enclave *e);
+
+/* It has ended and may be restarted, or not; other enclaves may be forgotten for its record. */
+void manager_enclave_ended(struct manager *m, struct enclave *e);
 
 /* Forget an ended enclave. */
 void manager_forget(struct manager *m, struct enclave *e);

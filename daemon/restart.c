@@ -102,22 +102,6 @@ static int restart_now(struct enclave *e, struct error *reterr) {
         return r;
 }
 
-static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
-        _cleanup_error_ struct error error = ERROR_NULL;
-        struct enclave *e = userdata;
-
-        e->restart_timer = sd_event_source_disable_unref(e->restart_timer);
-        if (restart_now(e, &error) >= 0)
-                return 0;
-        log_record(LOG_ERR, e->plan.name, "cannot be restarted: %s",
-                   error.message ? error.message : "out of memory");
-        if (enclave_is_alive(e))
-                enclave_end(e, reason_new("start-failed", error.message ? error.message : "out of memory"));
-        else if (!e->restart_timer)
-                enclave_restart_later(e); /* not even begun: the next try may find what is missing */
-        return 0;
-}
-
 bool enclave_try_next_cid(struct enclave *e) {
         const char *name = json_string_value(json_object_get(e->facts, "ErrorName"));
         _cleanup_error_ struct error error = ERROR_NULL;
@@ -163,33 +147,79 @@ static bool ended_well(const struct enclave *e) {
                          json_integer_value(json_object_get(e->reason, "ExitCode")) == 0));
 }
 
-void enclave_restart_later(struct enclave *e) {
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
+
+static void wait_for_restart(struct enclave *e, uint64_t delay_usec) {
+        if (!e->plan.declared && e->image_fd < 0) {
+                log_record(
+                        LOG_WARNING, e->plan.name,
+                        "will not be restarted: its image was handed to an earlier daemon and went with it");
+                return;
+        }
+        if (sd_event_add_time_relative(e->manager->event, &e->restart_timer, CLOCK_MONOTONIC, delay_usec, 0,
+                                       on_timer, e) < 0)
+                return;
+        e->restart_usec = realtime_usec() + delay_usec;
+        log_record(LOG_INFO, e->plan.name, "will be restarted in %" PRIu64 " ms", delay_usec / 1000);
+}
+
+/* Another life may follow, or not. */
+static void restart_after(struct enclave *e, uint64_t ran_usec) {
         const struct config *config = &e->manager->config;
         struct restart_decision d;
 
-        /* Whoever runs an image by hand sees its first start fail; what is declared has nobody to see it. */
-        if (!e->plan.declared && !enclave_has_run(e) && e->restarts == 0)
-                return;
-        d = restart_decide(
-                &(struct restart_end){ .policy = e->plan.restart,
-                                       .good = ended_well(e),
-                                       .requested = was_asked_to_end(e),
-                                       .ran_usec = e->running_usec ? realtime_usec() - e->running_usec : 0,
-                                       .n_quick = e->n_quick,
-                                       .delay_usec = config->restart_delay * 1000,
-                                       .limit = (unsigned)config->restart_limit });
+        d = restart_decide(&(struct restart_end){ .policy = e->plan.restart,
+                                                  .good = ended_well(e),
+                                                  .requested = was_asked_to_end(e),
+                                                  .ran_usec = ran_usec,
+                                                  .n_quick = e->n_quick,
+                                                  .delay_usec = config->restart_delay * 1000,
+                                                  .limit = (unsigned)config->restart_limit });
         e->n_quick = d.n_quick;
         e->crash_loop = d.crash_loop;
         if (d.crash_loop)
-                log_record(LOG_ERR, e->plan.name,
-                           "ended %u times in quick succession: a crash loop, it stays down", d.n_quick);
-        if (!d.restart)
-                return;
-        if (sd_event_add_time_relative(e->manager->event, &e->restart_timer, CLOCK_MONOTONIC, d.delay_usec, 0,
-                                       on_timer, e) < 0)
-                return;
-        e->restart_usec = realtime_usec() + d.delay_usec;
-        log_record(LOG_INFO, e->plan.name, "will be restarted in %" PRIu64 " ms", d.delay_usec / 1000);
+                log_record(
+                        LOG_ERR, e->plan.name,
+                        "ended or could not begin %u times in quick succession: a crash loop, it stays down",
+                        d.n_quick);
+        if (d.restart)
+                wait_for_restart(e, d.delay_usec);
+}
+
+static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
+        _cleanup_error_ struct error error = ERROR_NULL;
+        struct enclave *e = userdata;
+        unsigned before = e->restarts;
+
+        e->restart_timer = sd_event_source_disable_unref(e->restart_timer);
+        if (restart_now(e, &error) >= 0)
+                return 0;
+        log_record(LOG_ERR, e->plan.name, "cannot be restarted: %s",
+                   error.message ? error.message : "out of memory");
+        if (enclave_is_alive(e))
+                enclave_end(e, reason_new("start-failed", error.message ? error.message : "out of memory"));
+        else if (e->restarts == before) { /* not even begun: the next try may find what is missing */
+                restart_after(e, 0);
+                enclave_save(e);
+                manager_enclave_ended(e->manager, e);
+        }
+        return 0;
+}
+
+void enclave_restart_later(struct enclave *e) {
+        bool ran = e->running_usec > 0 && e->since_usec > e->running_usec;
+
+        /* Whoever runs an image by hand sees its first start fail; what is declared has nobody to see it. */
+        if (e->plan.declared || enclave_has_run(e) || e->restarts > 0)
+                restart_after(e, ran ? e->since_usec - e->running_usec : 0);
+        manager_enclave_ended(e->manager, e);
+}
+
+void enclave_resume_restart(struct enclave *e, uint64_t at_usec) {
+        uint64_t now = realtime_usec(), delay = at_usec > now ? at_usec - now : 0;
+
+        wait_for_restart(e, delay < MINUTE_USEC ? delay : MINUTE_USEC); /* the clock may have been set */
+        enclave_save(e);
 }
 
 void enclave_cancel_restart(struct enclave *e) {
@@ -197,4 +227,5 @@ void enclave_cancel_restart(struct enclave *e) {
                 return;
         e->restart_timer = sd_event_source_disable_unref(e->restart_timer);
         enclave_save(e);
+        manager_enclave_ended(e->manager, e);
 }

@@ -34,7 +34,7 @@ struct restart_end {
         enum restart_policy policy;
         bool good;         /* stopped, or ended by itself with code 0 */
         bool requested;    /* somebody asked for the end */
-        uint64_t ran_usec; /* as running */
+        uint64_t ran_usec; /* as running; 0 of a start that could not even begin */
         unsigned n_quick;  /* quick ends in a row before this one */
         uint64_t delay_usec;
         unsigned limit;
@@ -54,6 +54,9 @@ bool enclave_try_next_cid(struct enclave *e);
 
 /* After each end: start the enclave again after a while, or leave it and say why. */
 void enclave_restart_later(struct enclave *e);
+
+/* A restart that the last daemon planned for that time and did not live to see. */
+void enclave_resume_restart(struct enclave *e, uint64_t at_usec);
 
 /* One that waits is none any more, for this daemon and the next. */
 void enclave_cancel_restart(struct enclave *e);

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Restart policies, crash loops, declared enclaves and their reload."""
+import json
+import os
 import pathlib
+import re
 import shutil
 import signal
 import tempfile
@@ -72,6 +75,51 @@ def declared(top, d, directory):
     d.wait_state("early", "running")
 
 
+def edit_record(d, name, **members):
+    path = d.runtime / f"state/{name}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **members}))
+
+
+def image_is_lost(d):
+    """Its descriptor went with the daemon that was killed while it was down."""
+    d.ok("run", "--eif", d.image("run=20 end=killed signal=6"), "--name", "lost", "--restart", "always")
+    wait_for(lambda: "RestartUSec" in (d.describe("lost") or {}), "the back-off")
+    d.kill()
+    edit_record(d, "lost", RestartUSec=1)
+    d.start()
+    wait_for(lambda: "lost: will not be restarted" in d.log_text(), "the daemon to say so")
+    d.restart()
+    e = d.describe("lost")
+    check("RestartUSec" not in e and "CrashLoop" not in e and e["Reason"]["Signal"] == 6, "it is no crash loop, and its reason stays", e)
+    check(d.log_text().count("lost: will not be restarted") == 1, "which is said once", d.log_text())
+
+
+def declared_image_is_lost(d):
+    """It ran for long, and its image is removed: tries that cannot begin back off, and are a crash loop in the end."""
+    e = d.wait_state("app", "running")
+    d.kill()
+    edit_record(d, "app", RunningUSec=e["SinceUSec"] - 3600 * 10**6)
+    (d.home / "app.eif").unlink()
+    d.start()
+    os.kill(d.describe("app")["ProcessID"], signal.SIGKILL)
+    e = wait_for(lambda: (lambda e: e if e and e.get("CrashLoop") else None)(d.describe("app")), "the crash loop", 20)
+    log = d.log_text()
+    waits = [int(m) for m in re.findall(r"app: will be restarted in (\d+) ms", log)]
+    check(waits == [20, 20, 40, 80] and log.count("app: cannot be restarted") == 4 and log.count("a crash loop") == 1,
+          "each try that cannot begin is a quick end", waits, log)
+    check(e["Reason"]["Kind"] == "monitor-lost", "and the reason is that of the end", e)
+    d.restart()
+    check(d.describe("app").get("CrashLoop"), "which the next daemon knows")
+
+
+with Daemon(monitor=STANDIN, config="restart_delay:60000\n") as d:
+    image_is_lost(d)
+declarations = pathlib.Path(tempfile.mkdtemp(prefix="qt-decl-"))
+with Daemon(monitor=STANDIN, config=FAST + f"enclaves_dir:{declarations}\n") as d:
+    (declarations / "app.conf").write_text(f"eif:{d.image(name='app.eif')}\nmemory_mib:256\nrestart:always\n")
+    d.process.send_signal(signal.SIGHUP)
+    declared_image_is_lost(d)
+shutil.rmtree(declarations)
 with Daemon(monitor=STANDIN, config=FAST) as d:
     by_hand(d)
 with Daemon(monitor=STANDIN, config="restart_delay:3600000\n") as d:
