@@ -135,13 +135,14 @@ int plan_image(int fd, const char *path, struct plan *plan, struct error *reterr
         return 0;
 }
 
+/* The parent has room again when an enclave has ended; its owner's quota, when it will not be restarted. */
 static void count_in_use(const struct manager *m, uid_t uid, struct limits_situation *s, struct quota *used) {
         for (const struct enclave *e = m->enclaves; e; e = e->next) {
-                if (!enclave_is_alive(e))
-                        continue;
-                s->enclaves++;
-                s->cpus_in_use += e->plan.cpus;
-                if (e->plan.uid != uid)
+                if (enclave_is_alive(e)) {
+                        s->enclaves++;
+                        s->cpus_in_use += e->plan.cpus;
+                }
+                if (!enclave_is_wanted(e) || e->plan.uid != uid)
                         continue;
                 used->enclaves++;
                 used->cpus += e->plan.cpus;
@@ -149,7 +150,8 @@ static void count_in_use(const struct manager *m, uid_t uid, struct limits_situa
         }
 }
 
-static int check_plan(const struct manager *m, const struct plan *plan, bool master, struct error *reterr) {
+static int check_plan(const struct manager *m, const struct plan *plan, struct error *reterr) {
+        const struct caller owner = { .uid = plan->uid };
         const struct quota limit = { m->config.quota_enclaves, m->config.quota_cpus,
                                      m->config.quota_memory_mib };
         const struct quota wanted = { 1, plan->cpus, plan->memory_mib };
@@ -174,7 +176,7 @@ static int check_plan(const struct manager *m, const struct plan *plan, bool mas
                                                    .image_size = plan->image_size,
                                                    .cid = plan->cid },
                          &situation, reterr);
-        if (r < 0 || master)
+        if (r < 0 || caller_is_master(&owner, m->uid))
                 return r;
         return quota_check(&limit, &used, &wanted, plan->uid, reterr);
 }
@@ -199,7 +201,7 @@ int plan_make(const struct manager *m, const struct run_wish *w, struct plan *pl
         plan->declared = w->declared;
         while (manager_find_id(m, plan->id))
                 plan->id++;
-        return check_plan(m, plan, w->master, reterr);
+        return check_plan(m, plan, reterr);
 }
 
 int plan_refresh(const struct manager *m, int image_fd, struct plan *plan, struct error *reterr) {
@@ -214,7 +216,7 @@ int plan_refresh(const struct manager *m, int image_fd, struct plan *plan, struc
                 if (r < 0)
                         return r;
         }
-        return check_plan(m, plan, true, reterr);
+        return check_plan(m, plan, reterr);
 }
 
 int manager_run(struct manager *m, struct plan *plan, int image_fd, struct enclave **ret,

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 
-from harness import CLI, PATIENCE, STANDIN, Daemon, Result, check, done, read_message, skip
+from harness import CLI, PATIENCE, STANDIN, Daemon, Result, check, done, read_message, skip, wait_for
 
 if os.getuid() != 0:
     skip("access", "needs root to become several users")
@@ -101,10 +101,31 @@ def introspection(d):
             check(b"MethodNotImplemented" not in answer and b"InvalidParameter" in answer, f"{name} has a handler", answer)
 
 
+def quota_of_the_waiting():
+    """Enclaves that wait for their restart are their owner's still, and what is given up is one of the ended."""
+    config = f"group:{GROUP.gr_name}\nenclaves_max:8\nquota_enclaves:1\nended_max:2\nrestart_limit:1\nrestart_delay:{{}}\n"
+    with Daemon(monitor=STANDIN, config=config.format(60000)) as d:
+        for path in (d.home, d.runtime):
+            os.chmod(path, 0o755)
+        run = ("run", "--eif", d.image("run=20 end=killed signal=6"), "--restart", "always", "--name")
+        wants(d, ALICE, 0, None, "one enclave", *run, "first")
+        wait_for(lambda: "RestartUSec" in d.describe("first"), "the back-off")
+        wants(d, ALICE, 7, "QuotaExceeded", "and no second while it waits for its restart", *run, "second")
+        wants(d, BOB, 0, None, "which is not Bob's quota", *run, "his")
+    with Daemon(monitor=STANDIN, config=config.format(20)) as d:
+        for path in (d.home, d.runtime):
+            os.chmod(path, 0o755)
+        run = ("run", "--eif", d.image("run=20 end=killed signal=6"), "--restart", "always", "--name")
+        for name in ("a", "b", "c", "d"):
+            wants(d, ALICE, 0, None, f"{name} in its turn", *run, name)
+            wait_for(lambda: d.describe(name).get("CrashLoop"), "its crash loop")
+        check(sorted(d.all()) == ["c", "d"], "no more are remembered than ended_max", d.all())
+
 with Daemon(monitor=STANDIN, config=CONFIG) as d:
     os.chmod(d.home, 0o755)
     os.chmod(d.runtime, 0o755)
     for part in (classes, names, introspection):
         print("#", part.__name__)
         part(d)
+quota_of_the_waiting()
 done()
