@@ -33,12 +33,12 @@ static struct cpu_list takeable(const struct manager *m, const struct cpu_list *
         return list;
 }
 
-/* A pool without CPUs has none that could have left. */
+/* A pool without CPUs has none that could have left; and before the partition is opened nobody knows. */
 static void tell_pinned_only(const struct manager *m, const struct cpu_list *cpus) {
         char list[LOG_LIST_MAX];
 
         cpu_list_format(cpus, list, sizeof(list));
-        if (*list)
+        if (*list && *m->cpu_partition.why)
                 log_warning("the pool's CPUs (%s) do not leave the parent, vCPUs are only pinned to them: %s",
                             list, m->cpu_partition.why);
 }
