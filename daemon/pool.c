@@ -338,12 +338,9 @@ static unsigned cpus_left(const struct pool *p) {
 }
 
 static struct pool_largest largest_shared(const struct pool *p) {
-        struct pool_largest l = { .cpus = 0 };
+        struct pool_largest l = { .cpus = even(p, cpus_left(p)) };
         char cpus[128];
 
-        if (is_full(p, &l))
-                return l;
-        l.cpus = even(p, cpus_left(p));
         l.memory_mib = pool_free_mib(p) - pool_free_mib(p) % p->limits->memory_mib_multiple;
         if (l.memory_mib > p->limits->memory_mib_max)
                 l.memory_mib = p->limits->memory_mib_max;
@@ -403,18 +400,32 @@ static uint64_t largest_mib(const struct pool *p, unsigned node, char *why, size
         return idle;
 }
 
-struct pool_largest pool_largest(const struct pool *p, unsigned node) {
+static struct pool_largest largest_dedicated(const struct pool *p, unsigned node) {
         struct pool_largest l = { .cpus = 0 };
         char cpus[128], memory[128];
 
-        if (p->mode == POOL_VENDOR)
-                return largest_vendor(p);
-        if (p->mode == POOL_SHARED)
-                return largest_shared(p);
-        if (is_full(p, &l))
-                return l;
         l.cpus = even(p, largest_cpus(p, node, cpus, sizeof(cpus)));
         l.memory_mib = largest_mib(p, node, memory, sizeof(memory));
         (void)snprintf(l.why, sizeof(l.why), "%s; %s", cpus, memory);
+        return l;
+}
+
+struct pool_largest pool_largest(const struct pool *p, unsigned node) {
+        struct pool_largest l = { .cpus = 0 };
+        size_t n;
+
+        if (is_full(p, &l))
+                return l;
+        if (p->mode == POOL_DEDICATED)
+                l = largest_dedicated(p, node);
+        else
+                l = p->mode == POOL_VENDOR ? largest_vendor(p) : largest_shared(p);
+        if (l.cpus >= p->limits->cpus_min && l.memory_mib >= p->limits->memory_mib_min)
+                return l;
+        l.cpus = 0;
+        l.memory_mib = 0;
+        n = strlen(l.why);
+        (void)snprintf(l.why + n, sizeof(l.why) - n, "; an enclave has at least %u CPUs and %" PRIu64 " MiB",
+                       p->limits->cpus_min, p->limits->memory_mib_min);
         return l;
 }

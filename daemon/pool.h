@@ -93,11 +93,11 @@ unsigned pool_node_free_cpus(const struct pool *p, unsigned node); /* of whole f
 unsigned pool_node_cpus_max(const struct pool *p, unsigned node);  /* that one enclave there may have */
 
 /* The largest enclave that would start on a node now (in mode shared: anywhere), and in a sentence why not a
- * larger one. */
+ * larger one. Nothing when it would be too small for the platform. */
 struct pool_largest {
         unsigned cpus;
         uint64_t memory_mib;
-        char why[320];
+        char why[384];
 };
 struct pool_largest pool_largest(const struct pool *p, unsigned node);
 

@@ -326,6 +326,19 @@ static void the_largest_is_explained(void **state _unused_) {
         assert_int_equal(l.cpus, 6);
         assert_int_equal(l.memory_mib, 512);
         assert_non_null(strstr(l.why, "qingtian allows 512 MiB"));
+        p.pages[0].used = 1000 - 50;
+        l = pool_largest(&p, 0); /* 100 MiB are none */
+        assert_true(l.cpus == 0 && l.memory_mib == 0);
+        assert_non_null(strstr(l.why, "100 MiB in free 2 MiB pages there; an enclave has at least 2 CPUs"));
+        p.pages[0].used = 0;
+        p.n_shares = 2;
+        l = pool_largest(&p, 0);
+        assert_true(l.cpus == 0 && l.memory_mib == 0 && strstr(l.why, "qingtian allows 2"));
+        p.mode = POOL_VENDOR;
+        p.vendor.asked_cpus = 4;
+        p.memory_mib = 1024;
+        l = pool_largest(&p, 0);
+        assert_true(l.cpus == 0 && l.memory_mib == 0 && strstr(l.why, "qingtian allows 2"));
         pool_done(&p);
         p = (struct pool){
                 .mode = POOL_SHARED, .limits = &platform_qingtian, .memory_mib = 1000, .reserved_mib = 300
