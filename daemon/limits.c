@@ -125,13 +125,30 @@ static int refuse_rest(uint64_t memory_mib, uint64_t multiple, uint64_t min, boo
                                memory_mib, pages ? "the page size, " : "", multiple, lower, down + multiple);
 }
 
+/* The image wants more than an enclave may have. */
+static int refuse_image(const struct platform_limits *l, const struct limits_request *q, uint64_t min,
+                        uint64_t max, bool small_pages, struct error *reterr) {
+        bool other_pages = small_pages && min <= l->memory_mib_max;
+
+        return error_set_limit(reterr, small_pages ? "memory_mib_max_2m" : "memory_mib_max",
+                               "%" PRIu64 " MiB of memory asked for; it must be %u times the image (%" PRIu64
+                               " bytes), at least %" PRIu64 " MiB, but an enclave%s has at most %" PRIu64
+                               " MiB: no size works, take %sa smaller image",
+                               q->memory_mib, l->image_factor, q->image_size, min,
+                               small_pages ? " of 2 MiB pages" : "", max,
+                               other_pages ? "hugepage_size:1024 or " : "");
+}
+
 static int check_memory(const struct platform_limits *l, const struct limits_request *q,
                         const struct limits_situation *s, struct error *reterr) {
-        uint64_t max = s->dedicated && s->page_mib == 2 ? l->memory_mib_max_2m : l->memory_mib_max;
+        bool small_pages = s->dedicated && s->page_mib == 2;
+        uint64_t max = small_pages ? l->memory_mib_max_2m : l->memory_mib_max;
         bool pages = s->dedicated && s->page_mib > l->memory_mib_multiple;
         uint64_t multiple = pages ? s->page_mib : l->memory_mib_multiple;
         uint64_t min = round_up(limits_memory_min(l, q->image_size), multiple);
 
+        if (min > max)
+                return refuse_image(l, q, min, max, small_pages, reterr);
         if (q->memory_mib < l->memory_mib_min)
                 return exceeded(reterr, l, memory_mib_min,
                                 "%" PRIu64 " MiB of memory asked for; an enclave has at least %" PRIu64
@@ -143,10 +160,10 @@ static int check_memory(const struct platform_limits *l, const struct limits_req
                                 " bytes): at least %" PRIu64 " MiB",
                                 q->memory_mib, l->image_factor, q->image_size, min);
         if (q->memory_mib > max)
-                return error_set_limit(
-                        reterr, s->dedicated && s->page_mib == 2 ? "memory_mib_max_2m" : "memory_mib_max",
-                        "%" PRIu64 " MiB of memory asked for; an enclave%s has at most %" PRIu64 " MiB",
-                        q->memory_mib, s->dedicated && s->page_mib == 2 ? " of 2 MiB pages" : "", max);
+                return error_set_limit(reterr, small_pages ? "memory_mib_max_2m" : "memory_mib_max",
+                                       "%" PRIu64
+                                       " MiB of memory asked for; an enclave%s has at most %" PRIu64 " MiB",
+                                       q->memory_mib, small_pages ? " of 2 MiB pages" : "", max);
         if (q->memory_mib % multiple)
                 return refuse_rest(q->memory_mib, multiple, min, pages, reterr);
         return 0;

@@ -473,6 +473,26 @@ static void rule_whole_pages(const struct platform_limits *l) {
         }
 }
 
+/* Between too little for the image and too much for the pages nothing is left, which is said at either end.
+ */
+static void no_size_works(void **state _unused_) {
+        static const uint64_t sizes[] = { 64, 512, 800 };
+
+        for (size_t i = 0; i < ELEMENTSOF(sizes); i++) {
+                const struct limits_request q = { .cpus = 2,
+                                                  .memory_mib = sizes[i],
+                                                  .image_size = 200 * MIB };
+                _cleanup_error_ struct error e = ERROR_NULL;
+
+                assert_int_equal(
+                        limits_check(&platform_qingtian, &q, &(struct limits_situation)DEDICATED(2), &e),
+                        ERROR_DESCRIBED);
+                assert_non_null(strstr(e.message,
+                                       "at least 800 MiB, but an enclave of 2 MiB pages has at most 512 "
+                                       "MiB: no size works, take hugepage_size:1024 or a smaller"));
+        }
+}
+
 /* Nobody said what to do at its end. */
 static void rule_no_restart(const struct platform_limits *l _unused_) {
         const struct restart_end end = { .policy = restart_policy_from_name(NULL),
@@ -570,6 +590,7 @@ int main(void) {
                 cmocka_unit_test(every_limit_has_its_rows),
                 cmocka_unit_test(rules_without_a_number),
                 cmocka_unit_test(edges),
+                cmocka_unit_test(no_size_works),
                 cmocka_unit_test(platforms_are_found),
         };
 
