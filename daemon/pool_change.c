@@ -160,6 +160,35 @@ static void restore_cpus(const struct pool_change *c) {
                 log_error("%s", e.message ? e.message : "out of memory");
 }
 
+static uint64_t distance(uint64_t a, uint64_t b) {
+        return a > b ? a - b : b - a;
+}
+
+/* The kernel did a part, which was taken back: all nodes were to have more, or all less. */
+static int refuse_partial(const struct pool_change *c, const struct page_change *done, struct error *reterr) {
+        const struct pool *p = &c->manager->pool;
+        bool more = done[0].after > done[0].before;
+        uint64_t could = 0, wanted = 0;
+
+        for (size_t i = 0; i < c->plan.n; i++) {
+                wanted += distance(done[i].after, done[i].before);
+                if (more == (done[i].got > done[i].before))
+                        could += distance(done[i].got, done[i].before);
+        }
+        if (!more)
+                return error_set(reterr, ERROR_NO_MEMORY,
+                                 "%" PRIu64 " MiB in pages of %u MiB to be given back; the kernel would let "
+                                 "go of %" PRIu64 " MiB, the rest is in use meanwhile: the pool is as it was",
+                                 wanted * page_mib(p->page), page_mib(p->page), could * page_mib(p->page));
+        return error_set(
+                reterr, ERROR_NO_MEMORY,
+                "%" PRIu64 " MiB more in pages of %u MiB asked for; after compacting its memory the kernel "
+                "could give %" PRIu64 " MiB, which were given back: ask for less, or before other programs "
+                "scatter the memory%s",
+                wanted * page_mib(p->page), page_mib(p->page), could * page_mib(p->page),
+                p->page == PAGE_1G ? ", or reserve them at boot; see boot_pages in qt-enclaved.conf(5)" : "");
+}
+
 static int finish(struct pool_change *c, int r, const struct page_change *done, struct error *reterr) {
         struct pool *p = &c->manager->pool;
 
@@ -173,25 +202,8 @@ static int finish(struct pool_change *c, int r, const struct page_change *done, 
         }
         pool_remember(c->manager);
         (void)read_machine(c->manager, NULL);
-        if (r == -ENOMEM) {
-                uint64_t missed = 0, wanted = 0;
-
-                for (size_t i = 0; i < c->plan.n; i++) {
-                        wanted += done[i].after - done[i].before;
-                        missed += done[i].got > done[i].before ? done[i].got - done[i].before : 0;
-                }
-                return error_set(
-                        reterr, ERROR_NO_MEMORY,
-                        "%" PRIu64
-                        " MiB more in pages of %u MiB asked for; after compacting its memory the kernel "
-                        "could give %" PRIu64
-                        " MiB, which were given back: ask for less, or before other programs "
-                        "scatter the memory%s",
-                        wanted * page_mib(p->page), page_mib(p->page), missed * page_mib(p->page),
-                        p->page == PAGE_1G ? ", or reserve them at boot; see boot_pages in "
-                                             "qt-enclaved.conf(5)"
-                                           : "");
-        }
+        if (r == -ENOMEM)
+                return refuse_partial(c, done, reterr);
         if (r < 0)
                 return error_set_errno(reterr,
                                        r == -EACCES || r == -EPERM ? ERROR_PERMISSION_DENIED : ERROR_INTERNAL,
