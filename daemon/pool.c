@@ -30,14 +30,15 @@ uint64_t pool_free_mib(const struct pool *p) {
         return sum;
 }
 
-/* Is this the first CPU of a core of the node that is whole in the pool and in no share? */
+/* Is this the first CPU of a core of the node that is whole in the pool, online and in no share? */
 static bool core_is_free(const struct pool *p, unsigned node, unsigned cpu, struct cpu_list *ret_core) {
         if (!cpu_list_has(&p->cpus, cpu) || p->topology.cpus[cpu].core != cpu ||
             p->topology.cpus[cpu].node != node)
                 return false;
         topology_core(&p->topology, cpu, ret_core);
         for (unsigned i = cpu_list_next(ret_core, 0); i < CPU_NUMBER_MAX; i = cpu_list_next(ret_core, i + 1))
-                if (!cpu_list_has(&p->cpus, i) || cpu_list_has(&p->used, i))
+                if (!cpu_list_has(&p->cpus, i) || !cpu_list_has(&p->topology.online, i) ||
+                    cpu_list_has(&p->used, i))
                         return false;
         return true;
 }
@@ -231,6 +232,8 @@ static int check_named_cpu(const struct pool *p, const struct cpu_list *ids, uns
                 return error_set(reterr, ERROR_NO_CPUS,
                                  "CPU %u is not in the pool; `qt-enclave pool show` shows those that are",
                                  cpu);
+        if (!cpu_list_has(&p->topology.online, cpu))
+                return error_set(reterr, ERROR_NO_CPUS, "CPU %u is offline", cpu);
         topology_core(&p->topology, cpu, &core);
         for (unsigned i = cpu_list_next(&core, 0); i < CPU_NUMBER_MAX; i = cpu_list_next(&core, i + 1))
                 if (!cpu_list_has(ids, i))

@@ -44,6 +44,26 @@ struct report {
 
 /* --- planning --- */
 
+/* Somebody else took pages away, which were ours: nobody can be given them. */
+static void miss_pages(struct manager *m) {
+        struct pool *p = &m->pool;
+        uint64_t before = pool_ours(p);
+
+        for (unsigned node = 0; node < p->topology.n_nodes; node++) {
+                uint64_t total = p->topology.nodes[node].pages[p->page].total;
+
+                if (p->pages[node].ours > total)
+                        p->pages[node].ours = total;
+        }
+        if (pool_ours(p) == before)
+                return;
+        log_warning("%" PRIu64
+                    " MiB in huge pages of the pool are gone, somebody else took them away; it has "
+                    "%" PRIu64 " MiB",
+                    (before - pool_ours(p)) * page_mib(p->page), pool_ours(p) * page_mib(p->page));
+        pool_remember(m);
+}
+
 /* The kernel's numbers change behind our back; plan with those of now. */
 static int read_machine(struct manager *m, struct error *reterr) {
         struct topology fresh;
@@ -60,6 +80,8 @@ static int read_machine(struct manager *m, struct error *reterr) {
                 driver_pool_restore(&fresh, &m->pool.topology, &m->driver_pool.cpus);
         topology_done(&m->pool.topology);
         m->pool.topology = fresh;
+        if (!m->pool_change) /* which counts by itself */
+                miss_pages(m);
         return 0;
 }
 
@@ -441,7 +463,7 @@ static void open_vendor(struct manager *m) {
 void pool_refresh(struct manager *m) {
         _cleanup_error_ struct error e = ERROR_NULL;
 
-        if (m->pool.mode == POOL_VENDOR && read_machine(m, &e) >= 0 && read_vendor(m, &e) < 0)
+        if (read_machine(m, &e) >= 0 && m->pool.mode == POOL_VENDOR && read_vendor(m, &e) < 0)
                 (void)snprintf(m->pool.vendor.problem, sizeof(m->pool.vendor.problem), "%s",
                                e.message ? e.message : "its file is gone; these are its last numbers");
 }

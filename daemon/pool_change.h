@@ -35,7 +35,7 @@ int pool_change_start(struct manager *m, const struct pool_wish *wish, struct se
                       struct error *reterr);
 void pool_change_free(struct pool_change *c);
 
-/* The pool of a QingTian parent changes without us: look again. Nothing for the others. */
+/* The machine changes without us, and the pool of a QingTian parent: look again. */
 void pool_refresh(struct manager *m);
 
 /* In the shape of io.qtenclave.Manager.Pool. */

@@ -65,7 +65,8 @@ static json_t *node_json(const struct pool *p, unsigned node) {
         const struct topology_node *n = &p->topology.nodes[node];
         struct pool_largest largest = pool_largest(p, node);
         struct cpu_list pool = select_cpus(&n->cpus, &p->cpus, true),
-                        idle = select_cpus(&pool, &p->used, false);
+                        online = select_cpus(&pool, &p->topology.online, true),
+                        idle = select_cpus(&online, &p->used, false);
 
         return json_pack("{s:i, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:i, s:I, s:s}", "Node",
                          (int)(n->id == NODE_UNKNOWN ? 0 : n->id), "Distances", distances_of(p, node),

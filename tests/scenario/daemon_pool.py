@@ -148,6 +148,32 @@ def lost_record():
         shutil.rmtree(top)
 
 
+def machine_changes():
+    """Somebody else takes pages away and switches CPUs off: the pool is what the machine says."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
+    invent(top)
+    shutil.chown(top, os.getuid())
+    with Daemon(monitor=STANDIN, config="mode:dedicated\nhugepage_size:2\ncpu_count:4\nmemory_mib:512\n", options=["--sysfs", str(top)]) as d:
+        (top / SMALL_PAGES.format(1, "nr")).write_text("128\n")
+        (top / "devices/system/cpu/online").write_text("0-14\n")
+        shutil.rmtree(top / "devices/system/cpu/cpu15")
+        (top / "devices/system/cpu/cpu7/topology/thread_siblings_list").write_text("7\n")
+        pool = d.ok("pool", "show", "-o", "json").json()
+        node = pool["Nodes"][1]
+        check((pool["MemoryMiB"], pool["FreeMiB"], node["FreeCPUs"]) == (256, 256, [6, 7, 14]), "pool show sees both", pool)
+        check("256 MiB in huge pages of the pool are gone" in d.log_text(), "the log too", d.log_text())
+        small = ("run", "--eif", d.image(), "--memory", "128", "--cpu-ids")
+        d.refused("a CPU that is offline", 7, "NoCpus", *small, "7,15", contains="CPU 15 is offline")
+        d.refused("more memory than there is now", 7, "NoMemory", "run", "--eif", d.image(), "--memory", "384", contains="256 MiB")
+        e = d.ok("run", "--eif", d.image(), "--name", "on", "--memory", "128", "-o", "json").json()
+        check(e["CPUIDs"] == [6, 14], "an enclave gets CPUs that are online", e)
+        d.refused("none that are not", 7, "NoCpus", "run", "--eif", d.image(), "--memory", "128", contains="at most 1 free")
+        d.ok("terminate", "on")
+        d.ok("pool", "set", "--memory", "0")
+        check(pages_of(top) == 0, "what was left goes back")
+    shutil.rmtree(top)
+
+
 def killed_while_changing():
     """The child that changes pages outlives its daemon; a lease on the kernel's file holds it up as a busy kernel would."""
     top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
@@ -342,7 +368,7 @@ def one_refusal():
     shutil.rmtree(top)
 
 
-for part in (invented_machine, all_in_use, lost_record, killed_while_changing, reserved_at_boot, numbers_with_holes, shared, shared_cpus, check_config, one_refusal, real_pages):
+for part in (invented_machine, all_in_use, lost_record, machine_changes, killed_while_changing, reserved_at_boot, numbers_with_holes, shared, shared_cpus, check_config, one_refusal, real_pages):
     print("#", part.__name__)
     part()
 done()
