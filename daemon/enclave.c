@@ -42,6 +42,7 @@ int enclave_new(struct enclave **ret, struct manager *m, struct plan *plan) {
                 return -ENOMEM;
         e->manager = m;
         e->image_fd = -1;
+        e->place = PLACE_NULL;
         e->monitor = e->hypervisor = PROCESS_NULL;
         e->plan = *plan;
         *plan = (struct plan){ .name = NULL };
@@ -142,6 +143,7 @@ void enclave_release(struct enclave *e) {
         process_done(&e->hypervisor);
         remove_directory(e->manager->enclaves_fd, e->plan.name);
         pool_release(&e->manager->pool, &e->share);
+        e->place = PLACE_NULL;
 }
 
 void enclave_end(struct enclave *e, json_t *reason) {

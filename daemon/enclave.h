@@ -57,7 +57,8 @@ struct enclave {
         json_t *facts;                      /* of facts_accept(), or NULL */
         json_t *reason;                     /* once it has ended */
         struct share share;
-        bool stopping; /* somebody asked for its end: */
+        struct place place; /* of this life, for a later daemon */
+        bool stopping;      /* somebody asked for its end: */
         uid_t stop_uid;
         bool parent_shutdown;     /* because the machine shuts down */
         uint64_t grace_msec;      /* that the application has from then on */

@@ -25,7 +25,9 @@ int enclave_node(const struct enclave *e) {
 }
 
 unsigned enclave_page_mib(const struct enclave *e) {
-        return is_dedicated(e) ? page_mib(e->manager->pool.page) : 0;
+        if (!is_dedicated(e))
+                return 0;
+        return e->place.page_mib > 0 ? e->place.page_mib : page_mib(e->manager->pool.page);
 }
 
 /* QingTian's word for the state: the same with a capital letter. */

@@ -236,6 +236,9 @@ int enclave_start(struct enclave *e, int image_fd, struct error *reterr) {
                                           reterr->message ? reterr->message : "no room in the pool"));
                 return r;
         }
+        e->place = (struct place){ .node = e->share.node,
+                                   .page_mib = page_mib(e->manager->pool.page),
+                                   .ids = e->share.ids };
         enclave_set_state(e, ENCLAVE_ALLOCATING);
         r = start_monitor(e, image_fd, reterr);
         if (r < 0)
@@ -303,9 +306,7 @@ static void ask_for_image(struct enclave *e) {
 void enclave_recover(struct enclave *e) {
         _cleanup_close_ int directory = open_directory(e);
         int r = directory < 0 ? directory : watch(e, directory);
-        struct share hint = e->share; /* as its record says */
 
-        e->share = (struct share){ .held = false };
         if (r < 0) {
                 enclave_gone(e);
                 return;
@@ -314,7 +315,7 @@ void enclave_recover(struct enclave *e) {
         if (e->state == ENCLAVE_CREATED)
                 e->state = ENCLAVE_ALLOCATING; /* the step that could not be written down */
         enclave_set_deadline(e);
-        pool_adopt(&e->manager->pool, e->plan.cpus, e->plan.memory_mib, &hint.ids, hint.node, &e->share);
+        pool_adopt(&e->manager->pool, e->plan.cpus, e->plan.memory_mib, &e->place, &e->share);
         enclave_name_cpus(e); /* as they were when the last daemon saved them */
         log_record(LOG_INFO, e->plan.name, "found again, %s", enclave_state_name(e->state));
 }

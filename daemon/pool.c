@@ -293,15 +293,17 @@ int pool_reserve_cpus(struct pool *p, const struct cpu_list *ids, uint64_t memor
         return 0;
 }
 
-void pool_adopt(struct pool *p, unsigned cpus, uint64_t memory_mib, const struct cpu_list *ids, unsigned node,
+void pool_adopt(struct pool *p, unsigned cpus, uint64_t memory_mib, const struct place *place,
                 struct share *ret) {
+        const struct cpu_list *ids = &place->ids;
         struct cpu_list core;
 
         *ret = (struct share){ .held = true, .cpus = cpus, .memory_mib = memory_mib, .node = NODE_UNKNOWN };
-        if (p->mode == POOL_DEDICATED && node < p->topology.n_nodes && cpu_list_count(ids) > 0) {
-                ret->node = node;
+        if (p->mode == POOL_DEDICATED && place->node < p->topology.n_nodes && cpu_list_count(ids) > 0) {
+                ret->node = place->node;
                 ret->ids = *ids;
-                ret->pages = memory_mib / page_mib(p->page);
+                if (place->page_mib == 0 || place->page_mib == page_mib(p->page))
+                        ret->pages = memory_mib / page_mib(p->page);
                 for (unsigned i = cpu_list_next(ids, 0); i < p->topology.n_cpus;
                      i = cpu_list_next(ids, i + 1)) {
                         topology_core(&p->topology, i, &core);

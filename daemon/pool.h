@@ -64,6 +64,15 @@ struct share {
         uint64_t pages;
 };
 
+/* Which part of a dedicated pool an enclave was given at its start, whatever the pool has become since. */
+struct place {
+        unsigned node;     /* index of the topology; NODE_UNKNOWN: none, it was started in another mode */
+        unsigned page_mib; /* 0: an older record does not tell, so the pool's */
+        struct cpu_list ids;
+};
+
+#define PLACE_NULL ((struct place){ .node = NODE_UNKNOWN })
+
 void pool_done(struct pool *p);
 
 /* NO_CPUS or NO_MEMORY, with what is there and what would work. */
@@ -74,9 +83,9 @@ int pool_reserve(struct pool *p, unsigned cpus, uint64_t memory_mib, struct shar
 int pool_reserve_cpus(struct pool *p, const struct cpu_list *ids, uint64_t memory_mib, struct share *ret,
                       struct error *reterr);
 
-/* After a restart of the daemon: the enclave has it already, whatever the pool thinks of that. ids and node
- * are those of its record; without CPUs of its own it was started in mode shared. */
-void pool_adopt(struct pool *p, unsigned cpus, uint64_t memory_mib, const struct cpu_list *ids, unsigned node,
+/* After a restart of the daemon: the enclave has it already, whatever the pool thinks of that. Without a
+ * place it was started in another mode. */
+void pool_adopt(struct pool *p, unsigned cpus, uint64_t memory_mib, const struct place *place,
                 struct share *ret);
 
 /* Mode shared: which CPUs the hypervisor's driver picked for the share, as its monitor says. Believed when

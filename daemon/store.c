@@ -28,9 +28,10 @@ json_t *store_record(const struct enclave *e) {
                           "SinceUSec", (json_int_t)e->since_usec, "Restarts", (int)e->restarts, "MonitorPID",
                           (int)e->monitor.pid, "ImagePath", e->plan.image_path);
 
-        if (record && e->share.held && e->share.node != NODE_UNKNOWN) {
-                (void)json_object_set_new(record, "CPUIDs", cpu_ids_json(&e->share.ids));
-                (void)json_object_set_new(record, "Node", json_integer(e->share.node));
+        if (record && e->place.node != NODE_UNKNOWN) {
+                (void)json_object_set_new(record, "CPUIDs", cpu_ids_json(&e->place.ids));
+                (void)json_object_set_new(record, "Node", json_integer(e->place.node));
+                (void)json_object_set_new(record, "HugePageMiB", json_integer(e->place.page_mib));
         }
         if (record && cpu_list_count(&e->plan.cpu_ids) > 0)
                 (void)json_object_set_new(record, "WantedCPUIDs", cpu_ids_json(&e->plan.cpu_ids));
@@ -106,10 +107,13 @@ static struct cpu_list take_cpus(const json_t *record, const char *key) {
         return cpus;
 }
 
-/* Its part of a dedicated pool, as a hint for pool_adopt(). */
-static void load_share(const json_t *record, struct share *s) {
-        s->node = (unsigned)take_number(record, "Node", 0, TOPOLOGY_NODES_MAX - 1, NODE_UNKNOWN);
-        s->ids = take_cpus(record, "CPUIDs");
+/* Its part of a dedicated pool, for pool_adopt(). */
+static struct place load_place(const json_t *record) {
+        return (struct place){
+                .node = (unsigned)take_number(record, "Node", 0, TOPOLOGY_NODES_MAX - 1, NODE_UNKNOWN),
+                .page_mib = (unsigned)take_number(record, "HugePageMiB", 1, 1024, 0),
+                .ids = take_cpus(record, "CPUIDs"),
+        };
 }
 
 int store_load(const json_t *record, struct enclave *e) {
@@ -147,7 +151,7 @@ int store_load(const json_t *record, struct enclave *e) {
                 return -ENOMEM;
         }
         e->plan = plan;
-        load_share(record, &e->share);
+        e->place = load_place(record);
         e->state = enclave_state_from_name(json_string_value(json_object_get(record, "State")));
         if (e->state == ENCLAVE_STATE_INVALID)
                 e->state = ENCLAVE_ALLOCATING; /* the monitor knows better */

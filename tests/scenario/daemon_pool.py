@@ -148,6 +148,25 @@ def lost_record():
         shutil.rmtree(top)
 
 
+def shared_meanwhile():
+    """What an enclave was given at its start stays its own while the pool is another."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
+    invent(top)
+    shutil.chown(top, os.getuid())
+    conf = "mode:dedicated\nhugepage_size:2\ncpu_count:4\nmemory_mib:512\n"
+    with Daemon(monitor=STANDIN, config=conf, options=["--sysfs", str(top)]) as d:
+        d.ok("run", "--eif", d.image(), "--name", "old", "--memory", "128")
+        before = d.ok("pool", "show", "-o", "json").json()["Shares"]
+        for text in ("mode:shared\n", conf):
+            d.stop()
+            (d.top / "conf").write_text(text)
+            d.start()
+        check(d.ok("pool", "show", "-o", "json").json()["Shares"] == before, "its CPUs and its node are known again", before)
+        e = d.ok("run", "--eif", d.image(), "--name", "new", "--memory", "128", "-o", "json").json()
+        check(not set(e["CPUIDs"]) & set(before[0]["CPUIDs"]), "and are no other enclave's", before, e)
+    shutil.rmtree(top)
+
+
 def machine_changes():
     """Somebody else takes pages away and switches CPUs off: the pool is what the machine says."""
     top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
@@ -368,7 +387,7 @@ def one_refusal():
     shutil.rmtree(top)
 
 
-for part in (invented_machine, all_in_use, lost_record, machine_changes, killed_while_changing, reserved_at_boot, numbers_with_holes, shared, shared_cpus, check_config, one_refusal, real_pages):
+for part in (invented_machine, all_in_use, lost_record, shared_meanwhile, machine_changes, killed_while_changing, reserved_at_boot, numbers_with_holes, shared, shared_cpus, check_config, one_refusal, real_pages):
     print("#", part.__name__)
     part()
 done()

@@ -121,7 +121,7 @@ static void a_share_is_found_again(void **state _unused_) {
 
         invent_pool(&p, &one_node, "1,5,2,6", PAGE_2M, 100);
         assert_int_equal(cpu_list_parse("1,5", &ids), 0);
-        pool_adopt(&p, 2, 128, &ids, 0, &s);
+        pool_adopt(&p, 2, 128, &(struct place){ .node = 0, .page_mib = 2, .ids = ids }, &s);
         assert_int_equal(p.pages[0].used, 64);
         assert_int_equal(pool_reserve(&p, 2, 72, &t, NULL), 0);
         assert_true(cpu_list_has(&t.ids, 2) && cpu_list_has(&t.ids, 6));

@@ -124,7 +124,7 @@ static void shares_are_counted(void **state _unused_) {
         assert_int_equal(pool_reserve(&p, 2, 512, &b, &memory), ERROR_DESCRIBED);
         assert_int_equal(memory.kind, ERROR_NO_MEMORY);
         assert_non_null(strstr(memory.message, "at most 424 would work"));
-        pool_adopt(&p, 2, 424, &(struct cpu_list){ .bits = { 0 } }, NODE_UNKNOWN, &c);
+        pool_adopt(&p, 2, 424, &PLACE_NULL, &c);
         assert_int_equal(pool_free_mib(&p), 0);
         assert_int_equal(pool_largest(&p, 0).cpus, 0);
         pool_release(&p, &a);
