@@ -49,6 +49,9 @@ struct pool {
                 uint64_t ours,
                         used; /* huge pages that the pool has on this node, and of them those in shares */
         } pages[TOPOLOGY_NODES_MAX];
+        /* Huge pages that it had in another size or mode and that enclaves still used, and its CPUs then. */
+        uint64_t former[PAGE_SIZE_MAX][TOPOLOGY_NODES_MAX];
+        struct cpu_list former_cpus;
         bool record_missing; /* no earlier daemon left word of its pages */
         bool pages_unknown;  /* free pages may be ours or others': what told them apart was lost */
 };

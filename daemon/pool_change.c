@@ -436,6 +436,54 @@ static int size_dedicated(struct manager *m, struct error *reterr) {
         return finish(&c, r, c.plan.pages, reterr);
 }
 
+static uint64_t used_by_living(const struct manager *m, enum page_size size, unsigned node) {
+        uint64_t pages = 0;
+
+        for (const struct enclave *e = m->enclaves; e; e = e->next)
+                if (e->share.held && e->place.node == node && e->place.page_mib == page_mib(size))
+                        pages += e->plan.memory_mib / page_mib(size);
+        return pages;
+}
+
+/* Of the pages that the pool had on a node in another size or mode, those that no enclave uses go back.
+ * Returns how many MiB stay. Whoever is killed meanwhile has forgotten them before: they are others' then,
+ * and others' are never taken. */
+static uint64_t return_node(struct manager *m, enum page_size size, unsigned node) {
+        const struct page_count *count = &m->pool.topology.nodes[node].pages[size];
+        uint64_t *former = &m->pool.former[size][node], used = used_by_living(m, size, node);
+        uint64_t idle = *former > used ? *former - used : 0, take = idle < count->free ? idle : count->free;
+        struct page_change change = {
+                .node = node, .size = size, .before = count->total, .after = count->total - take
+        };
+
+        if (take == 0)
+                return *former * page_mib(size);
+        *former -= take;
+        pool_remember(m);
+        if (pages_apply(m->sysfs_fd, &m->pool.topology, &change, 1, pages_compact) >= 0)
+                log_notice("%" PRIu64 " MiB in pages of %u MiB, which the pool had before, were given back",
+                           take * page_mib(size), page_mib(size));
+        else {
+                *former += take;
+                pool_remember(m);
+        }
+        return *former * page_mib(size);
+}
+
+static void return_former(struct manager *m) {
+        uint64_t left = 0;
+
+        for (int size = 0; size < PAGE_SIZE_MAX; size++)
+                for (unsigned node = 0; node < m->pool.topology.n_nodes; node++)
+                        left += return_node(m, (enum page_size)size, node);
+        if (left > 0)
+                log_notice("enclaves still use %" PRIu64
+                           " MiB in huge pages that the pool had before, in another "
+                           "mode or size; they are given back at a start of the daemon after their end",
+                           left);
+        (void)read_machine(m, NULL);
+}
+
 static int read_vendor(struct manager *m, struct error *reterr) {
         struct pool *p = &m->pool;
         int r = vendor_pool_read(&p->vendor, m->config.qingtian_env, m->sysfs_fd, &p->topology, reterr);
@@ -492,8 +540,7 @@ int pool_look(struct manager *m, struct error *reterr) {
                 open_vendor(m);
         if (m->pool.mode == POOL_SHARED)
                 size_shared(m);
-        if (m->pool.mode == POOL_DEDICATED)
-                pool_recall(m);
+        pool_recall(m);
         return 0;
 }
 
@@ -516,6 +563,7 @@ int pool_open(struct manager *m, struct error *reterr) {
 void pool_size(struct manager *m) {
         _cleanup_error_ struct error e = ERROR_NULL;
 
+        return_former(m);
         if (m->pool.mode != POOL_DEDICATED)
                 return;
         pool_settle(m);

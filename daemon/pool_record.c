@@ -25,6 +25,20 @@ static void save_driver_pool(const struct manager *m, json_t *record) {
         (void)json_object_set_new(record, "QueuedCPUs", json_string(queued));
 }
 
+/* What is left of the pool in another size or mode. */
+static void save_former(const struct pool *p, unsigned node, json_t *object) {
+        json_t *former = json_array();
+        uint64_t sum = 0;
+
+        for (int size = 0; size < PAGE_SIZE_MAX; size++) {
+                sum += p->former[size][node];
+                (void)json_array_append_new(former, json_integer((json_int_t)p->former[size][node]));
+        }
+        if (sum > 0)
+                (void)json_object_set(object, "Former", former);
+        json_decref(former);
+}
+
 /* With pending, the numbers before a change that is about to happen: whoever finds them there must look how
  * far it came. */
 static void save(const struct manager *m, const struct pool_plan *pending) {
@@ -34,7 +48,7 @@ static void save(const struct manager *m, const struct pool_plan *pending) {
         _cleanup_free_ char *text = NULL;
         int r = -ENOMEM;
 
-        cpu_list_format(&p->cpus, cpus, sizeof(cpus));
+        cpu_list_format(p->mode == POOL_DEDICATED ? &p->cpus : &p->former_cpus, cpus, sizeof(cpus));
         record = json_pack("{s:i, s:i, s:s, s:[]}", "Version", 1, "PageMiB", (int)page_mib(p->page), "CPUs",
                            cpus, "Nodes");
         for (unsigned node = 0; record && node < p->topology.n_nodes; node++) {
@@ -48,6 +62,7 @@ static void save(const struct manager *m, const struct pool_plan *pending) {
                                 (void)json_object_set_new(object, "TotalBefore",
                                                           json_integer((json_int_t)pending->pages[i].before));
                         }
+                save_former(p, node, object);
                 (void)json_array_append_new(json_object_get(record, "Nodes"), object);
         }
         if (record && p->pages_unknown)
@@ -78,18 +93,37 @@ static void load_driver_pool(struct manager *m, const json_t *record) {
                 driver_pool_queue(m, &cpus);
 }
 
-static void load_pages(struct pool *p, const json_t *record) {
-        p->pages_unknown = json_is_true(json_object_get(record, "PagesUnknown"));
-        for (unsigned node = 0; node < p->topology.n_nodes; node++) {
-                const json_t *object = json_array_get(json_object_get(record, "Nodes"), node);
-                const json_t *before = json_object_get(object, "TotalBefore");
-                json_int_t total = (json_int_t)p->topology.nodes[node].pages[p->page].total;
-                json_int_t ours = json_integer_value(json_object_get(object, "Pages"));
+static uint64_t at_most(json_int_t pages, uint64_t total) {
+        return pages < 0 ? 0 : (uint64_t)pages > total ? total : (uint64_t)pages;
+}
 
-                if (before)
-                        ours += total - json_integer_value(before);
-                p->pages[node].ours = (uint64_t)(ours < 0 ? 0 : ours > total ? total : ours);
+/* What it had in pages of the present size, in whichever mode, is the pool's; the rest is of a former one. */
+static void load_node(struct pool *p, unsigned node, const json_t *object, enum page_size page) {
+        const struct page_count *counts = p->topology.nodes[node].pages;
+        const json_t *before = json_object_get(object, "TotalBefore");
+        json_int_t ours = json_integer_value(json_object_get(object, "Pages"));
+
+        if (before)
+                ours += (json_int_t)counts[page].total - json_integer_value(before);
+        for (int size = 0; size < PAGE_SIZE_MAX; size++) {
+                json_int_t pages =
+                        json_integer_value(json_array_get(json_object_get(object, "Former"), (size_t)size));
+
+                p->former[size][node] = at_most(pages + ((int)page == size ? ours : 0), counts[size].total);
         }
+        if (p->mode != POOL_DEDICATED)
+                return;
+        p->pages[node].ours = p->former[p->page][node];
+        p->former[p->page][node] = 0;
+}
+
+static void load_pages(struct pool *p, const json_t *record) {
+        json_int_t page = json_integer_value(json_object_get(record, "PageMiB"));
+
+        p->pages_unknown = json_is_true(json_object_get(record, "PagesUnknown"));
+        for (unsigned node = 0; node < p->topology.n_nodes; node++)
+                load_node(p, node, json_array_get(json_object_get(record, "Nodes"), node),
+                          page == page_mib(PAGE_2M) ? PAGE_2M : PAGE_1G);
 }
 
 void pool_recall(struct manager *m) {
@@ -112,11 +146,12 @@ void pool_recall(struct manager *m) {
         }
         cpus = json_string_value(json_object_get(record, "CPUs"));
         if (cpus)
-                (void)cpu_list_parse(cpus, &p->cpus); /* checked with the rest when it is used */
+                (void)cpu_list_parse(cpus, p->mode == POOL_DEDICATED
+                                                   ? &p->cpus /* checked with the rest when it is used */
+                                                   : &p->former_cpus);
         if (driver_pool_is_used(m))
                 load_driver_pool(m, record);
-        if (json_integer_value(json_object_get(record, "PageMiB")) == page_mib(p->page))
-                load_pages(p, record);
+        load_pages(p, record);
 }
 
 /* No daemon was here since boot: the free pages are those that the kernel reserved then, and the

@@ -167,6 +167,35 @@ def shared_meanwhile():
     shutil.rmtree(top)
 
 
+def former_pages():
+    """A pool of another size or mode leaves no page behind; what an enclave uses goes back after its end."""
+    for other in ("mode:shared\n", "mode:dedicated\nhugepage_size:1024\n"):
+        top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
+        invent(top, pages=100)
+        shutil.chown(top, os.getuid())
+        with Daemon(monitor=STANDIN, config="mode:dedicated\nhugepage_size:2\ncpu_count:4\nmemory_mib:512\n",
+                    options=["--sysfs", str(top)]) as d:
+            d.ok("run", "--eif", d.image(), "--name", "old", "--memory", "128")
+            check(pages_of(top) == 356, "256 pages beside 100")
+
+            def begin(config, free, total, what):
+                d.stop()
+                (d.top / "conf").write_text(config)
+                free_pages(top, free)
+                d.start()
+                check(pages_of(top) == total, what, pages_of(top), d.log_text())
+            begin(other, 100 + 192, 164, f"{other.split()[-1]}: pages that no enclave uses are given back")
+            check("enclaves still use 128 MiB" in d.log_text(), "and the log says what stays", d.log_text())
+            begin("mode:dedicated\nhugepage_size:2\n", 100, 164, "in the old mode again")
+            pool = d.ok("pool", "show", "-o", "json").json()
+            check((pool["MemoryMiB"], pool["FreeMiB"], pool["Nodes"][1]["PoolCPUs"]) == (128, 0, [6, 7, 14, 15]), "these are the pool's", pool)
+            begin(other, 100, 164, "and not to be given back in the other one")
+            d.ok("terminate", "old")
+            begin(other, 164, 100, "until their enclave has ended")
+            begin(other, 100, 100, "others' pages are left")
+        shutil.rmtree(top)
+
+
 def machine_changes():
     """Somebody else takes pages away and switches CPUs off: the pool is what the machine says."""
     top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
@@ -387,7 +416,7 @@ def one_refusal():
     shutil.rmtree(top)
 
 
-for part in (invented_machine, all_in_use, lost_record, shared_meanwhile, machine_changes, killed_while_changing, reserved_at_boot, numbers_with_holes, shared, shared_cpus, check_config, one_refusal, real_pages):
+for part in (invented_machine, all_in_use, lost_record, shared_meanwhile, former_pages, machine_changes, killed_while_changing, reserved_at_boot, numbers_with_holes, shared, shared_cpus, check_config, one_refusal, real_pages):
     print("#", part.__name__)
     part()
 done()
