@@ -10,6 +10,7 @@
 #include "daemon/enclave_internal.h"
 #include "daemon/facts.h"
 #include "daemon/manager.h"
+#include "daemon/spawn.h"
 #include "daemon/store.h"
 
 #include <assert.h>
@@ -41,7 +42,7 @@ int enclave_new(struct enclave **ret, struct manager *m, struct plan *plan) {
         if (!e)
                 return -ENOMEM;
         e->manager = m;
-        e->image_fd = -1;
+        e->image_fd = e->status_fd = -1;
         e->place = PLACE_NULL;
         e->monitor = e->hypervisor = PROCESS_NULL;
         e->plan = *plan;
@@ -72,6 +73,7 @@ struct enclave *enclave_free(struct enclave *e) {
         process_done(&e->hypervisor);
         sd_event_source_disable_unref(e->restart_timer);
         (void)close_elsewhere(e->image_fd);
+        (void)close_fd(e->status_fd);
         json_decref(e->facts);
         json_decref(e->reason);
         json_decref(e->verdict);
@@ -139,6 +141,7 @@ void enclave_release(struct enclave *e) {
         e->stop = async_call_free(e->stop);
         e->given = async_call_free(e->given);
         enclave_clear_deadline(e);
+        e->status_fd = close_fd(e->status_fd);
         process_done(&e->monitor);
         process_done(&e->hypervisor);
         remove_directory(e->manager->enclaves_fd, e->plan.name);
@@ -192,6 +195,18 @@ static json_t *read_end_file(const struct enclave *e) {
         return facts_accept(raw);
 }
 
+/* Its process ended before it was the monitor. */
+static json_t *find_start_problem(const struct enclave *e) {
+        int problem = spawn_problem(e->status_fd);
+        char text[512];
+
+        if (problem == 0)
+                return NULL;
+        (void)snprintf(text, sizeof(text), "cannot start %s: %s", e->manager->monitor_program,
+                       strerror(-problem));
+        return reason_new("start-failed", text);
+}
+
 static json_t *find_reason(struct enclave *e) {
         json_t *reason = NULL;
 
@@ -205,6 +220,8 @@ static json_t *find_reason(struct enclave *e) {
         }
         if (enclave_facts_ended(e))
                 reason = facts_reason(e->facts);
+        if (!reason)
+                reason = find_start_problem(e);
         if (!reason)
                 reason = TAKE(e->verdict);
         return reason
@@ -257,6 +274,7 @@ void enclave_name_cpus(struct enclave *e) {
 void enclave_take_facts(struct enclave *e, json_t *facts) {
         enum enclave_state state = facts_state(facts);
 
+        e->status_fd = close_fd(e->status_fd);
         json_decref(e->facts);
         e->facts = facts;
         enclave_name_cpus(e);

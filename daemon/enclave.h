@@ -53,6 +53,7 @@ struct enclave {
         uint64_t restart_usec; /* when, while there is a timer */
         unsigned n_quick;      /* quick ends in a row */
         bool crash_loop;
+        int status_fd;                      /* of spawn_problem(), until its monitor says something, or -1 */
         struct process monitor, hypervisor; /* the second is only waited for, once the first is gone */
         json_t *facts;                      /* of facts_accept(), or NULL */
         json_t *reason;                     /* once it has ended */

@@ -194,8 +194,7 @@ static int start_monitor(struct enclave *e, int image_fd, struct error *reterr) 
                 return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot give the directory to uid %u",
                                        uid);
         cgroup = local_pool_enter(e->manager, e);
-        r = spawn_monitor(&(struct spawn_request){ .event = e->manager->event,
-                                                   .program = e->manager->monitor_program,
+        r = spawn_monitor(&(struct spawn_request){ .program = e->manager->monitor_program,
                                                    .name = e->plan.name,
                                                    .listen_fd = listener,
                                                    .image_fd = image_fd,
@@ -206,7 +205,7 @@ static int start_monitor(struct enclave *e, int image_fd, struct error *reterr) 
                                                    .device = device_of(e->manager->config.hypervisor),
                                                    .drop = drop,
                                                    .uid = uid },
-                          &pid, reterr);
+                          &pid, &e->status_fd, reterr);
         if (r < 0)
                 return r;
         r = process_follow_child(&e->monitor, e->manager->event, pid, enclave_on_monitor_end, e);

@@ -63,6 +63,8 @@ static void fail_run(struct server_call *call, const struct enclave *e) {
                 as = error_from_name(name); /* the monitor knows it better: no QEMU, no image, … */
         else if (kind && strcmp(kind, "boot-timeout") == 0)
                 as = ERROR_BOOT_TIMEOUT;
+        else if (kind && strcmp(kind, "start-failed") == 0)
+                as = ERROR_HYPERVISOR_MISSING;
         else if (kind && (strcmp(kind, "hypervisor-died") == 0 || strcmp(kind, "monitor-lost") == 0))
                 as = ERROR_HYPERVISOR_FAILED;
         (void)error_set(&error, as, "enclave %s ended before it was running: %s", e->plan.name,

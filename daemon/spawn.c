@@ -4,7 +4,6 @@
 
 #include "base/io.h"
 #include "daemon/bare_child.h"
-#include "daemon/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,14 +11,11 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <numa.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-
-#define STATUS_MSEC 500
 
 /* Where a monitor finds what: see the contract in spawn.h. */
 enum { FD_FIRST = 3, FD_COUNT = 4, FD_STATUS = FD_FIRST + FD_COUNT, FD_PROGRAM, FD_END };
@@ -147,37 +143,26 @@ static int monitor_child(const int *fds, void *userdata) {
         return 127;
 }
 
-int spawn_monitor(const struct spawn_request *q, pid_t *ret, struct error *reterr) {
+int spawn_monitor(const struct spawn_request *q, pid_t *ret, int *ret_status_fd, struct error *reterr) {
         _cleanup_close_ int read_fd = -1, write_fd = -1;
-        struct pollfd status = { .events = POLLIN };
-        int pipe_fds[2], problem = 0, r;
-        ssize_t n;
-        pid_t pid;
+        int pipe_fds[2], r;
 
-        if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+        if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0)
                 return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot start the monitor");
         read_fd = pipe_fds[0];
         write_fd = pipe_fds[1];
         r = bare_child_start((const int[]){ q->listen_fd, q->image_fd, q->directory_fd, q->config_fd,
                                             write_fd, q->cgroup_fd },
-                             q->cgroup_fd >= 0 ? 6 : 5, monitor_child, (void *)q, &pid);
+                             q->cgroup_fd >= 0 ? 6 : 5, monitor_child, (void *)q, ret);
         if (r < 0)
                 return error_set_errno(reterr, ERROR_INTERNAL, r, "cannot start the monitor");
-        write_fd = close_fd(write_fd);
-        /* The pipe closes when exec succeeds. Before that the child closes its copies of the image, whose
-         * file system may be its owner's, who need not answer: then its start hangs until its deadline, and
-         * nobody else's. */
-        status.fd = read_fd;
-        if (poll(&status, 1, STATUS_MSEC) == 0) {
-                *ret = pid;
-                return 0;
-        }
-        n = read_up_to(read_fd, &problem, sizeof(problem));
-        if (n == 0) {
-                *ret = pid;
-                return 0;
-        }
-        process_reap(q->event, pid); /* its end closes the image as well */
-        return error_set_errno(reterr, ERROR_HYPERVISOR_MISSING, n < 0 ? (int)n : problem, "cannot start %s",
-                               q->program);
+        *ret_status_fd = TAKE_FD(read_fd);
+        return 0;
+}
+
+int spawn_problem(int status_fd) {
+        int problem = 0;
+
+        return status_fd >= 0 && read_up_to(status_fd, &problem, sizeof(problem)) == sizeof(problem) ? problem
+                                                                                                     : 0;
 }

@@ -12,14 +12,13 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
-#include <systemd/sd-event.h>
 
 #define MONITOR_UID_BASE \
         0x70000000u /* a uid of its own for each enclave, outside of what distributions hand out */
 
 struct spawn_request {
-        sd_event *event; /* reaps a child that could not become the monitor */
         const char *program, *name;
         int listen_fd, image_fd, directory_fd, config_fd; /* borrowed */
         int cgroup_fd;      /* where processes of its cgroup are written to, or -1; borrowed */
@@ -29,6 +28,9 @@ struct spawn_request {
         uid_t uid;
 };
 
-/* On success *ret is the running process: the program was executed, or is about to be while a file system
- * lets it wait. */
-int spawn_monitor(const struct spawn_request *q, pid_t *ret, struct error *reterr);
+/* On success *ret is the running process, which is about to execute the program. Before that it closes its
+ * copies of the image, whose file system may be its owner's, who need not answer, so nobody waits for it. */
+int spawn_monitor(const struct spawn_request *q, pid_t *ret, int *ret_status_fd, struct error *reterr);
+
+/* Once it has ended: why it could not execute the program, as a negative errno; 0 when it did. */
+int spawn_problem(int status_fd);

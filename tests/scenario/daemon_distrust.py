@@ -167,6 +167,15 @@ def unable():
     return d
 
 
+def no_monitor():
+    """Nobody waits for a monitor's first step, and why there is none is told nevertheless."""
+    with unable() as d:
+        d.refused("a monitor that is not there", 9, "HypervisorMissing", "run", "--eif", d.image(), "--name", "none", "--memory", "128",
+                  contains=["no-monitor", "No such file"])
+        e = d.describe("none")
+        check(e["State"] == "failed" and e["Reason"]["Kind"] == "start-failed", "which its record says too", e)
+
+
 parts = [links, pipes, more_than_asked, stays_cancelled]
 for uid in {os.getuid(), 54321 if os.getuid() == 0 else os.getuid()}:
     with Daemon(monitor=STANDIN, uid=uid, config="mode:shared\nenclaves_max:8\nrestart_delay:60000\n") as d:
@@ -175,4 +184,5 @@ for uid in {os.getuid(), 54321 if os.getuid() == 0 else os.getuid()}:
             part(d)
     if os.getuid() != 0:
         skip("a file system that does not answer", "only root can mount one here")
+no_monitor()
 done()
