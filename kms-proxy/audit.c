@@ -151,6 +151,7 @@ static size_t list_fields(const struct audit_record *r, struct audit_field field
                 { "enclave", "ENCLAVE", r->enclave, 0 },
                 { "cid", "ENCLAVE_CID", NULL, r->cid },
                 { "peer_port", "PEER_PORT", NULL, r->peer_port },
+                { "peer_uid", "PEER_UID", NULL, r->peer_uid },
                 { "mode", "MODE", r->mode, 0 },
                 { "listener", "LISTENER", r->listener, 0 },
                 { "verdict", "VERDICT", r->verdict, 0 },

@@ -11,6 +11,7 @@
 #include "base/error.h"
 
 #include <stdint.h>
+#include <sys/types.h>
 
 struct audit;
 
@@ -19,6 +20,7 @@ struct audit_record {
         uint64_t connection;
         const char *enclave;
         uint32_t cid, peer_port;
+        uid_t peer_uid; /* of a local user who is not the enclave */
         const char *mode, *listener, *verdict, *reason;
         const char *name;    /* where to: server name */
         const char *address; /* and the address that was taken */

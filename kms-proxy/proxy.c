@@ -29,6 +29,7 @@ static void refuse_early(struct proxy *p, const struct listener *listener, struc
         const struct audit_record record = { .enclave = peer->enclave,
                                              .cid = peer->cid,
                                              .peer_port = peer->port,
+                                             .peer_uid = peer->foreign ? peer->uid : 0,
                                              .mode = listener_mode_name(listener->mode),
                                              .listener = listener->name,
                                              .verdict = "refused",
@@ -53,6 +54,8 @@ static const char *over_limit(struct proxy *p, const struct listener *listener, 
                               const struct peer *peer) {
         if (!peer->enclave[0])
                 return "no-enclave-of-this-host";
+        if (peer->foreign)
+                return "not-the-enclaves-user";
         if (!usage)
                 return "out-of-memory";
         if (!listener_serves(listener, peer->enclave))

@@ -4,8 +4,8 @@
 /*
  * How enclaves reach the proxy. Two ways behind one interface:
  *   unix    hypervisor `local`: a listening socket NAME_PORT in the directory of each enclave; who connects
- * there is that enclave, because nobody else can reach the directory vsock   AF_VSOCK, where the host has it:
- * the kernel says the peer's CID, the daemon which enclave that is
+ * there as the user that owns the directory (or as root) is that enclave: its monitor runs as that user
+ *   vsock   AF_VSOCK, where the host has it: the kernel says the peer's CID, the daemon which enclave that is
  */
 
 #include "base/error.h"
@@ -15,6 +15,8 @@
 struct peer {
         char enclave[PEER_NAME_MAX]; /* "": no enclave of this host, to be refused */
         uint32_t cid, port;          /* 0: not known, and not needed */
+        bool foreign;                /* at the enclave's socket, but as this other user: to be refused */
+        uid_t uid;
 };
 
 /* Takes fd: a connected, non-blocking stream socket. */

@@ -59,10 +59,23 @@ static struct endpoint *endpoint_free(struct endpoint *e) {
         return NULL;
 }
 
+/* The kernel says who connected. Directories are open to be walked through and names can be guessed, so a
+ * connection alone proves nothing. */
+static void check_user(const struct endpoint *e, int fd, struct peer *peer) {
+        struct ucred credentials = { .uid = (uid_t)-1 };
+        socklen_t size = sizeof(credentials);
+        struct stat st;
+
+        peer->foreign = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0 ||
+                        fstat(e->dir_fd, &st) < 0 || (credentials.uid != st.st_uid && credentials.uid != 0);
+        peer->uid = credentials.uid;
+}
+
 static void accept_batch(void *userdata, uint32_t events _unused_) {
         struct endpoint *e = userdata;
 
         for (int i = 0; i < ACCEPT_BATCH; i++) {
+                struct peer peer = e->peer;
                 int fd = accept4(e->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
                 if (fd < 0) {
@@ -78,7 +91,8 @@ static void accept_batch(void *userdata, uint32_t events _unused_) {
                                 (void)watch_set(e->watch, 0);
                         return;
                 }
-                e->owner->base.accept(e->owner->base.userdata, e->port, fd, &e->peer);
+                check_user(e, fd, &peer);
+                e->owner->base.accept(e->owner->base.userdata, e->port, fd, &peer);
         }
 }
 
@@ -102,7 +116,7 @@ static int listen_below(int dir_fd, const char *name, int fd, struct stat *ret) 
                 return -errno;
         if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
                 return -errno;
-        /* The enclave's monitor runs as another user; the directory is what keeps everybody else out. */
+        /* The enclave's monitor runs as another user; others who connect are told apart then. */
         if (fchmodat(dir_fd, fresh, 0666, AT_SYMLINK_NOFOLLOW) < 0 ||
             fstatat(dir_fd, fresh, ret, AT_SYMLINK_NOFOLLOW) < 0 || listen(fd, SOMAXCONN) < 0 ||
             renameat(dir_fd, fresh, dir_fd, name) < 0) {

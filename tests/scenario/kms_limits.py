@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every limit of the proxy at its edge: what is refused, with which reason in the record, and that nobody else is touched."""
 import contextlib
+import os
 import socket
 import time
 
-from harness import check, done, wait_for
+from harness import check, done, skip, wait_for
 from kms_rig import PCR0, Rig, WrongServer, huawei_statements, read_frame, send_frame, unix_listener
 
+NOBODY = 65534
 GATE, NOWHERE, THEIRS, API = 8001, 8002, 8003, 8004
 LIMITS = """connections = 3
 connections-per-enclave = 3
@@ -76,6 +78,46 @@ def pipes(rig):
               "an enclave that this listener is not for", rig.audit())
 
 
+def as_nobody(act):
+    """What act() says as another local user."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        os.write(write, b"yes" if act() else b"no")
+        os._exit(0)
+    os.close(write)
+    with open(read) as answer:
+        said = answer.read()
+    os.waitpid(child, 0)
+    return said == "yes"
+
+
+def users(rig):
+    """Everybody may walk to the sockets; an enclave is whom the kernel says to be its directory's owner."""
+    if os.getuid() != 0:
+        skip(users.__doc__, "only root can be two users")
+        return
+
+    def served(enclave):
+        try:
+            with connect(rig, enclave, GATE) as s:
+                return echoed(s)
+        except OSError:
+            return False
+
+    rig.top.chmod(0o711)
+    check(not as_nobody(lambda: served("two")) and
+          recorded(rig, "not-the-enclaves-user", enclave="two", peer_uid=NOBODY, verdict="refused", listener="gate"),
+          "another local user at an enclave's socket", rig.audit())
+    os.chown(rig.top / "e/two", NOBODY, -1)
+    check(as_nobody(lambda: served("two")) and not as_nobody(lambda: served("one")) and served("two"),
+          "the user of an enclave is served at its own socket only, and root at each", rig.audit())
+    os.chown(rig.top / "e/two", 0, -1)
+
+
 def rate(rig):
     time.sleep(1.1)  # a flood of refusals is one record in a second
     streams = [connect(rig, "one", GATE) for _ in range(8)]
@@ -113,6 +155,8 @@ with Rig() as rig, socket.create_server(("127.0.0.1", 0)) as listener:
     rig.attest_policy(PCR0)
     proxy = rig.proxy(config(rig, listener.getsockname()[1], 1, LIMITS + "connects-per-second = 1000\n"), API)
     wait_for(lambda: all((rig.top / f"e/{name}/vsock.sock_{API}").exists() for name in ("one", "two")), "the sockets")
+    users(rig)
+    time.sleep(1.1)  # a flood of refusals is one record in a second
     pipes(rig)
     rig.reload(proxy, config(rig, listener.getsockname()[1], 1, "connects-per-second = 1\n"))
     rate(rig)
