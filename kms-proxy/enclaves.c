@@ -62,6 +62,20 @@ static int call_describe(int fd, struct bytes *reply) {
         return r;
 }
 
+/* On this host's vsock is what runs as another virtual machine of this kernel. An enclave of the hypervisor
+ * `local` is not: it comes through its socket, and its CID may be anybody's here. Nor is one that has no
+ * machine now: waiting for its start, or at its end. */
+static bool is_on_vsock(const json_t *enclave) {
+        static const char *const alive[] = { "booting", "running", "stopping" };
+        const char *hypervisor = json_string_value(json_object_get(enclave, "Hypervisor"));
+        const char *state = json_string_value(json_object_get(enclave, "State"));
+        bool lives = false;
+
+        for (size_t i = 0; i < ELEMENTSOF(alive) && state; i++)
+                lives = lives || strcmp(state, alive[i]) == 0;
+        return lives && hypervisor && strcmp(hypervisor, "local") != 0;
+}
+
 static int ask(struct enclaves *e) {
         _cleanup_close_ int fd = connect_daemon(e->socket);
         _cleanup_bytes_ struct bytes reply = BYTES_NULL;
@@ -83,7 +97,7 @@ static int ask(struct enclaves *e) {
                 const char *name = json_string_value(json_object_get(enclave, "EnclaveName"));
                 json_int_t cid = json_integer_value(json_object_get(enclave, "EnclaveCID"));
 
-                if (!name || cid <= 3 || cid > UINT32_MAX || e->n == ENCLAVES_MAX ||
+                if (!name || !is_on_vsock(enclave) || cid <= 3 || cid > UINT32_MAX || e->n == ENCLAVES_MAX ||
                     strlen(name) >= sizeof(e->known[0].name))
                         continue;
                 e->known[e->n].cid = (uint32_t)cid;

@@ -18,6 +18,10 @@
 #include <unistd.h>
 
 #define ANSWER(enclaves) "{\"parameters\":{\"Enclaves\":[" enclaves "]}}"
+#define ENCLAVE(name, cid, hypervisor, state)                                           \
+        "{\"EnclaveName\":" name ",\"EnclaveCID\":" cid ",\"Hypervisor\":\"" hypervisor \
+        "\",\"State\":\"" state "\"}"
+#define RUNNING(name, cid) ENCLAVE(name, cid, "nitro", "running")
 
 /* Answers each call with the text of the moment; NULL: hangs up. */
 struct daemon {
@@ -66,9 +70,8 @@ static void daemon_end(struct daemon *d) {
 }
 
 static void who_is_served(void **state _unused_) {
-        static const char one[] = ANSWER("{\"EnclaveName\":\"one\",\"EnclaveCID\":16}"),
-                          two[] = ANSWER("{\"EnclaveName\":\"one\",\"EnclaveCID\":16},"
-                                         "{\"EnclaveName\":\"two\",\"EnclaveCID\":17}");
+        static const char one[] = ANSWER(RUNNING("\"one\"", "16")),
+                          two[] = ANSWER(RUNNING("\"one\"", "16") "," RUNNING("\"two\"", "17"));
         struct daemon d;
         struct enclaves e;
         char name[128];
@@ -112,9 +115,10 @@ static void nobody_without_a_daemon(void **state _unused_) {
 
 static void reserved_numbers(void **state _unused_) {
         static const char odd[] = ANSWER(
-                "{\"EnclaveName\":\"host\",\"EnclaveCID\":2},{\"EnclaveName\":\"parent\",\"EnclaveCID\":3},"
-                "{\"EnclaveName\":7,\"EnclaveCID\":18},{\"EnclaveName\":\"big\",\"EnclaveCID\":4294967312},"
-                "{\"EnclaveCID\":19}");
+                RUNNING("\"host\"", "2") "," RUNNING("\"parent\"", "3") "," RUNNING("7", "18") "," RUNNING(
+                        "\"big\"",
+                        "4294967312") ","
+                                      "{\"EnclaveCID\":19,\"Hypervisor\":\"nitro\",\"State\":\"running\"}");
         struct daemon d;
         struct enclaves e;
         char name[128];
@@ -127,11 +131,41 @@ static void reserved_numbers(void **state _unused_) {
         daemon_end(&d);
 }
 
+/* The kernel's word for a CID means an enclave only where the enclave is a machine of this kernel, and now.
+ */
+static void whose_cid_it_is(void **state _unused_) {
+        static const char all[] = ANSWER(
+                ENCLAVE("\"web\"", "16", "local", "running") "," ENCLAVE("\"nitro\"", "17", "nitro", "running") "," ENCLAVE(
+                        "\"qingtian\"", "18", "qingtian",
+                        "booting") "," ENCLAVE("\"leaving\"", "19", "nitro",
+                                               "stopping") "," ENCLAVE("\"gone\"", "20", "nitro",
+                                                                       "stopped") "," ENCLAVE("\"dead\"",
+                                                                                              "21",
+                                                                                              "qingtian",
+                                                                                              "failed") "," ENCLAVE("\"waiting\"",
+                                                                                                                    "22",
+                                                                                                                    "nitro",
+                                                                                                                    "allocating") ","
+                                                                                                                                  "{\"EnclaveName\":\"bare\",\"EnclaveCID\":23}");
+        struct daemon d;
+        struct enclaves e;
+        char name[128];
+
+        daemon_start(&d, all);
+        assert_int_equal(enclaves_init(&e, d.path), 0);
+        for (uint32_t cid = 16; cid < 24; cid++)
+                assert_int_equal(enclaves_name_of(&e, cid, name, sizeof(name)),
+                                 cid >= 17 && cid <= 19 ? 0 : -ENOENT);
+        enclaves_done(&e);
+        daemon_end(&d);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(who_is_served),
                 cmocka_unit_test(nobody_without_a_daemon),
                 cmocka_unit_test(reserved_numbers),
+                cmocka_unit_test(whose_cid_it_is),
         };
 
         return unit_run("enclaves", tests);
