@@ -156,6 +156,7 @@ static size_t list_fields(const struct audit_record *r, struct audit_field field
                 { "listener", "LISTENER", r->listener, 0 },
                 { "verdict", "VERDICT", r->verdict, 0 },
                 { "reason", "REASON", r->reason, 0 },
+                { "repeated", "REPEATED", NULL, r->repeated },
                 { "name", "SERVER_NAME", r->name, 0 },
                 { "address", "ADDRESS", r->address, 0 },
                 { "bytes_out", "BYTES_OUT", NULL, r->bytes_out },

@@ -24,6 +24,7 @@ struct audit_record {
         const char *mode, *listener, *verdict, *reason;
         const char *name;    /* where to: server name */
         const char *address; /* and the address that was taken */
+        uint64_t repeated;   /* so many of this kind since the record before */
         uint64_t bytes_out, bytes_in, duration_usec;
         /* api */
         const char *operation, *key_id, *document_sha256, *module_id, *pcr0;

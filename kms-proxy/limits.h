@@ -39,9 +39,7 @@ struct enclave_usage {
         struct bucket connects, calls;
         struct hour hour;
         struct share resolving, calling;
-        uint64_t used_usec;     /* monotonic */
-        uint64_t reported_usec; /* last audit record of a refusal, which a flood must not multiply */
-        uint64_t unreported;
+        uint64_t used_usec; /* monotonic */
         struct enclave_usage *next;
 };
 

@@ -17,15 +17,11 @@
 #define RECONCILE_TICKS 5
 #define METRICS_TICKS 10
 #define FORGET_USEC HOUR_USEC /* whoever is forgotten begins a new one */
-#define REPORT_USEC UINT64_C(1000000)
 #define PORTS_MAX 64
 #define RESOLVERS 8
 
-/* A flood of refusals is one record a second. */
-static void refuse_early(struct proxy *p, const struct listener *listener, struct enclave_usage *usage,
-                         const struct peer *peer, const char *reason) {
-        uint64_t now = now_monotonic_usec();
-        char text[80];
+static void refuse_early(struct proxy *p, const struct listener *listener, const struct peer *peer,
+                         const char *reason) {
         const struct audit_record record = { .enclave = peer->enclave,
                                              .cid = peer->cid,
                                              .peer_port = peer->port,
@@ -33,21 +29,10 @@ static void refuse_early(struct proxy *p, const struct listener *listener, struc
                                              .mode = listener_mode_name(listener->mode),
                                              .listener = listener->name,
                                              .verdict = "refused",
-                                             .reason = text };
+                                             .reason = reason };
 
         metrics_find(&p->metrics, listener->name, record.mode)->refused_total++;
-        if (usage && now - usage->reported_usec < REPORT_USEC) {
-                usage->unreported++;
-                return;
-        }
-        (void)snprintf(text, sizeof(text), "%s", reason);
-        if (usage && usage->unreported)
-                (void)snprintf(text, sizeof(text), "%s, and %" PRIu64 " more", reason, usage->unreported);
-        audit_write(p->audit, &record);
-        if (usage) {
-                usage->reported_usec = now;
-                usage->unreported = 0;
-        }
+        refusals_add(&p->refusals, p->audit, &record);
 }
 
 static const char *over_limit(struct proxy *p, const struct listener *listener, struct enclave_usage *usage,
@@ -87,7 +72,7 @@ static void accepted(void *userdata, uint32_t port, int fd, const struct peer *p
         reason = over_limit(p, listener, usage, peer);
         if (reason) {
                 (void)close_fd(fd);
-                refuse_early(p, listener, usage, peer, reason);
+                refuse_early(p, listener, peer, reason);
                 return;
         }
         if (listener->mode == LISTENER_PIPE)
@@ -135,6 +120,7 @@ static void tick(void *userdata, uint32_t events _unused_) {
         (void)!read(p->timer_fd, &expirations, sizeof(expirations));
         p->ticks++;
         check_timeouts(p);
+        refusals_report(&p->refusals, p->audit, now);
         (void)sd_notify(0, "WATCHDOG=1");
         if (p->ticks % RECONCILE_TICKS == 0) {
                 reconcile(p);
@@ -317,6 +303,8 @@ void proxy_free(struct proxy *p) {
         metrics_done(&p->metrics);
         limits_prune(&p->limits, UINT64_MAX);
         relay_pool_done(&p->relays);
+        if (p->audit)
+                refusals_report(&p->refusals, p->audit, UINT64_MAX);
         audit_close(p->audit);
         config_unref(p->config);
         p->signal_watch = watch_remove(p->signal_watch);

@@ -11,6 +11,7 @@
 #include "kms-proxy/limits.h"
 #include "kms-proxy/loop.h"
 #include "kms-proxy/metrics.h"
+#include "kms-proxy/refusals.h"
 #include "kms-proxy/relay.h"
 #include "kms-proxy/transport.h"
 #include "kms-proxy/workers.h"
@@ -27,6 +28,7 @@ struct proxy {
         size_t n_transports;
         struct audit *audit;
         struct limits limits;
+        struct refusals refusals;
         struct metrics metrics;
         struct relay_pool relays;
         struct connection *connections;

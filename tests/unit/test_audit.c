@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "kms-proxy/audit.h"
 #include "kms-proxy/limits.h"
+#include "kms-proxy/loop.h"
+#include "kms-proxy/refusals.h"
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
@@ -168,11 +170,61 @@ static void buckets(void **state _unused_) {
         assert_int_equal(n, 20);
 }
 
+/* Counts the lines with this text; keeps the last of them. */
+static unsigned lines_with(const char *text, char *last, size_t size) {
+        _cleanup_(fclosep) FILE *file = fopen(path, "re");
+        unsigned n = 0;
+        char line[1024];
+
+        assert_non_null(file);
+        while (fgets(line, sizeof(line), file))
+                if (strstr(line, text)) {
+                        (void)snprintf(last, size, "%s", line);
+                        n++;
+                }
+        return n;
+}
+
+/* A flood is two records and not one less: what came after the first is said though nothing follows. And none
+ * of its kind hides one of another. */
+static void floods(void **state _unused_) {
+        static const struct {
+                const char *enclave, *listener, *reason;
+                uint32_t cid;
+        } kinds[] = {
+                { "", "kms", "no-enclave-of-this-host", 77 },    { "", "kms", "no-enclave-of-this-host", 78 },
+                { "", "tls", "no-enclave-of-this-host", 77 },    { "", "kms", "connections-limit", 77 },
+                { "one", "kms", "no-enclave-of-this-host", 77 },
+        };
+        _cleanup_(audit_closep) struct audit *audit = NULL;
+        struct refusals refusals = { .n = 0 };
+        char line[1024] = "";
+
+        assert_int_equal(audit_open(path, &audit, NULL), 0);
+        for (unsigned i = 0; i < 1000; i++)
+                for (size_t k = 0; k < ELEMENTSOF(kinds); k++)
+                        refusals_add(&refusals, audit,
+                                     &(struct audit_record){ .enclave = kinds[k].enclave,
+                                                             .cid = kinds[k].cid,
+                                                             .mode = "api",
+                                                             .listener = kinds[k].listener,
+                                                             .verdict = "refused",
+                                                             .reason = kinds[k].reason });
+        assert_int_equal(lines_with("refused", line, sizeof(line)), ELEMENTSOF(kinds));
+        refusals_report(&refusals, audit, now_monotonic_usec() + 2000000);
+        assert_int_equal(lines_with("\"repeated\":999", line, sizeof(line)), ELEMENTSOF(kinds));
+        assert_int_equal(lines_with("\"cid\":78", line, sizeof(line)), 2);
+        refusals_report(&refusals, audit, now_monotonic_usec() + 4000000);
+        assert_int_equal(lines_with("refused", line, sizeof(line)), 2 * ELEMENTSOF(kinds));
+        assert_int_equal(refusals.n, 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(chain, make_file, remove_file),
                 cmocka_unit_test_setup_teardown(torn_line, make_file, remove_file),
                 cmocka_unit_test_setup_teardown(full_disk, make_file, remove_file),
+                cmocka_unit_test_setup_teardown(floods, make_file, remove_file),
                 cmocka_unit_test(buckets),
         };
 
