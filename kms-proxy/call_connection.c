@@ -3,7 +3,7 @@
 /*
  * A connection to an api or creds listener: frame in, work in a thread, frame out, and again. One call at a
  * time for each connection; while it is worked on nothing is read, so that an enclave's backlog stays in its
- * own socket.
+ * own socket. Nor is it, for up to a second, after a call that came too soon.
  */
 
 #include "kms-proxy/api_service.h"
@@ -19,6 +19,7 @@ struct call_connection {
         struct call_job *job; /* in work; it outlives the connection if that ends before */
         struct bytes in, out;
         uint64_t bytes_in, bytes_out;
+        bool resting;
 };
 
 struct call_job {
@@ -72,7 +73,15 @@ static void call_describe(const struct connection *base, struct audit_record *re
         record->bytes_in = c->bytes_in;
 }
 
-static const struct connection_ops call_ops = { call_free, call_describe };
+static void call_second(struct connection *base) {
+        struct call_connection *c = as_call(base);
+
+        if (c->resting && c->out.size == 0)
+                (void)watch_set(base->watch, EPOLLIN);
+        c->resting = false;
+}
+
+static const struct connection_ops call_ops = { call_free, call_describe, call_second };
 
 static void send_answer(struct call_connection *c) {
         while (c->out.size) {
@@ -93,11 +102,11 @@ static void send_answer(struct call_connection *c) {
         }
         bytes_done(&c->out);
         c->base.active_usec = now_monotonic_usec();
-        (void)watch_set(c->base.watch, EPOLLIN);
+        (void)watch_set(c->base.watch, c->resting ? 0 : EPOLLIN);
 }
 
 /* A call that was made is recorded also when nobody waits for its answer any more. */
-static void audit_call(const struct call_job *j) {
+static void audit_call(const struct call_job *j, bool made) {
         const struct api_call *call = &j->call;
         struct proxy *proxy = j->proxy;
         bool ok = call->kind == ERROR_NONE;
@@ -125,7 +134,10 @@ static void audit_call(const struct call_job *j) {
                 .request_id = call->request_id[0] ? call->request_id : NULL,
         };
 
-        audit_write(proxy->audit, &record);
+        if (made)
+                audit_write(proxy->audit, &record);
+        else
+                refusals_add(&proxy->refusals, proxy->audit, &record);
         j->metrics->refused_total += !ok && !failed;
         j->metrics->failed_total += failed;
         j->metrics->documents_refused_total += call->document_refused;
@@ -150,7 +162,7 @@ static void worked(struct job *job) {
         struct call_connection *c = j->connection;
 
         j->metrics->calls--;
-        audit_call(j);
+        audit_call(j, true);
         if (c) {
                 c->job = NULL;
                 answer_with(c, j->call.answer);
@@ -181,53 +193,69 @@ static bool renew_service(struct call_connection *c) {
         return true;
 }
 
-static void start_call(struct call_connection *c, const uint8_t *data, size_t size) {
-        struct proxy *proxy = c->base.proxy;
-        _cleanup_error_ struct error e = ERROR_NULL;
-        const struct listener *listener;
-        struct call_job *j;
+/* May this enclave make one more call here and now? A connection that asked too soon rests. */
+static int check_limits(struct call_connection *c, struct error *reterr) {
+        const struct listener *listener = c->service->listener;
+        struct bucket *bucket = limits_calls(c->base.usage, (uint32_t)listener->port);
 
-        if (!renew_service(c)) {
-                connection_end(&c->base, CONNECTION_REFUSED, "no-longer-served");
-                return;
-        }
-        listener = c->service->listener;
-        j = calloc(1, sizeof(*j));
-        if (!j) {
-                connection_end(&c->base, CONNECTION_FAILED, "out-of-memory");
-                return;
-        }
-        c->base.recorded = true;
-        j->metrics = metrics_find(&proxy->metrics, listener->name, listener_mode_name(listener->mode));
-        j->metrics->calls_total++;
-        if (!bucket_take(&c->base.usage->calls,
-                         listener->mode == LISTENER_API ? listener->calls_per_second : 1,
-                         now_monotonic_usec()))
-                (void)error_set(&e, ERROR_LIMIT_EXCEEDED, "too many calls per second; wait and try again");
-        else if (c->base.usage->calling.jobs >= proxy->config->calls_per_enclave)
-                (void)error_set(&e, ERROR_LIMIT_EXCEEDED,
-                                "too many calls at a time; wait for the answers to those before");
-        else
-                (void)frame_request_parse(data, size, &j->call.request, &e);
-        j->service = c->service;
-        j->proxy = proxy;
-        j->peer = c->base.peer;
-        j->connection_id = c->base.id;
-        j->started_usec = now_monotonic_usec();
-        if (e.kind != ERROR_NONE) {
-                j->call.kind = e.kind;
-                audit_call(j);
-                free(j);
-                refuse_call(c, &e);
-                return;
-        }
+        if (!bucket)
+                return error_set(reterr, ERROR_INTERNAL, "out of memory");
+        c->resting = !bucket_take(bucket, listener->mode == LISTENER_API ? listener->calls_per_second : 1,
+                                  now_monotonic_usec());
+        if (c->resting)
+                return error_set(reterr, ERROR_LIMIT_EXCEEDED,
+                                 "too many calls per second; wait and try again");
+        if (c->base.usage->calling.jobs >= c->base.proxy->config->calls_per_enclave)
+                return error_set(reterr, ERROR_LIMIT_EXCEEDED,
+                                 "too many calls at a time; wait for the answers to those before");
+        return 0;
+}
+
+static void submit(struct call_connection *c, struct call_job *j) {
         j->job = (struct job){ .work = work, .done = worked };
         j->connection = c;
         (void)api_service_ref(j->service);
         c->job = j;
         (void)watch_set(c->base.watch, 0);
         j->metrics->calls++;
-        workers_submit(proxy->callers, &c->base.usage->calling, &j->job);
+        workers_submit(j->proxy->callers, &c->base.usage->calling, &j->job);
+}
+
+static void start_call(struct call_connection *c, const uint8_t *data, size_t size) {
+        struct proxy *proxy = c->base.proxy;
+        _cleanup_error_ struct error e = ERROR_NULL;
+        struct call_job *j;
+        int r;
+
+        if (!renew_service(c)) {
+                connection_end(&c->base, CONNECTION_REFUSED, "no-longer-served");
+                return;
+        }
+        j = calloc(1, sizeof(*j));
+        if (!j) {
+                connection_end(&c->base, CONNECTION_FAILED, "out-of-memory");
+                return;
+        }
+        c->base.recorded = true;
+        j->service = c->service;
+        j->proxy = proxy;
+        j->metrics = metrics_find(&proxy->metrics, j->service->listener->name,
+                                  listener_mode_name(j->service->listener->mode));
+        j->metrics->calls_total++;
+        j->peer = c->base.peer;
+        j->connection_id = c->base.id;
+        j->started_usec = now_monotonic_usec();
+        r = check_limits(c, &e);
+        if (r >= 0)
+                r = frame_request_parse(data, size, &j->call.request, &e);
+        if (r < 0) {
+                j->call.kind = e.kind;
+                audit_call(j, false);
+                free(j);
+                refuse_call(c, &e);
+                return;
+        }
+        submit(c, j);
 }
 
 /* Read exactly one frame; what an enclave sends behind it waits in the socket. */

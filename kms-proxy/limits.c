@@ -51,6 +51,32 @@ struct enclave_usage *limits_find(struct limits *limits, const char *name) {
         return e;
 }
 
+struct bucket *limits_calls(struct enclave_usage *usage, uint32_t port) {
+        struct call_rate *rate = usage->calls;
+
+        while (rate && rate->port != port)
+                rate = rate->next;
+        if (rate)
+                return &rate->bucket;
+        rate = calloc(1, sizeof(*rate));
+        if (!rate)
+                return NULL;
+        rate->port = port;
+        rate->next = usage->calls;
+        usage->calls = rate;
+        return &rate->bucket;
+}
+
+static void usage_free(struct enclave_usage *e) {
+        while (e->calls) {
+                struct call_rate *rate = e->calls;
+
+                e->calls = rate->next;
+                free(rate);
+        }
+        free(e);
+}
+
 void limits_prune(struct limits *limits, uint64_t before_usec) {
         struct enclave_usage **link = &limits->enclaves;
 
@@ -60,7 +86,7 @@ void limits_prune(struct limits *limits, uint64_t before_usec) {
                 if (e->connections == 0 && e->resolving.jobs == 0 && e->calling.jobs == 0 &&
                     e->used_usec < before_usec) {
                         *link = e->next;
-                        free(e);
+                        usage_free(e);
                 } else
                         link = &e->next;
         }

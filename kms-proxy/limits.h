@@ -33,10 +33,20 @@ struct hour {
 void hour_count(struct hour *h, uint64_t bytes, uint64_t now_usec);
 bool hour_spent(const struct hour *h, uint64_t limit, uint64_t now_usec); /* limit 0: never */
 
+/* Of one enclave at one listener, which is known by its port: a reload may change its rate, not what was
+ * used.
+ */
+struct call_rate {
+        uint32_t port;
+        struct bucket bucket;
+        struct call_rate *next;
+};
+
 struct enclave_usage {
         char name[PEER_NAME_MAX];
         uint32_t connections;
-        struct bucket connects, calls;
+        struct bucket connects;
+        struct call_rate *calls;
         struct hour hour;
         struct share resolving, calling;
         uint64_t used_usec; /* monotonic */
@@ -49,6 +59,7 @@ struct limits {
 };
 
 struct enclave_usage *limits_find(struct limits *limits,
-                                  const char *name); /* makes it; NULL: out of memory */
+                                  const char *name);                     /* makes it; NULL: out of memory */
+struct bucket *limits_calls(struct enclave_usage *usage, uint32_t port); /* likewise */
 /* Forget enclaves without connections and jobs that were not seen since before_usec; UINT64_MAX: all. */
 void limits_prune(struct limits *limits, uint64_t before_usec);

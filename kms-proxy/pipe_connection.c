@@ -58,7 +58,7 @@ static void pipe_describe(const struct connection *base, struct audit_record *re
         record->bytes_in = c->in.bytes;
 }
 
-static const struct connection_ops pipe_ops = { pipe_free, pipe_describe };
+static const struct connection_ops pipe_ops = { pipe_free, pipe_describe, NULL };
 
 /* What each side is watched for follows from what the two directions wait for. */
 static int watch_both(struct pipe_connection *c) {

@@ -103,6 +103,8 @@ static void check_timeouts(struct proxy *p) {
                         connection_end(c, CONNECTION_TIMEOUT, "idle-timeout");
                 else if (now - c->opened_usec > c->config->lifetime_usec)
                         connection_end(c, CONNECTION_TIMEOUT, "lifetime");
+                else if (c->ops->second)
+                        c->ops->second(c);
         }
 }
 

@@ -50,6 +50,8 @@ struct connection_ops {
         void (*free)(struct connection *connection);
         /* Add to the audit record what only the mode knows. */
         void (*describe)(const struct connection *connection, struct audit_record *record);
+        /* NULL, or: a second has passed. */
+        void (*second)(struct connection *connection);
 };
 
 /* Embedded first in pipe_connection and call_connection. */

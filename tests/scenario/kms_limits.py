@@ -9,7 +9,7 @@ from harness import check, done, skip, wait_for
 from kms_rig import PCR0, Rig, WrongServer, huawei_statements, read_frame, send_frame, unix_listener
 
 NOBODY = 65534
-GATE, NOWHERE, THEIRS, API = 8001, 8002, 8003, 8004
+GATE, NOWHERE, THEIRS, API, BRISK = 8001, 8002, 8003, 8004, 8005
 LIMITS = """connections = 3
 connections-per-enclave = 3
 bytes-per-connection = 65536
@@ -27,7 +27,7 @@ def config(rig, echo_port, kms_port, limits):
     return rig.proxy_section().replace("connects-per-second = 10000\n", "") + limits + "".join(
         f"[pipe {name}]\nport = {port}\ntls = no\nallow = localhost:{to}\nprivate-addresses = yes\n{more}"
         for name, port, to, more in pipes) + rig.api_section("kms", API, kms_port, more="max-age = 2s\n").replace(
-            "calls-per-second = 10000", "calls-per-second = 1")
+            "calls-per-second = 10000", "calls-per-second = 1") + rig.api_section("brisk", BRISK, kms_port)
 
 
 def connect(rig, enclave, port):
@@ -149,6 +149,34 @@ def api(rig, module):
     check(len(over) >= 1, "more calls in a second than an enclave may make", answers)
 
 
+def listeners(rig):
+    """What an enclave may use of one listener is no matter of another, whose rate is higher."""
+    with connect(rig, "two", BRISK) as brisk, connect(rig, "two", API) as slow:
+        answers = []
+        for stream in (brisk, *[slow] * 3, brisk):
+            send_frame(stream, {})
+            answers.append(read_frame(stream)["error"]["name"])
+    check(answers == ["Protocol"] * 3 + ["LimitExceeded", "Protocol"], listeners.__doc__, answers)
+
+
+def flood(rig):
+    """Calls that are none, as many as will go, for three seconds: a handful is answered, and recorded."""
+    before, n_calls = len(rig.audit()), 0
+    with connect(rig, "one", API) as s:
+        s.setblocking(False)
+        end, answers = time.monotonic() + 3, b""
+        while time.monotonic() < end:
+            with contextlib.suppress(BlockingIOError):
+                n_calls += s.send(b"\0\0\0\2{}") // 6
+            with contextlib.suppress(BlockingIOError):
+                answers += s.recv(65536)
+    answered = answers.count(b'"error"')
+    check(n_calls > 100 and 3 <= answered <= 16, "a flood of calls waits in its own socket", n_calls, answered)
+    time.sleep(2)
+    records = [r for r in rig.audit()[before:] if r["listener"] == "kms" and "connection" in r or r.get("repeated")]
+    check(2 <= len(records) <= 14, "and is no flood of records", n_calls, records)
+
+
 with Rig() as rig, socket.create_server(("127.0.0.1", 0)) as listener:
     (rig.top / "e/two").mkdir()
     WrongServer(listener, echo)
@@ -163,6 +191,8 @@ with Rig() as rig, socket.create_server(("127.0.0.1", 0)) as listener:
     rate(rig)
     rig.reload(proxy, config(rig, listener.getsockname()[1], 1, "connects-per-second = 1000\n"))
     api(rig, module)
+    listeners(rig)
+    flood(rig)
     check(rig.end(proxy) == 0, "the proxy ends well")
     metrics = rig.metrics()
     check(metrics["timeouts_total", "gate"] == 3 and metrics["failed_total", "nowhere"] == 1 and
