@@ -40,7 +40,7 @@ static void first_hash(char ret[static HASH_TEXT]) {
 }
 
 static json_t *parse_record(const char *line, size_t size, const char **ret_previous) {
-        json_t *object = json_parse(line, size);
+        json_t *object = json_parse_own(line, size);
 
         *ret_previous = json_string_value(json_object_get(object, "previous"));
         return object;

@@ -171,7 +171,8 @@ int kms_answer_parse(struct kms_answer *a, const struct provider *p, long http_s
                 return answer_failed(p, http_status, answer, reterr);
         if (!answer)
                 return error_set(reterr, ERROR_ANSWER_REFUSED,
-                                 "the KMS's answer is no JSON object of at most %zu bytes", KMS_ANSWER_MAX);
+                                 "the KMS's answer is no JSON object of at most %zu bytes and %d values",
+                                 KMS_ANSWER_MAX, JSON_VALUES_MAX);
         json_object_foreach(answer, member, value) {
                 if (provider_names_plaintext(member) && has_value(value))
                         return error_set(

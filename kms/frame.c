@@ -60,7 +60,8 @@ int frame_request_parse(const void *data, size_t size, struct frame_request *ret
         int r;
 
         if (!q.root)
-                return error_set(reterr, ERROR_PROTOCOL, "the request is not one JSON object");
+                return error_set(reterr, ERROR_PROTOCOL,
+                                 "the request is not one JSON object of at most %d values", JSON_VALUES_MAX);
         if (!json_only(q.root, names, &other))
                 return error_set(reterr, ERROR_PROTOCOL, "the request has an unknown member \"%.64s\"",
                                  other);

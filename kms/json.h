@@ -14,8 +14,14 @@
 /* For programs whose JSON holds secrets, before any other use: what is freed is wiped. */
 void json_wipe_when_freed(void);
 
-/* NULL unless data is exactly one object. */
+/* A tree takes a hundred times the room of its text, and a while to make. No call or answer needs more. */
+#define JSON_VALUES_MAX 1000
+
+/* What an enclave or the network sent: NULL unless data is exactly one object, of no more values than that.
+ */
 json_t *json_parse(const void *data, size_t size);
+/* What this host wrote: NULL unless it is exactly one object, of whatever size. */
+json_t *json_parse_own(const void *data, size_t size);
 
 int json_append(struct bytes *b, const json_t *value);
 

@@ -65,7 +65,7 @@ int kms_policy_load(const char *path, json_t **ret, struct error *reterr) {
 
         if (r < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "cannot read the policy %s", path);
-        root = json_parse(text, size);
+        root = json_parse_own(text, size);
         statements = json_object_get(root, "Statement");
         if (!json_is_array(statements))
                 return error_set(reterr, ERROR_CONFIG_INVALID, "%s: no JSON object with a Statement array",

@@ -44,7 +44,7 @@ int store_load(struct store *s, const char *path, struct error *reterr) {
 
         if (r < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "cannot read the keys in %s", path);
-        root = json_parse(text, size);
+        root = json_parse_own(text, size);
         explicit_bzero(text, size);
         if (!keys_valid(json_object_get(root, "keys")))
                 return error_set(reterr, ERROR_CONFIG_INVALID,

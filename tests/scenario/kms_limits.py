@@ -159,6 +159,21 @@ def listeners(rig):
     check(answers == ["Protocol"] * 3 + ["LimitExceeded", "Protocol"], listeners.__doc__, answers)
 
 
+def trees(rig, proxy):
+    """A frame within its size, of so many values that their tree would take a hundred times as much; from many connections."""
+    def peak():
+        return int(next(line for line in open(f"/proc/{proxy.pid}/status") if line.startswith("VmHWM")).split()[1])
+
+    before = peak()
+    with contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(connect(rig, "two", BRISK)) for _ in range(60)]
+        for stream in streams:
+            send_frame(stream, {"operation": "gen-random", "body": {"a": [[]] * 24000}, "document": "AAAA"})
+        answers = [read_frame(stream)["error"] for stream in streams]
+    check(all(a["name"] == "Protocol" and "values" in a["message"] for a in answers) and peak() - before < 48 << 10, trees.__doc__,
+          answers[0], before, peak())
+
+
 def flood(rig):
     """Calls that are none, as many as will go, for three seconds: a handful is answered, and recorded."""
     before, n_calls = len(rig.audit()), 0
@@ -192,6 +207,7 @@ with Rig() as rig, socket.create_server(("127.0.0.1", 0)) as listener:
     rig.reload(proxy, config(rig, listener.getsockname()[1], 1, "connects-per-second = 1000\n"))
     api(rig, module)
     listeners(rig)
+    trees(rig, proxy)
     flood(rig)
     check(rig.end(proxy) == 0, "the proxy ends well")
     metrics = rig.metrics()

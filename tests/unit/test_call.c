@@ -2,6 +2,7 @@
 
 #include "base/cleanup.h"
 #include "kms/call.h"
+#include "kms/frame.h"
 #include "kms/json.h"
 #include "tests/unit/unit.h"
 
@@ -192,6 +193,35 @@ static void digest_is_canonical(void **state _unused_) {
         assert_memory_not_equal(x, y, 32);
 }
 
+/* {"a":[0,…]} with n values in all, the last one a text in which nothing counts. */
+static json_t *object_of(size_t n_values) {
+        _cleanup_bytes_ struct bytes text = BYTES_NULL;
+
+        assert_int_equal(bytes_text(&text, "{\"a\":["), 0);
+        for (size_t i = 3; i < n_values; i++)
+                assert_int_equal(bytes_text(&text, "0,"), 0);
+        assert_int_equal(bytes_text(&text, "\"[[,,\\\"{{,,\\\\\"]}"), 0);
+        return json_parse(text.data, text.size);
+}
+
+static void trees_are_small(void **state _unused_) {
+        static const char *const empty = "[],[],[],[],[],[],[],[],[],[]";
+        _cleanup_json_ json_t *largest = object_of(JSON_VALUES_MAX), *larger = object_of(JSON_VALUES_MAX + 1);
+        _cleanup_bytes_ struct bytes text = BYTES_NULL;
+        _cleanup_frame_request_ struct frame_request q = FRAME_REQUEST_NULL;
+        _cleanup_error_ struct error e = ERROR_NULL;
+
+        assert_non_null(largest);
+        assert_null(larger);
+        assert_int_equal(bytes_text(&text, "{\"operation\":\"gen-random\",\"body\":{\"a\":["), 0);
+        while (text.size < FRAME_MAX - 100)
+                assert_int_equal(bytes_printf(&text, "%s,", empty), 0);
+        assert_int_equal(bytes_text(&text, "[]]},\"document\":\"AAAA\"}"), 0);
+        assert_true(frame_request_parse(text.data, text.size, &q, &e) < 0);
+        assert_int_equal(e.kind, ERROR_PROTOCOL);
+        assert_non_null(strstr(e.message, "values"));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(huawei_call),
@@ -200,6 +230,7 @@ int main(void) {
                 cmocka_unit_test(answers),
                 cmocka_unit_test(endpoints),
                 cmocka_unit_test(digest_is_canonical),
+                cmocka_unit_test(trees_are_small),
         };
 
         return unit_run("call", tests);
