@@ -134,6 +134,26 @@ static int send_upstream(struct api_service *s, struct api_call *call, enum kms_
         return kms_answer_parse(ret, l->provider, answer.status, answer.body.data, answer.body.size, reterr);
 }
 
+/* AWS answers with a key's ARN when it was asked with its id alone. */
+static bool key_listed(const struct text_list *keys, const char *named) {
+        const char *id = strncmp(named, "arn:", 4) == 0 ? strstr(named, ":key/") : NULL;
+
+        return listed(keys, named) || (id && listed(keys, id + strlen(":key/")));
+}
+
+/* A ciphertext says by itself which key opens it, whatever key the request names: what counts is the KMS's
+ * word. */
+static int check_answer(const struct listener *l, struct api_call *call, enum kms_operation operation,
+                        const struct kms_answer *answer, struct error *reterr) {
+        if (operation == KMS_RANDOM || !answer->key_id)
+                return 0;
+        (void)snprintf(call->key_id, sizeof(call->key_id), "%s", answer->key_id);
+        if (l->keys.n && !key_listed(&l->keys, answer->key_id))
+                return error_set(reterr, ERROR_PERMISSION_DENIED,
+                                 "the KMS used key \"%.128s\", which is not allowed here", answer->key_id);
+        return 0;
+}
+
 /* Only the members that an attested call needs are passed on, whatever else the answer had. */
 static json_t *filtered_answer(const struct provider *p, const struct kms_answer *a) {
         return json_pack("{s:{s:s, s:s*, s:s*}}", "answer", p->envelope, a->envelope_text, p->key_id,
@@ -149,6 +169,8 @@ static int work_api(struct api_service *s, struct api_call *call, struct error *
                 r = check_document(s, call, reterr);
         if (r >= 0)
                 r = send_upstream(s, call, operation, &answer, reterr);
+        if (r >= 0)
+                r = check_answer(s->listener, call, operation, &answer, reterr);
         if (r < 0)
                 return r;
         call->answer = filtered_answer(s->listener->provider, &answer);

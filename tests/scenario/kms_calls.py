@@ -179,6 +179,35 @@ def proxy_rules():
               "the counters say so, listener by listener", metrics)
 
 
+def answered_key():
+    """What the request says of its key is the enclave's word; that of the answer decides, and is recorded."""
+    arn = "arn:aws:kms:r:1:key/"
+    for provider, platform, member, envelope, names in (
+            ("huawei", "qingtian", "key_id", "ciphertext_recipient", {"listed": True, "other": False}),
+            ("aws", "nitro", "KeyId", "CiphertextForRecipient",
+             {"listed": True, arn + "listed": True, arn + "other": False, "key/listed": False})):
+        answers = iter(names)
+
+        def act(stream):
+            read_http(stream)
+            text = json.dumps({member: next(answers), envelope: "AAAA"})
+            stream.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
+
+        with Rig() as rig:
+            module = rig.module("good", platform, PCR0)
+            rig.attest_policy(PCR0)
+            rig.proxy(rig.proxy_section() +
+                      rig.api_section("kms", 8001, tls_server(rig, act), provider, platform, more="key = listed\n"), 8001)
+            for name, accepted in names.items():
+                out = rig.qt_kms("decrypt", "--provider", provider, "--proxy", f"unix:{rig.socket(8001)}", "--module", module,
+                                 "--key-id", "listed", stdin=rig.encrypt(SECRET))
+                last = rig.audit()[-1]
+                check(("the KMS used key" in out.err) != accepted and not out.out and last["key_id"] == name and
+                      last["verdict"] == ("allowed" if accepted else "refused"),
+                      f"{provider}: an answer of the key {name}, where another is listed" if not accepted else
+                      f"{provider}: an answer of the listed key, named {name}", out, last)
+
+
 def rules_of_now():
     """A connection may live long; a rule that was taken back holds for its next call, and only for that."""
     with Rig() as rig, socket.socket(socket.AF_UNIX) as s:
@@ -297,5 +326,6 @@ debug_allowed("aws", "nitro", aws_statements)
 for _ in with_provider("aws", "nitro", aws_statements):
     pass
 proxy_rules()
+answered_key()
 rules_of_now()
 done()
