@@ -273,19 +273,29 @@ static int check_torn(const json_t *object, struct bytes *torn) {
         return said && strcmp(said, hash) == 0 ? 0 : -EBADMSG;
 }
 
-int audit_verify(const char *path, const char *head, uint64_t *ret_lines, char ret_head[static 65],
-                 struct error *reterr) {
+/* One whole record more. */
+static void count_record(struct audit_chain *chain, const char *head, bool *found, const char *line,
+                         size_t size) {
+        hash_line(line, size, chain->head);
+        chain->n_records++;
+        chain->n_following += *found;
+        *found = *found || (head && strcmp(head, chain->head) == 0);
+}
+
+int audit_verify(const char *path, const char *head, struct audit_chain *ret, struct error *reterr) {
         _cleanup_(fclosep) FILE *file = fopen(path, "re");
         _cleanup_free_ char *line = NULL;
         size_t capacity = 0;
         _cleanup_bytes_ struct bytes torn = BYTES_NULL;
-        uint64_t n = 0, n_records = 0;
+        bool found = false;
+        uint64_t n = 0;
         ssize_t size;
 
         if (!file)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot read the audit file %s",
                                        path);
-        first_hash(ret_head);
+        *ret = (struct audit_chain){ .n_records = 0 };
+        first_hash(ret->head);
         while ((size = getline(&line, &capacity, file)) > 0) {
                 _cleanup_json_ json_t *object = NULL;
                 const char *previous;
@@ -300,22 +310,20 @@ int audit_verify(const char *path, const char *head, uint64_t *ret_lines, char r
                         return broken(reterr, path, n - (previous != NULL), NOT_A_RECORD);
                 if (!previous)
                         continue;
-                if (strcmp(previous, ret_head) != 0)
+                if (strcmp(previous, ret->head) != 0)
                         return broken(
                                 reterr, path, n,
                                 "the chain breaks here: the line before was changed, removed or inserted");
-                hash_line(line, (size_t)size - 1, ret_head);
-                n_records++;
+                count_record(ret, head, &found, line, (size_t)size - 1);
         }
         if (torn.size)
                 return broken(reterr, path, n, NOT_A_RECORD);
         if (ferror(file))
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot read the audit file %s",
                                        path);
-        if (head && strcmp(head, ret_head) != 0)
+        if (head && !found)
                 return broken(reterr, path, n,
-                              "the chain is whole but does not end in the head that was given: lines "
-                              "were cut off, or it is another file");
-        *ret_lines = n_records;
+                              "the chain is whole but no record has the head that was given: lines were "
+                              "cut off, or it is another file");
         return 0;
 }

@@ -38,7 +38,10 @@ void audit_close(struct audit *audit);
 DEFINE_CLEANUP(struct audit *, audit_close)
 void audit_write(struct audit *audit, const struct audit_record *record);
 
-/* 0 when the chain is whole; how many records, and the hash of the last one. head: what that must be, or
- * NULL. */
-int audit_verify(const char *path, const char *head, uint64_t *ret_lines, char ret_head[static 65],
-                 struct error *reterr);
+struct audit_chain {
+        uint64_t n_records, n_following; /* following: behind the head that was given */
+        char head[65];                   /* hash of the last record */
+};
+
+/* 0 when the chain is whole and has the given head: the hash of any of its records, or NULL. */
+int audit_verify(const char *path, const char *head, struct audit_chain *ret, struct error *reterr);

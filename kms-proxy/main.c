@@ -20,7 +20,8 @@ static const struct option_spec specs[] = {
         { "config", 'c', "FILE", "the configuration (default: " CONFIG_DEFAULT ")" },
         { "check-config", 0, NULL, "check the configuration and all files that it names, and end" },
         { "check", 0, NULL, "the same" },
-        { "head", 0, "HASH", "audit verify: the hash that the last line must have" },
+        { "head", 0, "HASH",
+          "audit verify: the hash that a record must have, the last one of an earlier time" },
         { "version", 0, NULL, "print the version" },
         { "help", 'h', NULL, "show this help" },
         { NULL, 0, NULL, NULL },
@@ -36,9 +37,9 @@ static int usage(void) {
 
 static int verify(const struct options *o, struct error *reterr) {
         const char *given = options_value(o, "head");
-        char head[65], wanted[65];
+        struct audit_chain chain;
+        char wanted[65];
         uint8_t hash[32];
-        uint64_t lines;
         int r;
 
         if (o->n_positional != 3 || strcmp(o->positional[0], "audit") != 0 ||
@@ -51,10 +52,13 @@ static int verify(const struct options *o, struct error *reterr) {
                                  given);
         if (given)
                 format_hex(hash, sizeof(hash), wanted);
-        r = audit_verify(o->positional[2], given ? wanted : NULL, &lines, head, reterr);
+        r = audit_verify(o->positional[2], given ? wanted : NULL, &chain, reterr);
         if (r < 0)
                 return r;
-        (void)printf("%s: %" PRIu64 " records, an unbroken chain, head %s\n", o->positional[2], lines, head);
+        if (given)
+                (void)printf("%" PRIu64 " records follow the given head\n", chain.n_following);
+        (void)printf("%s: %" PRIu64 " records, an unbroken chain, head %s\n", o->positional[2],
+                     chain.n_records, chain.head);
         return 0;
 }
 

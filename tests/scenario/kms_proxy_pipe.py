@@ -376,6 +376,10 @@ def check_audit(proxy, root):
         out = subprocess.run([*verify, "--head", given], capture_output=True, text=True)
         point(f"with --head {given[:8]}: {status}", out.returncode == status, out)
     lines = (root / "audit").read_text().splitlines(keepends=True)
+    earlier = hashlib.sha256(lines[1].rstrip("\n").encode()).hexdigest()
+    out = subprocess.run([*verify, "--head", earlier], capture_output=True, text=True)
+    point("a head of an earlier time, and what followed it",
+          out.returncode == 0 and out.stdout.startswith(f"{len(lines) - 2} records follow"), out)
     (root / "audit").write_text("".join(lines[:2] + lines[3:]))
     out = subprocess.run(verify, capture_output=True, text=True)
     point("and says where a record was taken out", out.returncode == 1 and ":3:" in out.stderr, out.stderr)

@@ -56,46 +56,48 @@ static void replace(const char *text, size_t size) {
 static void chain(void **state _unused_) {
         _cleanup_free_ char *text = NULL;
         _cleanup_error_ struct error e = ERROR_NULL;
-        char head[65], other[65];
+        struct audit_chain first, all, other;
         bool told_what_to_do = false;
-        uint64_t lines = 0;
         char *last;
         size_t size;
 
         add_records(2);
+        assert_int_equal(audit_verify(path, NULL, &first, &e), 0);
         add_records(3); /* a second run of the proxy goes on where the first ended */
-        assert_int_equal(audit_verify(path, NULL, &lines, head, &e), 0);
-        assert_int_equal(lines, 5);
-        assert_int_equal(audit_verify(path, head, &lines, other, &e), 0);
+        assert_int_equal(audit_verify(path, NULL, &all, &e), 0);
+        assert_int_equal(all.n_records, 5);
+        assert_int_equal(audit_verify(path, all.head, &other, &e), 0);
+        assert_int_equal(other.n_following, 0);
+        assert_int_equal(audit_verify(path, first.head, &other, &e), 0); /* the file has grown since */
+        assert_int_equal(other.n_following, 3);
 
         assert_int_equal(read_text_file(AT_FDCWD, path, 1 << 20, &text, &size), 0);
         last = memrchr(text, '\n', size - 1);
         for (size_t i = 0; i < (size_t)(last - text); i++) {
                 text[i] ^= 1;
                 replace(text, size);
-                assert_int_equal(audit_verify(path, NULL, &lines, other, &e), ERROR_DESCRIBED);
+                assert_int_equal(audit_verify(path, NULL, &other, &e), ERROR_DESCRIBED);
                 assert_int_equal(e.kind, ERROR_VERIFY_FAILED);
                 told_what_to_do = told_what_to_do || strstr(e.message, "compare it with the journal");
                 text[i] ^= 1;
         }
         assert_true(told_what_to_do);
         replace(text, (size_t)(last - text) + 1);
-        assert_int_equal(audit_verify(path, NULL, &lines, other, &e), 0);
-        assert_int_equal(lines, 4);
-        assert_int_equal(audit_verify(path, head, &lines, other, &e), ERROR_DESCRIBED);
+        assert_int_equal(audit_verify(path, NULL, &other, &e), 0);
+        assert_int_equal(other.n_records, 4);
+        assert_int_equal(audit_verify(path, all.head, &other, &e), ERROR_DESCRIBED);
         replace(strchr(text, '\n') + 1, size - (size_t)(strchr(text, '\n') + 1 - text));
-        assert_int_equal(audit_verify(path, NULL, &lines, other, &e), ERROR_DESCRIBED);
+        assert_int_equal(audit_verify(path, NULL, &other, &e), ERROR_DESCRIBED);
         replace(text, size);
 }
 
 static void expect_verify(int r, uint64_t n_records) {
         _cleanup_error_ struct error e = ERROR_NULL;
-        uint64_t lines = 0;
-        char head[65];
+        struct audit_chain chain;
 
-        assert_int_equal(audit_verify(path, NULL, &lines, head, &e), r);
+        assert_int_equal(audit_verify(path, NULL, &chain, &e), r);
         if (r == 0)
-                assert_int_equal(lines, n_records);
+                assert_int_equal(chain.n_records, n_records);
 }
 
 /* What a crash leaves of a line stays, the next record vouches for it and links to the last whole one. */
