@@ -32,8 +32,12 @@ void hour_count(struct hour *h, uint64_t bytes, uint64_t now_usec) {
         h->bytes = h->bytes > UINT64_MAX - bytes ? UINT64_MAX : h->bytes + bytes;
 }
 
-bool hour_spent(const struct hour *h, uint64_t limit, uint64_t now_usec) {
-        return limit && hour_runs(h, now_usec) && h->bytes > limit;
+uint64_t hour_left(const struct hour *h, uint64_t limit, uint64_t now_usec) {
+        if (limit == 0)
+                return UINT64_MAX;
+        if (!hour_runs(h, now_usec))
+                return limit;
+        return h->bytes < limit ? limit - h->bytes : 0;
 }
 
 struct enclave_usage *limits_find(struct limits *limits, const char *name) {

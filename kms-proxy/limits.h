@@ -31,7 +31,8 @@ struct hour {
 };
 
 void hour_count(struct hour *h, uint64_t bytes, uint64_t now_usec);
-bool hour_spent(const struct hour *h, uint64_t limit, uint64_t now_usec); /* limit 0: never */
+/* How many more this hour allows; limit 0: UINT64_MAX. */
+uint64_t hour_left(const struct hour *h, uint64_t limit, uint64_t now_usec);
 
 /* Of one enclave at one listener, which is known by its port: a reload may change its rate, not what was
  * used.

@@ -77,39 +77,45 @@ static const char *broken_reason(int r) {
         return r == -ECONNRESET || r == -EPIPE ? "reset" : "error";
 }
 
-/* What the enclave has used up with these bytes, or NULL. */
-static const char *count_bytes(struct pipe_connection *c, uint64_t moved) {
+/* How many more bytes may pass, both ways together, and which limit it is that says so. */
+static uint64_t bytes_left(const struct pipe_connection *c, const char **ret_limit) {
         const struct config *config = c->base.config;
-        uint64_t limit = config->bytes_per_connection, now = now_monotonic_usec();
+        uint64_t limit = config->bytes_per_connection, passed = c->out.bytes + c->in.bytes;
+        uint64_t here = limit == 0 ? UINT64_MAX : passed < limit ? limit - passed : 0;
+        uint64_t hour = hour_left(&c->base.usage->hour, config->bytes_per_hour, now_monotonic_usec());
 
-        c->base.active_usec = now;
-        hour_count(&c->base.usage->hour, moved, now);
-        if (limit && c->out.bytes + c->in.bytes > limit)
-                return "bytes-limit";
-        return hour_spent(&c->base.usage->hour, config->bytes_per_hour, now) ? "bytes-per-hour-limit" : NULL;
+        *ret_limit = here <= hour ? "bytes-limit" : "bytes-per-hour-limit";
+        return here < hour ? here : hour;
+}
+
+/* One direction; what it moves is gone from what the other may. */
+static int pump(struct pipe_connection *c, struct flow *flow, const char **ret_limit) {
+        uint64_t before = flow->bytes;
+        int r = flow_pump(flow, &c->base.proxy->relays, bytes_left(c, ret_limit));
+
+        if (flow->bytes != before) {
+                c->base.active_usec = now_monotonic_usec();
+                hour_count(&c->base.usage->hour, flow->bytes - before, c->base.active_usec);
+        }
+        return r;
 }
 
 /* Serve the directions that can go on: in a conversation it is one of them at a time, and asking the other
  * side's socket for nothing would be a third of the system calls. */
 static void relay(struct pipe_connection *c, bool out_ready, bool in_ready) {
-        uint64_t before = c->out.bytes + c->in.bytes;
-        const char *spent = NULL;
+        const char *limit = NULL;
         int r = 0;
 
         if (out_ready)
-                r = flow_pump(&c->out, &c->base.proxy->relays);
+                r = pump(c, &c->out, &limit);
         if (r >= 0 && in_ready)
-                r = flow_pump(&c->in, &c->base.proxy->relays);
-        if (r < 0) {
+                r = pump(c, &c->in, &limit);
+        if (r == -EDQUOT)
+                connection_end(&c->base, CONNECTION_REFUSED, limit);
+        else if (r < 0)
                 connection_end(&c->base, CONNECTION_ALLOWED, broken_reason(r));
-                return;
-        }
-        if (c->out.bytes + c->in.bytes != before)
-                spent = count_bytes(c, c->out.bytes + c->in.bytes - before);
-        if (c->out.wait == FLOW_ENDED && c->in.wait == FLOW_ENDED)
+        else if (c->out.wait == FLOW_ENDED && c->in.wait == FLOW_ENDED)
                 connection_end(&c->base, CONNECTION_ALLOWED, "closed");
-        else if (spent)
-                connection_end(&c->base, CONNECTION_REFUSED, spent);
         else if (watch_both(c) < 0)
                 connection_end(&c->base, CONNECTION_FAILED, "out-of-memory");
 }
@@ -122,8 +128,14 @@ static void relay_events(struct pipe_connection *c, uint32_t events, uint32_t ou
 }
 
 static void begin_relay(struct pipe_connection *c) {
+        uint64_t limit = c->base.config->bytes_per_connection;
         const int one = 1;
 
+        if (limit && c->out.bytes > limit) { /* the ClientHello alone */
+                connection_end(&c->base, CONNECTION_REFUSED, "bytes-limit");
+                return;
+        }
+        hour_count(&c->base.usage->hour, c->out.bytes, now_monotonic_usec());
         address_format((struct sockaddr *)&c->resolution->addresses[c->next_address - 1], c->address,
                        sizeof(c->address));
         free(c->resolution);

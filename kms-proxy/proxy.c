@@ -50,7 +50,7 @@ static const char *over_limit(struct proxy *p, const struct listener *listener, 
         if (usage->connections >= p->config->connections_per_enclave)
                 return "connections-per-enclave-limit";
         if (listener->mode == LISTENER_PIPE &&
-            hour_spent(&usage->hour, p->config->bytes_per_hour, now_monotonic_usec()))
+            hour_left(&usage->hour, p->config->bytes_per_hour, now_monotonic_usec()) == 0)
                 return "bytes-per-hour-limit";
         if (!bucket_take(&usage->connects, p->config->connects_per_second, now_monotonic_usec()))
                 return "connects-per-second-limit";

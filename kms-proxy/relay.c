@@ -90,8 +90,10 @@ static int send_all(struct flow *f) {
         return 0;
 }
 
-/* Bytes received, 0 at the end, -EAGAIN when there is nothing now. */
-static ssize_t receive(struct flow *f, struct relay_pool *pool) {
+/* Bytes received, at most so many, or 0 at the end; -EAGAIN when there is nothing now, -EDQUOT when there is
+ * something and none is allowed. */
+static ssize_t receive(struct flow *f, struct relay_pool *pool, uint64_t allowance) {
+        size_t size = allowance < RELAY_BUFFER_SIZE ? (size_t)allowance : RELAY_BUFFER_SIZE;
         ssize_t n;
 
         if (!f->buffer)
@@ -99,17 +101,19 @@ static ssize_t receive(struct flow *f, struct relay_pool *pool) {
         if (!f->buffer)
                 return -ENOMEM;
         do
-                n = recv(f->from, f->buffer->data, sizeof(f->buffer->data), 0);
+                n = recv(f->from, f->buffer->data, size ? size : 1, size ? 0 : MSG_PEEK);
         while (n < 0 && errno == EINTR);
         if (n < 0)
                 return -errno;
+        if (n > 0 && size == 0)
+                return -EDQUOT;
         f->buffer->start = 0;
         f->buffer->end = (size_t)n;
         return n;
 }
 
 /* What to wait for (enum flow_wait), or a negative errno. */
-static int pump(struct flow *f, struct relay_pool *pool) {
+static int pump(struct flow *f, struct relay_pool *pool, uint64_t allowance) {
         for (size_t moved = 0; moved < BUDGET;) {
                 int r = send_all(f);
                 ssize_t n;
@@ -122,22 +126,23 @@ static int pump(struct flow *f, struct relay_pool *pool) {
                 }
                 if (moved && moved < TRANSFER_MIN)
                         return FLOW_WAIT_INPUT;
-                n = receive(f, pool);
+                n = receive(f, pool, allowance);
                 if (n < 0)
                         return n == -EAGAIN ? FLOW_WAIT_INPUT : (int)n;
                 f->end_read = n == 0;
                 f->bytes += (uint64_t)n;
+                allowance -= (uint64_t)n;
                 moved += (size_t)n;
         }
         return FLOW_WAIT_OUTPUT;
 }
 
-int flow_pump(struct flow *f, struct relay_pool *pool) {
+int flow_pump(struct flow *f, struct relay_pool *pool, uint64_t allowance) {
         int r;
 
         if (f->wait == FLOW_ENDED)
                 return 0;
-        r = pump(f, pool);
+        r = pump(f, pool, allowance);
         if (f->buffer && (r < 0 || f->buffer->start == f->buffer->end)) {
                 pool_give(pool, f->buffer);
                 f->buffer = NULL;

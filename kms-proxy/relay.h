@@ -45,5 +45,6 @@ struct flow {
 void flow_done(struct flow *f);
 
 /* Move what can be moved now, within a budget that keeps one connection from holding up the others; then
- * flow->wait says what to wait for. 0, or a negative errno when the connection is broken. */
-int flow_pump(struct flow *f, struct relay_pool *pool);
+ * flow->wait says what to wait for. No byte beyond the allowance is taken: -EDQUOT when there is one.
+ * 0, or another negative errno when the connection is broken. */
+int flow_pump(struct flow *f, struct relay_pool *pool, uint64_t allowance);

@@ -88,6 +88,42 @@ def bytes_of_a_connection(echo):
             check([r["reason"] for r in found] == [reason], f"bytes-per-connection: {size} bytes there and back: {reason}", found)
 
 
+class Sink:
+    """Counts what arrives at it."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.arrived = []
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            connection, _ = self.listener.accept()
+            size = 0
+            with connection, contextlib.suppress(OSError):
+                while data := connection.recv(65536):
+                    size += len(data)
+            self.arrived.append(size)
+
+
+def not_one_more(_):
+    """A limit is what may leave, not what is noticed when it has left."""
+    for limit in ("bytes-per-connection", "bytes-per-hour"):
+        sink = Sink()
+        with proxy_with(f"{limit} = 1000", sink) as proxy:
+            for size, reason in ((700, "closed"), (1 << 20, limit.replace("per-connection", "limit").replace("-hour", "-hour-limit"))):
+                with proxy.connect("one" if size < 1000 else "two", 8002) as s, contextlib.suppress(OSError):
+                    s.sendall(bytes(size))
+                    s.shutdown(socket.SHUT_WR)
+                    s.recv(1)
+                enclave = "one" if size < 1000 else "two"
+                found = until(lambda: records(proxy, enclave))
+                until(lambda: sink.arrived)
+                check([r["reason"] for r in found] == [reason] and found[0]["bytes_out"] == min(size, 1000) and
+                      sink.arrived.pop() <= 1000, f"{limit} = 1000: {size} bytes: {reason}, and no more than that arrive", found)
+
+
 def drain(s):
     with contextlib.suppress(OSError):
         while s.recv(65536):
@@ -110,7 +146,7 @@ def connects(echo):
 
 
 server = Echo()
-for part in (lifetime, idle, bytes_of_a_connection, connects):
+for part in (lifetime, idle, bytes_of_a_connection, not_one_more, connects):
     print("#", part.__name__)
     part(server)
 done()

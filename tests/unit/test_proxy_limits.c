@@ -10,17 +10,18 @@
 static void bytes_of_an_hour(void **state _unused_) {
         struct hour h = { .begun_usec = 0 };
 
-        assert_false(hour_spent(&h, 10, BEGIN));
-        hour_count(&h, 10, BEGIN);
-        assert_false(hour_spent(&h, 10, BEGIN));
-        hour_count(&h, 1, BEGIN + HOUR_USEC - 1);
-        assert_true(hour_spent(&h, 10, BEGIN + HOUR_USEC - 1));
-        assert_false(hour_spent(&h, 0, BEGIN + HOUR_USEC - 1)); /* no limit */
-        assert_false(hour_spent(&h, 10, BEGIN + HOUR_USEC));
+        assert_int_equal(hour_left(&h, 10, BEGIN), 10);
+        hour_count(&h, 4, BEGIN);
+        assert_int_equal(hour_left(&h, 10, BEGIN), 6);
+        hour_count(&h, 6, BEGIN + HOUR_USEC - 1);
+        assert_int_equal(hour_left(&h, 10, BEGIN + HOUR_USEC - 1), 0);
+        assert_int_equal(hour_left(&h, 9, BEGIN + HOUR_USEC - 1), 0);          /* of a reload */
+        assert_int_equal(hour_left(&h, 0, BEGIN + HOUR_USEC - 1), UINT64_MAX); /* no limit */
+        assert_int_equal(hour_left(&h, 10, BEGIN + HOUR_USEC), 10);
         hour_count(&h, 3, BEGIN + HOUR_USEC);
         assert_int_equal(h.bytes, 3);
         hour_count(&h, UINT64_MAX, BEGIN + HOUR_USEC);
-        assert_true(hour_spent(&h, UINT64_MAX - 1, BEGIN + HOUR_USEC));
+        assert_int_equal(hour_left(&h, UINT64_MAX - 1, BEGIN + HOUR_USEC), 0);
 }
 
 static void tokens(void **state _unused_) {

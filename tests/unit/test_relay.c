@@ -95,7 +95,7 @@ static void carry(struct relay_pool *pool, int from_far, int from, int to, int t
                         fed += feed(from_far, fed, size < TRANSFER - fed ? size : TRANSFER - fed);
                 if (fed == TRANSFER)
                         (void)shutdown(from_far, SHUT_WR);
-                assert_int_equal(flow_pump(&f, pool), 0);
+                assert_int_equal(flow_pump(&f, pool, UINT64_MAX), 0);
                 if (turn % 3 == 0 || fed == TRANSFER)
                         ended = check(to_far, &checked);
         }
@@ -127,7 +127,7 @@ static size_t stall(struct relay_pool *pool, struct flow *f, const struct ends *
                 before = f->bytes;
                 n = feed(e->enclave_far, fed, (size_t)256 << 10);
                 fed += n;
-                assert_int_equal(flow_pump(f, pool), 0);
+                assert_int_equal(flow_pump(f, pool, UINT64_MAX), 0);
         }
         assert_int_equal(f->wait, FLOW_WAIT_OUTPUT);
         return fed;
@@ -138,7 +138,7 @@ static void drain(struct relay_pool *pool, struct flow *f, const struct ends *e,
 
         while (checked < fed) {
                 (void)check(e->upstream_far, &checked);
-                assert_int_equal(flow_pump(f, pool), 0);
+                assert_int_equal(flow_pump(f, pool, UINT64_MAX), 0);
         }
         assert_int_equal(f->bytes, fed);
         assert_int_equal(f->wait, FLOW_WAIT_INPUT);
@@ -170,7 +170,7 @@ static void nothing_left_in_a_buffer(void **state _unused_) {
         assert_non_null(f.buffer);
         assert_int_equal(setsockopt(e.upstream_far, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
         e.upstream_far = close_fd(e.upstream_far);
-        r = flow_pump(&f, &pool);
+        r = flow_pump(&f, &pool, UINT64_MAX);
         assert_true(r == -ECONNRESET || r == -EPIPE);
         assert_null(f.buffer);
         flow_done(&f);
@@ -208,19 +208,43 @@ static void sender_that_breaks_off(void **state _unused_) {
                 while ((n = feed(e.enclave_far, fed, (size_t)256 << 10)))
                         fed += n;
                 if (i < 3)
-                        assert_int_equal(flow_pump(&f, &pool), 0);
+                        assert_int_equal(flow_pump(&f, &pool, UINT64_MAX), 0);
                 (void)check(e.upstream_far, &checked);
         }
         assert_int_equal(send(e.enclave, "unread", 6, MSG_NOSIGNAL), 6);
         e.enclave_far = close_fd(e.enclave_far);
         for (int i = 0; i < 100 && r == 0 && f.wait != FLOW_ENDED; i++) {
-                r = flow_pump(&f, &pool);
+                r = flow_pump(&f, &pool, UINT64_MAX);
                 (void)check(e.upstream_far, &checked);
         }
         assert_int_equal(r, -ECONNRESET);
         flow_done(&f);
         ends_close(&e);
         relay_pool_done(&pool);
+}
+
+/* Not one byte more than is allowed arrives; and what is no byte more is no reason to complain. */
+static void allowance(void **state _unused_) {
+        struct relay_pool pool = { .n_free = 0 };
+        struct ends e = ends_open();
+        struct flow f = { .from = e.enclave, .to = e.upstream };
+        size_t place = 0;
+
+        assert_int_equal(feed(e.enclave_far, 0, 1000), 1000);
+        assert_int_equal(flow_pump(&f, &pool, 1000), 0);
+        assert_int_equal(f.bytes, 1000);
+        assert_int_equal(flow_pump(&f, &pool, 0), 0);
+        assert_int_equal(f.wait, FLOW_WAIT_INPUT);
+        assert_int_equal(feed(e.enclave_far, 1000, 200000), 200000);
+        assert_int_equal(flow_pump(&f, &pool, 100000), -EDQUOT);
+        (void)close_fd(e.upstream);
+        e.upstream = -1;
+        while (!check(e.upstream_far, &place))
+                continue;
+        assert_int_equal(place, 101000);
+        flow_done(&f);
+        relay_pool_done(&pool);
+        ends_close(&e);
 }
 
 int main(void) {
@@ -230,6 +254,7 @@ int main(void) {
                 cmocka_unit_test(nothing_left_in_a_buffer),
                 cmocka_unit_test(ended_in_flight),
                 cmocka_unit_test(sender_that_breaks_off),
+                cmocka_unit_test(allowance),
         };
 
         return unit_run("relay", tests);
