@@ -4,6 +4,7 @@
 
 #include "guest/kms/document.h"
 #include "guest/kms/exchange.h"
+#include "guest/kms/stream.h"
 #include "kms/call.h"
 #include "kms/envelope.h"
 #include "kms/json.h"
@@ -146,6 +147,7 @@ int kms_client_call(struct kms_client *c, enum kms_operation operation,
                     struct error *reterr) {
         const struct provider *p = c->config.provider;
         const char *name = p->operations[operation];
+        uint64_t deadline = stream_deadline(c->config.timeout_usec);
         _cleanup_json_ json_t *body = name ? p->body(operation, parameters) : NULL;
         _cleanup_kms_answer_ struct kms_answer answer = KMS_ANSWER_NULL;
         _cleanup_bytes_ struct bytes secret = BYTES_NULL;
@@ -159,8 +161,9 @@ int kms_client_call(struct kms_client *c, enum kms_operation operation,
         r = prepare(c, name, body, reterr);
         if (r >= 0)
                 r = c->config.mode == KMS_MODE_API
-                            ? exchange_api(&c->config, name, body, &c->document, &answer, reterr)
-                            : exchange_pipe(&c->config, operation, body, &c->document, &answer, reterr);
+                            ? exchange_api(&c->config, deadline, name, body, &c->document, &answer, reterr)
+                            : exchange_pipe(&c->config, deadline, operation, body, &c->document, &answer,
+                                            reterr);
         if (r >= 0)
                 r = open_answer(c, &answer, &secret, reterr);
         if (r >= 0 && operation == KMS_RANDOM)

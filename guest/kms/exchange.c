@@ -15,7 +15,7 @@
 #define READ_SIZE ((size_t)8192)
 
 /* One frame there, one back. */
-static int frame_call(const char *address, uint64_t timeout_usec, const json_t *request, const char *member,
+static int frame_call(const char *address, uint64_t deadline_usec, const json_t *request, const char *member,
                       json_t **ret, struct error *reterr) {
         _cleanup_bytes_ struct bytes out = BYTES_NULL, in = { .max = FRAME_HEADER_SIZE + FRAME_MAX };
         _cleanup_stream_ struct stream s = STREAM_NULL;
@@ -24,7 +24,7 @@ static int frame_call(const char *address, uint64_t timeout_usec, const json_t *
 
         if (r < 0)
                 return error_set_errno(reterr, ERROR_LIMIT_EXCEEDED, r, "the request is too large");
-        r = stream_open(&s, address, timeout_usec, reterr);
+        r = stream_open(&s, address, deadline_usec, reterr);
         if (r >= 0)
                 r = stream_write(&s, out.data, out.size, reterr);
         while (r >= 0 && in.size < wanted) {
@@ -49,8 +49,9 @@ static int frame_call(const char *address, uint64_t timeout_usec, const json_t *
         return r < 0 ? r : frame_answer_parse(in.data + FRAME_HEADER_SIZE, size, member, ret, reterr);
 }
 
-int exchange_api(const struct kms_client_config *config, const char *operation, const json_t *body,
-                 const struct bytes *document, struct kms_answer *ret, struct error *reterr) {
+int exchange_api(const struct kms_client_config *config, uint64_t deadline_usec, const char *operation,
+                 const json_t *body, const struct bytes *document, struct kms_answer *ret,
+                 struct error *reterr) {
         _cleanup_bytes_ struct bytes text = BYTES_NULL, answer_text = BYTES_NULL;
         _cleanup_json_ json_t *request = NULL, *answer = NULL;
         int r = base64_append(&text, document->data, document->size);
@@ -60,7 +61,7 @@ int exchange_api(const struct kms_client_config *config, const char *operation, 
                                     (const char *)text.data);
         if (!request)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
-        r = frame_call(config->proxy, config->timeout_usec, request, "answer", &answer, reterr);
+        r = frame_call(config->proxy, deadline_usec, request, "answer", &answer, reterr);
         if (r < 0)
                 return r;
         /* The proxy is not believed to have looked: the same check as on the KMS's own answer. */
@@ -75,8 +76,8 @@ static char *copy_member(const json_t *object, const char *name) {
         return text ? strdup(text) : NULL;
 }
 
-static int get_credentials(const struct kms_client_config *config, struct credentials *ret,
-                           struct error *reterr) {
+static int get_credentials(const struct kms_client_config *config, uint64_t deadline_usec,
+                           struct credentials *ret, struct error *reterr) {
         _cleanup_json_ json_t *request = NULL, *answer = NULL;
         _cleanup_credentials_ struct credentials c = CREDENTIALS_NULL;
         int r;
@@ -90,7 +91,7 @@ static int get_credentials(const struct kms_client_config *config, struct creden
         request = json_pack("{s:s}", "operation", FRAME_OPERATION_CREDENTIALS);
         if (!request)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
-        r = frame_call(config->credentials, config->timeout_usec, request, "credentials", &answer, reterr);
+        r = frame_call(config->credentials, deadline_usec, request, "credentials", &answer, reterr);
         if (r < 0)
                 return r;
         c.access_key = copy_member(answer, "access_key");
@@ -150,7 +151,7 @@ static uint64_t now_realtime(void) {
         return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-static int https_call(const struct kms_client_config *config, const char *endpoint,
+static int https_call(const struct kms_client_config *config, uint64_t deadline_usec, const char *endpoint,
                       const struct kms_call *call, struct http_message *ret, struct error *reterr) {
         _cleanup_bytes_ struct bytes out = BYTES_NULL;
         _cleanup_stream_ struct stream s = STREAM_NULL;
@@ -160,7 +161,7 @@ static int https_call(const struct kms_client_config *config, const char *endpoi
 
         if (r < 0 || host_of(endpoint, host, sizeof(host)) < 0)
                 return error_set(reterr, ERROR_USAGE, "endpoint %s must be HOST or HOST:PORT", endpoint);
-        r = stream_open(&s, config->proxy, config->timeout_usec, reterr);
+        r = stream_open(&s, config->proxy, deadline_usec, reterr);
         if (r >= 0)
                 r = stream_start_tls(&s, host, config->ca_file, reterr);
         if (r >= 0)
@@ -168,8 +169,9 @@ static int https_call(const struct kms_client_config *config, const char *endpoi
         return r < 0 ? r : read_answer(&s, ret, reterr);
 }
 
-int exchange_pipe(const struct kms_client_config *config, enum kms_operation operation, const json_t *body,
-                  const struct bytes *document, struct kms_answer *ret, struct error *reterr) {
+int exchange_pipe(const struct kms_client_config *config, uint64_t deadline_usec,
+                  enum kms_operation operation, const json_t *body, const struct bytes *document,
+                  struct kms_answer *ret, struct error *reterr) {
         _cleanup_credentials_ struct credentials credentials = CREDENTIALS_NULL;
         _cleanup_bytes_ struct bytes endpoint = BYTES_NULL;
         _cleanup_kms_call_ struct kms_call call = KMS_CALL_NULL;
@@ -181,12 +183,12 @@ int exchange_pipe(const struct kms_client_config *config, enum kms_operation ope
         if (r < 0)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
         site.host = (const char *)endpoint.data;
-        r = get_credentials(config, &credentials, reterr);
+        r = get_credentials(config, deadline_usec, &credentials, reterr);
         if (r >= 0)
                 r = kms_call_build(&call, &site, operation, body, document->data, document->size,
                                    &credentials, now_realtime(), reterr);
         if (r >= 0)
-                r = https_call(config, site.host, &call, &answer, reterr);
+                r = https_call(config, deadline_usec, site.host, &call, &answer, reterr);
         if (r < 0)
                 return r;
         return kms_answer_parse(ret, config->provider, answer.status, answer.body.data, answer.body.size,

@@ -2,13 +2,15 @@
 #pragma once
 
 /* A call and its answer through the proxy, in either mode. Both end in the same kms_answer, which carries no
- * plaintext. */
+ * plaintext. The deadline is stream_deadline()'s. */
 
 #include "guest/kms/client.h"
 #include "kms/call.h"
 
-int exchange_api(const struct kms_client_config *config, const char *operation, const json_t *body,
-                 const struct bytes *document, struct kms_answer *ret, struct error *reterr);
+int exchange_api(const struct kms_client_config *config, uint64_t deadline_usec, const char *operation,
+                 const json_t *body, const struct bytes *document, struct kms_answer *ret,
+                 struct error *reterr);
 
-int exchange_pipe(const struct kms_client_config *config, enum kms_operation operation, const json_t *body,
-                  const struct bytes *document, struct kms_answer *ret, struct error *reterr);
+int exchange_pipe(const struct kms_client_config *config, uint64_t deadline_usec,
+                  enum kms_operation operation, const json_t *body, const struct bytes *document,
+                  struct kms_answer *ret, struct error *reterr);

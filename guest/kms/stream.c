@@ -21,6 +21,10 @@ static uint64_t now_usec(void) {
         return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+uint64_t stream_deadline(uint64_t timeout_usec) {
+        return now_usec() + timeout_usec;
+}
+
 void stream_close(struct stream *s) {
         SSL_free(s->ssl);
         SSL_CTX_free(s->context);
@@ -74,7 +78,7 @@ static int parse_address(const char *text, union address *ret) {
         return sizeof(ret->unix_);
 }
 
-int stream_open(struct stream *s, const char *address, uint64_t timeout_usec, struct error *reterr) {
+int stream_open(struct stream *s, const char *address, uint64_t deadline_usec, struct error *reterr) {
         _cleanup_stream_ struct stream new = STREAM_NULL;
         union address to;
         int size = parse_address(address, &to), error = 0, r;
@@ -84,7 +88,7 @@ int stream_open(struct stream *s, const char *address, uint64_t timeout_usec, st
                 return error_set(reterr, ERROR_USAGE, "%s: an address is vsock:CID:PORT or unix:PATH",
                                  address);
         new.address = address;
-        new.deadline_usec = now_usec() + timeout_usec;
+        new.deadline_usec = deadline_usec;
         new.fd = socket(to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (new.fd < 0)
                 return error_set_errno(reterr, ERROR_KMS_UNREACHABLE, errno, "cannot reach %s", address);

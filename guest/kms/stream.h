@@ -25,7 +25,9 @@ struct stream {
 
 #define STREAM_NULL ((struct stream){ .fd = -1 })
 
-int stream_open(struct stream *s, const char *address, uint64_t timeout_usec, struct error *reterr);
+/* The time for everything that has that long from now on, over however many streams. */
+uint64_t stream_deadline(uint64_t timeout_usec);
+int stream_open(struct stream *s, const char *address, uint64_t deadline_usec, struct error *reterr);
 void stream_close(struct stream *s);
 #define _cleanup_stream_ _cleanup_(stream_close)
 

@@ -31,6 +31,30 @@ def drip(rig):
     return rig.top / "drip.sock"
 
 
+def patience(rig, module, ciphertext):
+    """The timeout is for the whole call: what the credentials took is gone from what the KMS has."""
+    path, ended = rig.top / "slow.sock", []
+
+    def silent(stream):
+        began = time.monotonic()
+        while stream.recv(65536):
+            pass
+        ended.append(time.monotonic() - began)
+
+    def late(stream):
+        read_frame(stream)
+        time.sleep(6)
+        send_frame(stream, {"credentials": {"access_key": "a", "secret_key": "b", "security_token": "c"}})
+
+    WrongServer(unix_listener(path), silent)
+    WrongServer(unix_listener(rig.top / "late.sock"), late)
+    out = rig.qt_kms("decrypt", "--mode", "pipe", "--proxy", f"unix:{path}", "--region", "r", "--project", "p", "--endpoint",
+                     "localhost:443", "--ca-file", rig.home / "tls.pem", "--credentials", f"unix:{rig.top}/late.sock", "--module",
+                     module, "--timeout", "8s", stdin=ciphertext)
+    waited = wait_for(lambda: ended, "the end of the call")
+    check(out.status == 10 and not out.out and waited[0] < 4, patience.__doc__, out, waited)
+
+
 def instead_of_proxy(rig, module, forger, ciphertext):
     path = rig.top / "wrong.sock"
     answer = []
