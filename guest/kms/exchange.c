@@ -76,6 +76,19 @@ static char *copy_member(const json_t *object, const char *name) {
         return text ? strdup(text) : NULL;
 }
 
+/* In a program of somebody else's jansson gives its memory back as it is. */
+static void wipe_texts(json_t *object) {
+        const char *name;
+        json_t *value;
+
+        json_object_foreach(object, name, value) {
+                const char *text = json_string_value(value);
+
+                if (text)
+                        explicit_bzero((char *)(uintptr_t)text, json_string_length(value));
+        }
+}
+
 static int get_credentials(const struct kms_client_config *config, uint64_t deadline_usec,
                            struct credentials *ret, struct error *reterr) {
         _cleanup_json_ json_t *request = NULL, *answer = NULL;
@@ -97,6 +110,7 @@ static int get_credentials(const struct kms_client_config *config, uint64_t dead
         c.access_key = copy_member(answer, "access_key");
         c.secret_key = copy_member(answer, "secret_key");
         c.token = copy_member(answer, "security_token");
+        wipe_texts(answer);
         if (!c.access_key || !c.secret_key)
                 return error_set(reterr, ERROR_NO_CREDENTIALS, "%s answered without credentials",
                                  config->credentials);

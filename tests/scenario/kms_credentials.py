@@ -11,7 +11,7 @@ import socket
 import threading
 
 from harness import check, done, wait_for
-from kms_rig import PCR0, PROXY, Rig, read_frame, send_frame
+from kms_rig import PCR0, PROXY, Rig, memory_holds, read_frame, send_frame
 
 SECRET = b"secret"
 ROLES = "/latest/meta-data/iam/security-credentials/"
@@ -150,20 +150,6 @@ def hanging(rig, section, options, ciphertext):
         out = rig.qt_kms("decrypt", *options, stdin=ciphertext)
         check(out.status == 9 and "a moment ago" in out.err, "nor does the next call wait for it", out)
         rig.end(proxy)
-
-
-def memory_holds(pid, needle):
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in maps:
-            area, rights = line.split()[:2]
-            begin, end = (int(x, 16) for x in area.split("-"))
-            if rights[:2] != "rw" or end - begin > 1 << 30:  # the sanitizers' shadow
-                continue
-            with contextlib.suppress(OSError, OverflowError):
-                memory.seek(begin)
-                if needle in memory.read(end - begin):
-                    return True
-    return False
 
 
 def shown_nowhere(rig, server, section, options, ciphertext):

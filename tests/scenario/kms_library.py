@@ -9,7 +9,7 @@ import signal
 import subprocess
 
 from harness import BUILD, check, done
-from kms_rig import OTHER_PCR0, PCR0, Rig, WrongServer, unix_listener
+from kms_rig import OTHER_PCR0, PCR0, Rig, WrongServer, memory_holds, read_frame, send_frame, unix_listener
 
 SOURCE = pathlib.Path(os.environ["QT_SOURCE_ROOT"])
 LIBRARY = BUILD / "guest/libqtkms.so.0"
@@ -92,8 +92,29 @@ static int hung_up(char **argv)
         return 0;
 }
 
+/* A call with credentials of a listener, whose answer is bad; and then nothing until somebody has looked. */
+static int credentials(char **argv)
+{
+        const struct qtkms_config config = { .struct_size = sizeof(config), .mode = QTKMS_PIPE, .proxy = argv[2],
+                .module = argv[3], .region = "r", .project = "p", .endpoint = "localhost:1", .ca_file = argv[4],
+                .credentials = argv[5] };
+        const struct qtkms_request q = { .struct_size = sizeof(q), .ciphertext = "QUJD" };
+        struct qtkms_secret secret = { 0 };
+        struct qtkms_client *client;
+        char byte;
+
+        if (qtkms_client_new(&config, &client) < 0 || qtkms_decrypt(client, &q, &secret) != -113)
+                return 1;
+        if (write(1, "called", 6) != 6 || read(0, &byte, 1) != 0)
+                return 2;
+        qtkms_client_free(client);
+        return 0;
+}
+
 int main(int argc, char **argv)
 {
+        if (strcmp(argv[1], "credentials") == 0)
+                return credentials(argv);
         if (strcmp(argv[1], "others") == 0)
                 return others(argv);
         if (strcmp(argv[1], "hung-up") == 0)
@@ -147,10 +168,28 @@ def runs(rig, program):
     check(out.status == 0, "a parent that hangs up is an error and no SIGPIPE", out, -signal.SIGPIPE)
 
 
+def wiped(rig, program):
+    """The library is in somebody else's program, whose allocator wipes nothing."""
+    keys = {"access_key": "an-access-key", "secret_key": "secret-" + os.urandom(16).hex(), "security_token": "token-" + os.urandom(200).hex()}
+    module, pipe, creds, asked = rig.module("wiped", "qingtian", PCR0), rig.top / "no-pipe.sock", rig.top / "creds.sock", []
+    WrongServer(unix_listener(creds), lambda stream: (asked.append(read_frame(stream)), send_frame(stream, {"credentials": keys})))
+    process = rig.start("wiped-program", program, "credentials", f"unix:{pipe}", module, rig.home / "tls.pem", f"unix:{creds}",
+                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    said = process.stdout.read(6)
+    left = [f"{name} from {at}" for name in ("secret_key", "security_token") for at in range(0, len(keys[name]) - 12, 6)
+            if memory_holds(process.pid, keys[name][at:at + 12].encode())]
+    check(said == b"called" and asked and memory_holds(process.pid, b"no-pipe.sock") and not left,
+          "after a call the memory of a program that uses the library holds no piece of the credentials", said, asked, left)
+    process.stdin.close()
+    check(process.wait(60) == 0, "and it ends well")
+
+
 exports()
 if "__asan_init" in subprocess.run(["nm", "-D", LIBRARY], capture_output=True, text=True).stdout:
     check(True, "the example needs an unsanitized library # SKIP a sanitized library needs a sanitized program")
 else:
     with Rig() as rig:
-        runs(rig, compiled(rig.top))
+        program = compiled(rig.top)
+        runs(rig, program)
+        wiped(rig, program)
 done()
