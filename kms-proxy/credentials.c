@@ -23,12 +23,16 @@
 enum source_kind { SOURCE_FILE, SOURCE_CREDENTIAL, SOURCE_ENVIRONMENT, SOURCE_ECS, SOURCE_EC2 };
 
 struct credential_source {
-        pthread_mutex_t lock;
         enum source_kind kind;
         char *path, *metadata;
         struct http_pool *http;
-        struct credentials kept; /* of a metadata service */
-        uint64_t fetched_usec, failed_usec;
+        /* Of a metadata service, behind the lock, which nobody holds while it is asked */
+        pthread_mutex_t lock;
+        pthread_cond_t renewed;
+        struct credentials kept;
+        uint64_t fetched_usec;
+        uint64_t failed_usec; /* monotonic; 0: the last time it answered */
+        bool renewing;        /* by one thread */
 };
 
 static int take_kind(struct credential_source *s, const char *spec) {
@@ -59,6 +63,7 @@ int credential_source_new(const char *spec, const char *metadata, struct http_po
         if (!s)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
         (void)pthread_mutex_init(&s->lock, NULL);
+        (void)pthread_cond_init(&s->renewed, NULL);
         s->http = http;
         s->metadata = strdup(metadata ? metadata : METADATA_DEFAULT);
         r = s->metadata ? take_kind(s, spec) : -ENOMEM;
@@ -80,6 +85,7 @@ void credential_source_free(struct credential_source *s) {
         free(s->path);
         free(s->metadata);
         (void)pthread_mutex_destroy(&s->lock);
+        (void)pthread_cond_destroy(&s->renewed);
         free(s);
 }
 
@@ -145,58 +151,78 @@ static int get_environment(struct credentials *ret, struct error *reterr) {
         return r < 0 ? error_set(reterr, ERROR_INTERNAL, "out of memory") : 0;
 }
 
-static bool usable(const struct credential_source *s, uint64_t now) {
-        return s->kept.access_key && now < s->kept.expires_usec;
+static bool usable(const struct credential_source *s) {
+        return s->kept.access_key && now_realtime_usec() < s->kept.expires_usec;
 }
 
-static bool due(const struct credential_source *s, uint64_t now) {
-        uint64_t life, ahead;
+static bool due(const struct credential_source *s) {
+        uint64_t now = now_realtime_usec(), life, ahead;
 
-        if (!usable(s, now))
+        if (!s->kept.access_key || now >= s->kept.expires_usec)
                 return true;
         life = s->kept.expires_usec > s->fetched_usec ? s->kept.expires_usec - s->fetched_usec : 0;
         ahead = life / 5 > RENEW_USEC ? life / 5 : RENEW_USEC;
         /* What lives shorter than that is renewed at half time. */
         if (ahead > life / 2)
                 ahead = life / 2;
-        return s->kept.expires_usec - now <= ahead && now - s->failed_usec > RETRY_USEC;
+        return s->kept.expires_usec - now <= ahead;
 }
 
-static int fetch(struct credential_source *s, uint64_t now, struct error *reterr) {
-        struct credentials fresh = CREDENTIALS_NULL;
-        int r = s->kind == SOURCE_ECS ? metadata_fetch_ecs(s->http, s->metadata, &fresh, reterr)
-                                      : metadata_fetch_ec2(s->http, s->metadata, &fresh, reterr);
+static bool failed_just_now(const struct credential_source *s) {
+        return s->failed_usec && now_monotonic_usec() - s->failed_usec <= RETRY_USEC;
+}
 
-        if (r < 0) {
-                s->failed_usec = now;
-                return r;
+/* One thread asks, for as long as that takes; the lock is free meanwhile, because the kept ones may be good.
+ */
+static int renew(struct credential_source *s, struct error *reterr) {
+        struct credentials fresh = CREDENTIALS_NULL;
+        int r;
+
+        s->renewing = true;
+        (void)pthread_mutex_unlock(&s->lock);
+        r = s->kind == SOURCE_ECS ? metadata_fetch_ecs(s->http, s->metadata, &fresh, reterr)
+                                  : metadata_fetch_ec2(s->http, s->metadata, &fresh, reterr);
+        (void)pthread_mutex_lock(&s->lock);
+        s->renewing = false;
+        s->failed_usec = r < 0 ? now_monotonic_usec() : 0;
+        if (r >= 0) {
+                credentials_done(&s->kept);
+                s->kept = fresh;
+                s->fetched_usec = now_realtime_usec();
         }
-        credentials_done(&s->kept);
-        s->kept = fresh;
-        s->fetched_usec = now;
-        s->failed_usec = 0;
-        return 0;
+        (void)pthread_cond_broadcast(&s->renewed);
+        return r;
+}
+
+/* Renewed when that is due, by whoever comes first; whoever has nothing to use waits for it. */
+static int renew_if_due(struct credential_source *s, struct error *reterr) {
+        _cleanup_error_ struct error e = ERROR_NULL;
+
+        while (s->renewing && !usable(s))
+                (void)pthread_cond_wait(&s->renewed, &s->lock);
+        if (s->renewing || !due(s))
+                return 0;
+        if (!failed_just_now(s)) {
+                if (renew(s, &e) >= 0)
+                        return 0;
+                if (!usable(s))
+                        return error_set(reterr, e.kind, "%s", e.message ? e.message : "no credentials");
+                /* The old ones are still good: say it and go on. */
+                log_warning("cannot renew the credentials: %s", e.message ? e.message : "?");
+        }
+        /* Whoever waited would otherwise wait for one timeout after the other. */
+        return usable(s) ? 0
+                         : error_set(reterr, ERROR_NO_CREDENTIALS,
+                                     "the metadata service at %s gave no credentials a moment ago; wait and "
+                                     "try again",
+                                     s->metadata);
 }
 
 static int get_metadata(struct credential_source *s, struct credentials *ret, struct error *reterr) {
-        _cleanup_error_ struct error e = ERROR_NULL;
-        uint64_t now = now_realtime_usec();
-        int r = 0;
+        int r;
 
         (void)pthread_mutex_lock(&s->lock);
-        if (!usable(s, now) && s->failed_usec && now - s->failed_usec <= RETRY_USEC) {
-                /* Whoever waits for the lock would otherwise wait for one timeout after the other. */
-                r = error_set(
-                        reterr, ERROR_NO_CREDENTIALS,
-                        "the metadata service at %s gave no credentials a moment ago; wait and try again",
-                        s->metadata);
-        } else if (due(s, now) && fetch(s, now, &e) < 0) {
-                /* The old ones are still good: say it and go on. */
-                if (usable(s, now))
-                        log_warning("cannot renew the credentials: %s", e.message ? e.message : "?");
-                else
-                        r = error_set(reterr, e.kind, "%s", e.message ? e.message : "no credentials");
-        }
+        r = renew_if_due(s, reterr);
         if (r >= 0 && credentials_copy(ret, &s->kept) < 0)
                 r = error_set(reterr, ERROR_INTERNAL, "out of memory");
         (void)pthread_mutex_unlock(&s->lock);

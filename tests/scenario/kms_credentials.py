@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import threading
+import time
 
 from harness import check, done, wait_for
 from kms_rig import PCR0, PROXY, Rig, memory_holds, read_frame, send_frame
@@ -32,6 +33,10 @@ class Metadata(http.server.BaseHTTPRequestHandler):
 
     def do_PUT(self):
         self.server.asked.append(f"PUT {self.path}")
+        if self.server.mode == "hangs":
+            self.server.release.wait(60)
+            self.close_connection = True
+            return None
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.server.mode == "old" and "meta-data" in self.path:
             return self.answer(404, "")
@@ -152,6 +157,31 @@ def hanging(rig, section, options, ciphertext):
         rig.end(proxy)
 
 
+def hanging_renewal(rig, server):
+    """When the service hangs while the kept credentials are good, only the call that renews them waits for it."""
+    server.life = 12  # renewed at half time
+    proxy = rig.proxy(rig.proxy_section() + f"""[creds some]
+port = 8002
+enclave = one
+credentials = ecs
+metadata = http://127.0.0.1:{server.server_port}
+""", 8002)
+    answers = [ask(rig.socket(8002), {"operation": "credentials"})]
+    time.sleep(6.5)
+    server.mode = "hangs"
+    server.asked.clear()
+    first = threading.Thread(target=lambda: answers.append(ask(rig.socket(8002), {"operation": "credentials"})))
+    first.start()
+    wait_for(lambda: server.asked, "the renewal")
+    answer = ask(rig.socket(8002), {"operation": "credentials"})
+    check("credentials" in answer and first.is_alive(), hanging_renewal.__doc__, answer)
+    first.join(60)
+    check(len(answers) == 2 and answers[0] == answers[1] == answer, "and gets them, too, when it has waited long enough", answers)
+    server.release.set()
+    server.mode, server.life = "good", 3600
+    rig.end(proxy)
+
+
 def shown_nowhere(rig, server, section, options, ciphertext):
     keys = json.loads((rig.home / "credentials.json").read_text())
     secrets = [keys["secret_key"].encode(), SESSION.encode()]
@@ -225,6 +255,7 @@ def renewal(rig, server, section, module, ciphertext):
 with Rig() as rig:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
     server.mode, server.life, server.asked, server.forgotten = "good", 3600, [], {}
+    server.release = threading.Event()
     server.keys = json.loads((rig.home / "credentials.json").read_text())
     (rig.home / "credentials.json").write_text(json.dumps({**server.keys, "security_token": SESSION}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -239,6 +270,7 @@ with Rig() as rig:
     kms, section = one_cloud(rig, server, module["qingtian"], "huawei", "qingtian", "ecs", ciphertext)
     options = ["--provider", "huawei", "--proxy", f"unix:{rig.socket(8001)}", "--module", module["qingtian"]]
     hanging(rig, section, options, ciphertext)
+    hanging_renewal(rig, server)
     shown_nowhere(rig, server, section, options, ciphertext)
     renewal(rig, server, section, module["qingtian"], ciphertext)
 done()
