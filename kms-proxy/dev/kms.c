@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define CLOCK_SKEW_SEC 900
-#define SEEN_MAX 4096
+#define LEEWAY_SEC 120
 
 static const char *header_of(const struct dev_request *q, const char *name) {
         for (size_t i = 0; i < q->n_headers; i++)
@@ -78,28 +78,16 @@ static int check_signature(const struct dev_kms *kms, const struct dev_request *
 }
 
 /* A document is good once, or for a while after its first use: a proxy that replays one gets nothing new. */
-static bool replayed(struct dev_kms *kms, struct qtattest_bytes hash) {
-        uint64_t now = now_realtime_usec();
-        bool found = false, late = false;
+static int check_replay(struct dev_kms *kms, struct dev_call *call, struct qtattest_bytes hash) {
+        /* So long after its first use its age may still do. */
+        uint64_t keep_usec = kms->max_age_ms * 1000 + UINT64_C(2) * LEEWAY_SEC * 1000000;
+        int r = hash.size == 32
+                        ? seen_use(&kms->seen, hash.data, kms->reuse_usec, keep_usec, now_realtime_usec())
+                        : -EEXIST;
 
-        if (hash.size != 32)
-                return true;
-        (void)pthread_mutex_lock(&kms->lock);
-        if (!kms->seen)
-                kms->seen = calloc(SEEN_MAX, sizeof(*kms->seen));
-        for (size_t i = 0; kms->seen && i < SEEN_MAX && !found; i++)
-                if (kms->seen[i].first_usec && memcmp(kms->seen[i].hash, hash.data, 32) == 0) {
-                        found = true;
-                        late = now - kms->seen[i].first_usec >= kms->reuse_usec;
-                }
-        if (!found && kms->seen) {
-                memcpy(kms->seen[kms->next_seen].hash, hash.data, 32);
-                kms->seen[kms->next_seen].first_usec = now;
-                kms->next_seen = (kms->next_seen + 1) % SEEN_MAX;
-        }
-        found = !kms->seen || (found && late);
-        (void)pthread_mutex_unlock(&kms->lock);
-        return found;
+        if (r == -ENOSPC)
+                return dev_refuse(call, 503, "too many attestation documents are in use; try again later");
+        return r < 0 ? dev_refuse(call, 403, "attestation document was used before") : 0;
 }
 
 static int take_claims(struct dev_kms *kms, struct dev_call *call, const struct qtattest_result *result) {
@@ -115,8 +103,8 @@ static int take_claims(struct dev_kms *kms, struct dev_call *call, const struct 
         }
         if (qtattest_claim_debug(result) && !kms->allow_debug)
                 return dev_refuse(call, 403, "attestation document of a debug enclave");
-        if (replayed(kms, qtattest_claim_payload_sha256(result)))
-                return dev_refuse(call, 403, "attestation document was used before");
+        if (check_replay(kms, call, qtattest_claim_payload_sha256(result)) < 0)
+                return -EACCES;
         call->recipient = p ? d2i_PUBKEY(NULL, &p, (long)key.size) : NULL;
         if (!call->recipient)
                 return dev_refuse(call, 400, "attestation document has no usable public key");
@@ -135,7 +123,7 @@ static int take_recipient(struct dev_kms *kms, struct dev_call *call) {
         const struct qtattest_request request = {
                 .struct_size = sizeof(request),
                 .profiles = kms->profiles,
-                .leeway = 120,
+                .leeway = LEEWAY_SEC,
                 .max_age_ms = kms->max_age_ms,
                 .public_key = { .kind = QTATTEST_BINDING_RSA },
                 .insecure_accept_any_measurement = true,

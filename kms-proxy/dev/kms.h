@@ -8,15 +8,9 @@
  */
 
 #include "attest/attest.h"
+#include "kms-proxy/dev/seen.h"
 #include "kms-proxy/dev/store.h"
 #include "kms/provider.h"
-
-#include <pthread.h>
-
-struct seen_document {
-        uint8_t hash[32];
-        uint64_t first_usec;
-};
 
 struct dev_kms {
         struct store store;
@@ -27,10 +21,7 @@ struct dev_kms {
         uint64_t max_age_ms;
         uint64_t reuse_usec; /* how long after its first use a document is still good; 0: single use */
         bool allow_debug;
-
-        pthread_mutex_t lock;
-        struct seen_document *seen; /* a ring of SEEN_MAX */
-        size_t next_seen;
+        struct seen seen;
 };
 
 struct dev_request {

@@ -95,8 +95,7 @@ static void kms_done(struct dev_kms *kms) {
         json_decref(kms->policy);
         credentials_done(&kms->credentials);
         qtattest_context_free(kms->context);
-        free(kms->seen);
-        (void)pthread_mutex_destroy(&kms->lock);
+        seen_done(&kms->seen);
 }
 
 static int load_root(struct dev_kms *kms, const char *path, struct error *reterr) {
@@ -195,9 +194,10 @@ static int run_server(struct dev_kms *kms, const struct options *o, const char *
 }
 
 static int serve(const struct options *o, const char *directory, struct error *reterr) {
-        struct dev_kms kms = { .lock = PTHREAD_MUTEX_INITIALIZER };
+        struct dev_kms kms = { .max_age_ms = 0 };
         uint64_t port;
-        int r = take_options(&kms, o, &port, reterr);
+        int r = seen_init(&kms.seen) < 0 ? error_set(reterr, ERROR_INTERNAL, "out of memory")
+                                         : take_options(&kms, o, &port, reterr);
 
         if (r >= 0)
                 r = load_root(&kms, options_value(o, "root"), reterr);
