@@ -131,6 +131,7 @@ static int send_upstream(struct api_service *s, struct api_call *call, enum kms_
                 return r;
         call->http_status = answer.status;
         memcpy(call->request_id, answer.request_id, sizeof(call->request_id));
+        memcpy(call->address, answer.address, sizeof(call->address));
         return kms_answer_parse(ret, l->provider, answer.status, answer.body.data, answer.body.size, reterr);
 }
 

@@ -47,7 +47,7 @@ struct api_call {
         json_t *answer; /* the frame to send: answer, credentials or error */
         enum error_kind kind;
         bool document_refused;
-        char document_sha256[65], pcr0[17], module_id[129], key_id[129], request_id[129];
+        char document_sha256[65], pcr0[17], module_id[129], key_id[129], request_id[129], address[80];
         long http_status;
 };
 

@@ -31,7 +31,8 @@ struct call_job {
         struct peer peer;
         uint64_t connection_id;
         struct api_call call;
-        uint64_t started_usec;
+        struct bytes frame; /* the answer */
+        uint64_t started_usec, bytes_out;
 };
 
 static void serve(void *userdata, uint32_t events);
@@ -42,6 +43,7 @@ static struct call_connection *as_call(const struct connection *base) {
 
 static void job_free(struct call_job *j) {
         api_call_done(&j->call);
+        bytes_done(&j->frame);
         api_service_unref(j->service);
         free(j);
 }
@@ -124,6 +126,9 @@ static void audit_call(const struct call_job *j, bool made) {
                                     : "refused",
                 .reason = ok ? "answered" : error_name(call->kind),
                 .name = j->service->host,
+                .address = call->address[0] ? call->address : NULL,
+                .bytes_out = j->bytes_out,
+                .bytes_in = j->frame.size,
                 .duration_usec = now_monotonic_usec() - j->started_usec,
                 .operation = call->request.operation,
                 .key_id = call->key_id[0] ? call->key_id : NULL,
@@ -144,8 +149,15 @@ static void audit_call(const struct call_job *j, bool made) {
         j->metrics->plaintext_refused_total += call->kind == ERROR_ANSWER_REFUSED;
 }
 
-static void answer_with(struct call_connection *c, const json_t *answer) {
-        if (!answer || frame_append(&c->out, answer) < 0)
+static void make_frame(struct call_job *j) {
+        if (j->call.answer)
+                (void)frame_append(&j->frame, j->call.answer);
+}
+
+static void answer_with(struct call_connection *c, struct call_job *j) {
+        c->out = j->frame;
+        j->frame = BYTES_NULL;
+        if (c->out.size == 0)
                 connection_end(&c->base, CONNECTION_FAILED, "answer-too-large");
         else
                 send_answer(c);
@@ -155,6 +167,7 @@ static void work(struct job *job) {
         struct call_job *j = (struct call_job *)(void *)job;
 
         api_call_work(j->service, &j->call);
+        make_frame(j);
 }
 
 static void worked(struct job *job) {
@@ -165,15 +178,19 @@ static void worked(struct job *job) {
         audit_call(j, true);
         if (c) {
                 c->job = NULL;
-                answer_with(c, j->call.answer);
+                answer_with(c, j);
         }
         job_free(j);
 }
 
-static void refuse_call(struct call_connection *c, const struct error *e) {
-        _cleanup_(json_decrefp) json_t *answer = frame_error(e);
-
-        answer_with(c, answer);
+/* A call that is not made: the enclave is told why. */
+static void refuse_call(struct call_connection *c, struct call_job *j, const struct error *e) {
+        j->call.kind = e->kind;
+        j->call.answer = frame_error(e);
+        make_frame(j);
+        audit_call(j, false);
+        answer_with(c, j);
+        job_free(j);
 }
 
 /* A connection may live for an hour, and a rule that was taken back must hold for its next call: each call is
@@ -214,7 +231,6 @@ static int check_limits(struct call_connection *c, struct error *reterr) {
 static void submit(struct call_connection *c, struct call_job *j) {
         j->job = (struct job){ .work = work, .done = worked };
         j->connection = c;
-        (void)api_service_ref(j->service);
         c->job = j;
         (void)watch_set(c->base.watch, 0);
         j->metrics->calls++;
@@ -237,7 +253,7 @@ static void start_call(struct call_connection *c, const uint8_t *data, size_t si
                 return;
         }
         c->base.recorded = true;
-        j->service = c->service;
+        j->service = api_service_ref(c->service);
         j->proxy = proxy;
         j->metrics = metrics_find(&proxy->metrics, j->service->listener->name,
                                   listener_mode_name(j->service->listener->mode));
@@ -245,14 +261,12 @@ static void start_call(struct call_connection *c, const uint8_t *data, size_t si
         j->peer = c->base.peer;
         j->connection_id = c->base.id;
         j->started_usec = now_monotonic_usec();
+        j->bytes_out = FRAME_HEADER_SIZE + size;
         r = check_limits(c, &e);
         if (r >= 0)
                 r = frame_request_parse(data, size, &j->call.request, &e);
         if (r < 0) {
-                j->call.kind = e.kind;
-                audit_call(j, false);
-                free(j);
-                refuse_call(c, &e);
+                refuse_call(c, j, &e);
                 return;
         }
         submit(c, j);

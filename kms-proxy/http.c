@@ -163,6 +163,16 @@ static CURLcode set_options(CURL *curl, const struct http_request *q, struct cur
         return code;
 }
 
+static void take_address(CURL *curl, struct http_answer *ret) {
+        char *ip = NULL;
+        long port = 0;
+
+        if (curl_easy_getinfo(curl, CURLINFO_PRIMARY_IP, &ip) == CURLE_OK && ip && *ip &&
+            curl_easy_getinfo(curl, CURLINFO_PRIMARY_PORT, &port) == CURLE_OK)
+                (void)snprintf(ret->address, sizeof(ret->address), strchr(ip, ':') ? "[%s]:%ld" : "%s:%ld",
+                               ip, port);
+}
+
 static int call(CURL *curl, const struct http_request *q, struct curl_slist *headers, struct http_answer *ret,
                 struct error *reterr) {
         char message[CURL_ERROR_SIZE] = "";
@@ -172,6 +182,7 @@ static int call(CURL *curl, const struct http_request *q, struct curl_slist *hea
                 code = curl_easy_perform(curl);
         if (code == CURLE_OK)
                 code = curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &ret->status);
+        take_address(curl, ret);
         if (code == CURLE_WRITE_ERROR)
                 return error_set(reterr, ERROR_ANSWER_REFUSED, "%s: the answer is larger than %zu bytes",
                                  q->url, q->answer_max);

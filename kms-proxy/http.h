@@ -33,6 +33,7 @@ struct http_answer {
         long status;
         struct bytes body;
         char request_id[129]; /* what the service calls this request, or "" */
+        char address[80];     /* who answered, "IP:PORT" or "[IP]:PORT" */
 };
 
 #define HTTP_ANSWER_NULL ((struct http_answer){ .status = 0 })

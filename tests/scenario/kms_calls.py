@@ -202,6 +202,8 @@ def answered_key():
                 out = rig.qt_kms("decrypt", "--provider", provider, "--proxy", f"unix:{rig.socket(8001)}", "--module", module,
                                  "--key-id", "listed", stdin=rig.encrypt(SECRET))
                 last = rig.audit()[-1]
+                check(last["address"].startswith("127.0.0.1:") and last["bytes_out"] > 1000 and 0 < last["bytes_in"] < 500,
+                      f"{provider}: with the address and the bytes both ways", last)
                 check(("the KMS used key" in out.err) != accepted and not out.out and last["key_id"] == name and
                       last["verdict"] == ("allowed" if accepted else "refused"),
                       f"{provider}: an answer of the key {name}, where another is listed" if not accepted else

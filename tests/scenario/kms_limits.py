@@ -116,6 +116,7 @@ def users(rig):
     check(as_nobody(lambda: served("two")) and not as_nobody(lambda: served("one")) and served("two"),
           "the user of an enclave is served at its own socket only, and root at each", rig.audit())
     os.chown(rig.top / "e/two", 0, -1)
+    wait_for(lambda: [r["verdict"] for r in rig.audit()].count("allowed") == 2, "the ends of both connections")
 
 
 def rate(rig):
