@@ -29,6 +29,11 @@ text = (root / "units/qt-enclaved.service.in").read_text()
 tap.point("the daemon's end is not the enclaves'", [] if "KillMode=process" in text else ["KillMode=process is missing"])
 allowed = re.search(r"^SystemCallFilter=(.*)$", text, re.M).group(1).split()
 tap.point("the daemon's filter lets monitors and QEMU install theirs", [] if "seccomp" in allowed else [" ".join(allowed)])
+wanted = ["DeviceAllow=/dev/qtbox_service0 rw", "DeviceAllow=/dev/sandbox-log-0 r"]
+writable = re.search(r"^ReadWritePaths=(.*)$", text, re.M).group(1).split() if "ReadWritePaths=" in text else []
+tap.point("a QingTian parent's tool has its devices and the directories that it writes",
+          [x for x in wanted if x not in text.splitlines()]
+          + [x for x in ("/run/enclave", "/var/log/qingtian_enclaves") if "-" + x not in writable or x not in text.split("ExecStart=")[0]])
 lines = [line.split() for name in ("qt-enclave.sysusers", "qt-enclave.tmpfiles")
          for line in (root / "units" / name).read_text().splitlines() if line and not line.startswith("#")]
 tap.point("sysusers and tmpfiles lines are whole", [" ".join(x) for x in lines if len(x) not in (4, 6)])

@@ -146,6 +146,11 @@ def sandbox(vm):
     vm.ok("printf '' >/etc/qt-enclave/qt-enclaved.conf && systemctl restart qt-enclaved")
     r = vm.run("journalctl -k -o cat | grep -i 'type=1326\\|apparmor'; journalctl -u qt-enclaved -p err -o cat | grep -vi watchdog")
     check("EPERM" not in r.out and "not permitted" not in r.out, "nothing was refused", r)
+    write = "nsenter -m -t $(systemctl show -P MainPID qt-enclaved) touch /run/enclave/lock /var/log/qingtian_enclaves/qingtian-tool.log"
+    check(vm.run("ls -d /run/enclave /var/log/qingtian_enclaves").status != 0, "what only QingTian parents have is not made elsewhere")
+    vm.ok("mknod /dev/qtbox_service0 c 1 3 && systemctl restart qt-enclaved")
+    ok(vm, write, "on one of them, the vendor's tool can write its lock and its log from inside the sandbox")
+    vm.ok("rm -r /dev/qtbox_service0 /run/enclave /var/log/qingtian_enclaves && systemctl restart qt-enclaved")
 
 
 def instances(vm):
