@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
@@ -128,6 +129,33 @@ static void step_later(struct hypervisor_instance *i, uint64_t usec) {
                 log_warning("out of memory: the enclave is no longer watched");
 }
 
+/* Without its helper the monitor can run nothing, nor fork another one from its cage: what the tool runs for
+ * it goes on, and somebody else has to end it. */
+static void lose_helper(struct hypervisor_instance *i) {
+        const uint64_t cid = i->request.config->cid;
+        _cleanup_error_ struct error problem = ERROR_NULL;
+
+        if (i->phase <= PHASE_LOOK)
+                (void)error_set(&problem, ERROR_HYPERVISOR_FAILED,
+                                "the helper that runs the vendor's tool is gone; start it again");
+        else if (i->enclave.cid == cid)
+                (void)error_set(&problem, ERROR_HYPERVISOR_FAILED,
+                                "the helper that runs the vendor's tool is gone, and enclave %" PRIu64
+                                " (process %" PRIu64 ", CID %" PRIu64
+                                ") goes on without it: end it with \"qt enclave stop --enclave-id %" PRIu64
+                                "\"",
+                                i->enclave.id, i->enclave.pid, cid, i->enclave.id);
+        else
+                (void)error_set(
+                        &problem, ERROR_HYPERVISOR_FAILED,
+                        "the helper that runs the vendor's tool is gone, and an enclave with CID %" PRIu64
+                        " may have been started: look with \"qt enclave query\" and end it with "
+                        "\"qt enclave stop\"",
+                        cid);
+        error_done(&i->problem); /* what made it look for an enclave is not what it leaves */
+        fail(i, &problem);
+}
+
 static void step(struct hypervisor_instance *i) {
         enum qingtian_verb verb = QINGTIAN_QUERY;
         uint64_t timeout = COMMAND_TIMEOUT_MSEC;
@@ -148,13 +176,8 @@ static void step(struct hypervisor_instance *i) {
                     ? qingtian_tool_start(i->tool, i->cid_was_free,
                                           i->request.config->boot_timeout_msec + START_SPARE_MSEC)
                     : qingtian_tool_run(i->tool, verb, i->enclave.id, timeout);
-        if (r < 0) {
-                _cleanup_error_ struct error problem = ERROR_NULL;
-
-                (void)error_set_errno(&problem, ERROR_HYPERVISOR_FAILED, r,
-                                      "the helper that runs the vendor's tool does not answer");
-                fail(i, &problem);
-        }
+        if (r < 0)
+                lose_helper(i);
 }
 
 /* A failure of query or stop may be a passing one. */
@@ -358,7 +381,9 @@ static void on_done(void *userdata, enum qingtian_verb verb, int status, const c
 
         if (i->phase == PHASE_OVER)
                 return;
-        if (verb == QINGTIAN_QUERY_EIF)
+        if (status == -EPIPE)
+                lose_helper(i);
+        else if (verb == QINGTIAN_QUERY_EIF)
                 on_measured(i, text, status == 0 ? n : 0);
         else if (verb == QINGTIAN_START)
                 on_started(i, status, text, n);
@@ -467,9 +492,8 @@ static void qingtian_power_off(struct hypervisor_instance *i) {
         if (i->stop_wanted || i->phase == PHASE_OVER)
                 return;
         i->stop_wanted = true;
-        if (i->phase <= PHASE_START)
-                qingtian_tool_cancel(i->tool);
-        step_later(i, 0); /* busy: the answer goes on */
+        qingtian_tool_cancel(i->tool); /* a start, or a query that may hang */
+        step_later(i, 0);              /* busy: the answer goes on */
 }
 
 static void qingtian_describe(const struct hypervisor_instance *i, struct hypervisor_facts *ret) {

@@ -3,6 +3,7 @@
 #include "monitor/hypervisor/qingtian_helper.h"
 
 #include "base/cleanup.h"
+#include "base/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -84,23 +85,51 @@ static void choose_environment(void) {
         (void)setenv("PYTHONUNBUFFERED", "1", 1);
 }
 
-/* output: what becomes standard output and error. The tool gets a group of its own, so that whatever it
- * starts can be ended with it. All else that the helper has open is close-on-exec. */
-static pid_t spawn(const struct command *c, int output) {
-        pid_t pid = fork();
+/* In the child. The tool gets a group of its own, so that whatever it starts can be ended with it, and ends
+ * with the helper. All else that the helper has open is close-on-exec. */
+static void become_tool(const struct command *c, pid_t helper, int output) {
         sigset_t none;
 
-        if (pid != 0)
-                return pid;
         (void)setpgid(0, 0);
         (void)sigemptyset(&none);
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
         (void)signal(SIGPIPE, SIG_DFL);
-        if (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
-                _exit(126);
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
+            dup2(output, STDERR_FILENO) < 0)
+                return;
+        if (getppid() != helper)
+                _exit(1); /* it has died already */
         choose_environment();
         (void)execv(c->arguments[0], (char *const *)c->arguments);
-        _exit(errno == ENOENT ? 127 : 126);
+}
+
+/* output: what becomes standard output and error. Negative errno when the program cannot be executed, which
+ * is not what a shell's or env's status 127 says. */
+static pid_t spawn(const struct command *c, int output) {
+        _cleanup_close_ int read_fd = -1, write_fd = -1;
+        pid_t helper = getpid(), pid;
+        int fds[2], problem = 0;
+        ssize_t n;
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return -errno;
+        read_fd = fds[0];
+        write_fd = fds[1];
+        pid = fork();
+        if (pid < 0)
+                return -errno;
+        if (pid == 0) {
+                become_tool(c, helper, output);
+                problem = errno;
+                (void)write_all(write_fd, &problem, sizeof(problem));
+                _exit(1);
+        }
+        write_fd = close_fd(write_fd);
+        n = read_up_to(read_fd, &problem, sizeof(problem)); /* closed when it is executed */
+        if (n != sizeof(problem))
+                return pid;
+        (void)waitpid(pid, NULL, 0);
+        return -problem;
 }
 
 static uint64_t now_msec(void) {
@@ -185,14 +214,10 @@ static void run(struct helper *h, enum qingtian_verb verb, uint64_t id, uint64_t
         (void)fcntl(ours, F_SETFL, O_NONBLOCK);
         compose(h, verb, id, &command);
         pid = spawn(&command, theirs);
-        h->reply.status = pid < 0 ? -errno : 0;
+        h->reply.status = pid < 0 ? pid : 0;
         theirs = close_fd(theirs);
         if (pid > 0)
                 h->reply.status = wait_for(h, pid, ours, timeout_msec);
-        if (h->reply.status == 127)
-                h->reply.status = -ENOENT;
-        else if (h->reply.status == 126)
-                h->reply.status = -EACCES;
 }
 
 /* It may end by itself: another reader, an enclave that is gone. */

@@ -21,6 +21,10 @@ static const struct code {
 #undef CODE
 };
 
+#define NO_INTERPRETER                                                                                   \
+        "the interpreter of the tool's first line is not in PATH; install python3, or set PATH for the " \
+        "daemon"
+
 /* What is wrong around the tool, by words that it, Python or the kernel print. */
 static const struct {
         const char *words;
@@ -35,6 +39,8 @@ static const struct {
           "install docker knack" },
         { "ModuleNotFoundError", ERROR_TOOL_MISSING,
           "the tool's Python lacks a module; install it for the python3 that the tool runs with" },
+        { "env: \xe2\x80\x98", ERROR_TOOL_MISSING, NO_INTERPRETER },
+        { "env: '", ERROR_TOOL_MISSING, NO_INTERPRETER },
         { "sandbox driver is uninstalled", ERROR_HYPERVISOR_MISSING,
           "the module virtio-qtbox is not loaded; it must be built for the running kernel: compare \"modinfo "
           "-F "
@@ -194,7 +200,8 @@ int qingtian_error_set(struct error *reterr, const char *what, const char *text,
                                  what);
         if (status == -ENOENT || status == -EACCES)
                 return error_set_errno(reterr, ERROR_HYPERVISOR_MISSING, status,
-                                       "the vendor's tool cannot be run; install qingtian-tool, or name it "
+                                       "the vendor's tool, or the interpreter that its first line names, "
+                                       "cannot be run; install qingtian-tool and python3, or name the tool "
                                        "with the key qingtian_tool");
         if (status < 0)
                 return error_set_errno(reterr, ERROR_HYPERVISOR_FAILED, status,

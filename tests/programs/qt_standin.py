@@ -11,7 +11,7 @@ Copied into a directory of its own, where it keeps its state. The image is its s
   zombie       a stop does not stop it       late        the first query fails
   flood=KIB    so much noise in front        debuglie    LaunchMode is debug, whatever was asked for
   mute         one query prints nothing      sulk        the first stop fails and prints nothing
-A file "old" beside it: a version without query-eif. A file "stop2": the other message of stop. It counts as failed when its
+A file "hang" beside it: the commands named in it never end. A file "old": a version without query-eif. A file "stop2": the other message of stop. It counts as failed when its
 environment is not the one that it should have.
 """
 import json
@@ -168,6 +168,8 @@ def main():
         o[key] = "" if key == "debug-mode" else rest.pop(0)
     with open(HERE / "calls", "a") as f:
         f.write(" ".join(sys.argv[1:]) + "\n")
+    if (HERE / "hang").exists() and verb in (HERE / "hang").read_text().split():
+        time.sleep(100000)
     if verb == "query-eif":
         if (HERE / "old").exists():
             sys.exit("qt enclave: error: argument _subcommand: invalid choice: 'query-eif'")
