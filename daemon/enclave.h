@@ -63,6 +63,7 @@ struct enclave {
         uid_t stop_uid;
         bool parent_shutdown;     /* because the machine shuts down */
         uint64_t grace_msec;      /* that the application has from then on */
+        bool left_behind;         /* what the vendor's tool runs for it could not be ended */
         json_t *verdict;          /* why it was ended by force, should it leave no word of its own */
         struct async_call *watch; /* facts and the life of the monitor */
         struct async_call *stop;

@@ -47,8 +47,9 @@ static json_t *verdict_of(const struct enclave *e) {
         return reason_new("boot-timeout", text);
 }
 
-/* A monitor and its helper that were both killed: what the vendor's tool started goes on without them. */
-static json_t *left_behind(const struct enclave *e) {
+/* A monitor that was killed, and a helper that was too or whose stop hangs: what the vendor's tool started
+ * goes on without them. */
+static void leave_behind(struct enclave *e) {
         char text[256];
 
         (void)snprintf(
@@ -57,7 +58,9 @@ static json_t *left_behind(const struct enclave *e) {
                 "still there: find its number with \"qt enclave query\" and end it with \"qt enclave stop\"",
                 (int)e->hypervisor.pid, e->plan.cid);
         log_record(LOG_ERR, e->plan.name, "%s", text);
-        return reason_new("monitor-lost", text);
+        json_decref(e->verdict);
+        e->verdict = reason_new("monitor-lost", text);
+        e->left_behind = true;
 }
 
 static void end_by_force(struct enclave *e) {
@@ -65,9 +68,9 @@ static void end_by_force(struct enclave *e) {
 
         if (!process_is_followed(&e->monitor)) {
                 /* Nobody holds what it had any more, or nobody can be told to let go. */
-                if (!e->verdict && process_is_followed(&e->hypervisor) &&
+                if (process_is_followed(&e->hypervisor) &&
                     strcmp(e->manager->config.hypervisor, "qingtian") == 0)
-                        e->verdict = left_behind(e);
+                        leave_behind(e); /* whatever it was killed for */
                 process_done(&e->hypervisor);
                 e->hypervisor.userdata = e; /* waited for long enough */
                 enclave_gone(e);

@@ -19,6 +19,7 @@ struct waiter {
         enum wait_kind kind;
         struct server_call *call;
         json_t *ended;         /* what Terminate will answer */
+        struct error problem;  /* or why it failed */
         enum wait_until until; /* what Wait waits for */
         size_t n_ids;
         unsigned ids[];
@@ -33,6 +34,7 @@ static void waiter_free(struct waiter *w) {
                         break;
                 }
         json_decref(w->ended);
+        error_done(&w->problem);
         free(w);
 }
 
@@ -93,7 +95,19 @@ static void notify_run(struct waiter *w, struct enclave *e) {
         call_reply(call, answer, NULL, 0);
 }
 
+/* All ends are what Terminate wanted, but that of a record whose enclave the vendor's tool could not end. */
+static void note_survivor(struct waiter *w, const struct enclave *e) {
+        const char *kind = json_string_value(json_object_get(e->reason, "Kind"));
+        const char *text = json_string_value(json_object_get(e->reason, "Text"));
+
+        if (strcmp(e->manager->config.hypervisor, "qingtian") == 0 && !w->problem.message &&
+            (e->left_behind || (kind && strcmp(kind, "hypervisor-died") == 0)))
+                (void)error_set(&w->problem, ERROR_HYPERVISOR_FAILED, "enclave %s could not be ended: %s",
+                                e->plan.name, text ? text : "?");
+}
+
 static void notify_end(struct waiter *w, struct enclave *e) {
+        _cleanup_error_ struct error problem = ERROR_NULL;
         struct server_call *call = w->call;
         json_t *ended;
 
@@ -103,13 +117,20 @@ static void notify_end(struct waiter *w, struct enclave *e) {
                 if (w->ids[i] == e->plan.id) {
                         w->ids[i] = w->ids[--w->n_ids];
                         (void)json_array_append_new(w->ended, enclave_to_json(e));
+                        note_survivor(w, e);
                         break;
                 }
         if (w->n_ids > 0)
                 return;
         ended = json_incref(w->ended);
+        problem = w->problem;
+        w->problem = ERROR_NULL;
         waiter_free(w);
-        call_reply(call, json_pack("{s:o}", "Enclaves", ended), NULL, 0);
+        if (problem.message) {
+                json_decref(ended);
+                call_fail(call, &problem);
+        } else
+                call_reply(call, json_pack("{s:o}", "Enclaves", ended), NULL, 0);
 }
 
 static void notify_until(struct waiter *w, struct enclave *e) {

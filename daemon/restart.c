@@ -79,7 +79,7 @@ static void forget_last_life(struct enclave *e) {
         json_decref(e->verdict);
         e->facts = e->reason = e->verdict = NULL;
         e->grace_msec = 0;
-        e->stopping = e->parent_shutdown = false;
+        e->stopping = e->parent_shutdown = e->left_behind = false;
         e->running_usec = 0;
 }
 

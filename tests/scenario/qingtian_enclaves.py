@@ -9,7 +9,7 @@ import pathlib
 import subprocess
 import tempfile
 
-from harness import BUILD, ORDINARY, PATIENCE, SOURCE, Daemon, check, done, is_bare_metal, skip, wait_for
+from harness import BUILD, ORDINARY, PATIENCE, SOURCE, Daemon, check, done, is_bare_metal, processes_below, skip, wait_for
 from invented_machine import invent
 
 CODES = SOURCE / "monitor/hypervisor/qingtian_errors.def"
@@ -149,6 +149,7 @@ def stubborn(d):
     d.run("zombie", name="zombie")
     r = d.cli("terminate", "zombie", "--force", "-o", "json")
     e = d.describe("zombie")
+    check(r.status == 11 and "HypervisorFailed" in r.err and "could not be ended" in r.err, "terminate has not ended it, and says so", r)
     check(e["State"] == "failed" and e["Reason"]["Kind"] == "hypervisor-died" and "still there" in e["Reason"]["Text"],
           "a tool that says ten times that it stopped an enclave which is still there is not believed", r, e)
     for path in d.enclaves():
@@ -174,11 +175,15 @@ def times(d):
     d.cli("forget")
 
 
+def helper_of(d, name):
+    monitor = d.describe(name)["ProcessID"]
+    return int(pathlib.Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split()[0])
+
+
 def abandoned(d):
     """A monitor and its helper that are killed together can stop nothing; the daemon says what is left."""
     monitor = d.run("", name="lost").json()["ProcessID"]
-    server = wait_for(lambda: d.describe("lost")["HypervisorPID"], "the vendor's process")
-    helper = int(pathlib.Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split()[0])
+    server, helper = wait_for(lambda: d.describe("lost")["HypervisorPID"], "the vendor's process"), helper_of(d, "lost")
     os.kill(monitor, signal.SIGSTOP)
     os.kill(helper, signal.SIGKILL)
     os.kill(monitor, signal.SIGKILL)
@@ -190,6 +195,65 @@ def abandoned(d):
     d.ok("terminate", "next", "--force")
     os.kill(server, signal.SIGKILL)
     d.cli("forget")
+
+
+def reads_console(d):
+    return any("qt enclave console" in process for process in processes_below(d.tool))
+
+
+def helperless(d):
+    """The helper alone dies: its monitor can do nothing more than to tell what goes on without it."""
+    d.run("", "--debug", name="helpless")
+    server = wait_for(lambda: d.describe("helpless")["HypervisorPID"], "the vendor's process")
+    wait_for(lambda: reads_console(d), "the console")
+    cid, number = d.describe("helpless")["EnclaveCID"], json.loads(d.enclaves()[0].read_text())["EnclaveID"]
+    os.kill(helper_of(d, "helpless"), signal.SIGKILL)
+    e = d.wait_state("helpless", "failed")
+    check(e["Reason"]["Kind"] == "hypervisor-died" and f"enclave {number} (process {server}, CID {cid})" in e["Reason"]["Text"]
+          and f"qt enclave stop --enclave-id {number}" in e["Reason"]["Text"], "the enclave of a helper that died is named", e)
+    wait_for(lambda: not reads_console(d), "the end of the console")
+    check(pathlib.Path(f"/proc/{server}").exists(), "the vendor's console ends with the helper, the vendor's server does not")
+    os.kill(server, signal.SIGKILL)
+    d.cli("forget")
+
+
+def hanging(d):
+    """Commands of the vendor's tool that never end. Its server does not end with the monitor's channel."""
+    (d.tool / "owner").unlink()
+    d.run("", name="slow")
+    server = wait_for(lambda: d.describe("slow")["HypervisorPID"], "the vendor's process")
+    (d.tool / "hang").write_text("query")
+    wait_for(lambda: d.calls()[-1].startswith("enclave query"), "a query that hangs")
+    r = d.cli("terminate", "slow", "--force", "-o", "json")
+    check(r.status == 0 and r.json()[0]["State"] == "stopped" and not os.path.exists(f"/proc/{server}"),
+          "a query that hangs does not keep an enclave from being stopped", r)
+    d.cli("forget")
+    (d.tool / "hang").unlink()
+    d.run("", name="stuck")
+    server, helper = wait_for(lambda: d.describe("stuck")["HypervisorPID"], "the vendor's process"), helper_of(d, "stuck")
+    (d.tool / "hang").write_text("stop")
+    r = d.cli("terminate", "stuck", "--force")
+    e = d.describe("stuck")
+    check(r.status == 11 and f"process {server}, CID {e['EnclaveCID']}" in r.err and "qt enclave stop" in r.err,
+          "a stop that hangs is no success: terminate names what is left", r)
+    check(e["State"] == "failed" and e["Reason"]["Kind"] == "monitor-lost" and os.path.exists(f"/proc/{server}"), "which failed", e)
+    (d.tool / "hang").unlink()
+    os.kill(helper, signal.SIGKILL)
+    os.kill(server, signal.SIGKILL)
+    d.cli("forget")
+
+
+def interpreters(d):
+    """A tool that is there, and what should run it is not."""
+    path = d.tool / "qt"
+    text = path.read_text()
+    for line, kind, word in (("#!/usr/bin/env no-such-python3", "ToolMissing", "PATH"), ("#!/no/such/python3", "HypervisorMissing", "interpreter"),
+                             ("#!/bin/sh\nexit 127", "HypervisorFailed", "status 127")):
+        path.write_text(line + "\n" + text)
+        r = d.run("", name="fails")
+        check(r.status != 0 and f": {kind}: " in r.err and word in r.err, f"{line!r}: {kind}", r)
+        d.cli("forget")
+    path.write_text(text)
 
 
 def restarts(d):
@@ -269,9 +333,13 @@ def main():
         foreigners(d)
         stubborn(d)
         abandoned(d)
+        helperless(d)
+        interpreters(d)
         restarts(d)
         access(d)
         times(d)
+    with QingTian("monitor_timeout:3\n") as d:
+        hanging(d)
     service()
     with QingTian() as d:
         (d.tool / "qt").unlink()
