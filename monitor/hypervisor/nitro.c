@@ -128,7 +128,7 @@ static int make_enclave(struct hypervisor_instance *i, const atomic_bool *cancel
 
         r = nitro_device_open(&device, reterr);
         if (r >= 0)
-                r = nitro_enclave_create(device, cancelled, &i->enclave_fd, reterr);
+                r = nitro_enclave_create(device, config->cpus, cancelled, &i->enclave_fd, reterr);
         if (r >= 0)
                 r = nitro_enclave_image_offset(i->enclave_fd, &offset, reterr);
         if (r >= 0)
@@ -185,7 +185,12 @@ static int nitro_start(struct hypervisor_instance *i, struct error *reterr) {
         int r = watch(i);
 
         if (r >= 0)
-                r = nitro_enclave_start(i->enclave_fd, config->debug, config->cid, reterr);
+                r = nitro_enclave_start(i->enclave_fd,
+                                        &(struct nitro_start){ .debug = config->debug,
+                                                               .cid = config->cid,
+                                                               .memory_mib = config->memory_mib,
+                                                               .cpus = config->cpus },
+                                        reterr);
         if (r >= 0 && config->debug)
                 r = native_console_new(&i->console, i->request.event, (uint32_t)config->cid, on_console, i);
         return r;

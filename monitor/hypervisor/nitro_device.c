@@ -44,9 +44,13 @@ static bool is_final(int errno_value) {
                errno_value == EFAULT;
 }
 
-int nitro_enclave_create(int device_fd, const atomic_bool *cancelled, int *ret_fd, struct error *reterr) {
+int nitro_enclave_create(int device_fd, uint64_t cpus, const atomic_bool *cancelled, int *ret_fd,
+                         struct error *reterr) {
         uint64_t slot_uid = 0;
+        char value[64];
         int fd, r;
+
+        (void)snprintf(value, sizeof(value), "of %" PRIu64 " vCPUs", cpus);
 
         for (unsigned pause = RETRY_FIRST_MSEC;; pause *= 2) {
                 fd = ioctl(device_fd, NE_CREATE_VM, &slot_uid);
@@ -56,7 +60,7 @@ int nitro_enclave_create(int device_fd, const atomic_bool *cancelled, int *ret_f
                 }
                 r = -errno;
                 if (is_final(-r) || pause > RETRY_LAST_MSEC || atomic_load(cancelled))
-                        return nitro_error_set(reterr, r, "creating an enclave", "");
+                        return nitro_error_set(reterr, r, "creating an enclave", value);
                 sleep_msec(pause, cancelled);
         }
 }
@@ -64,8 +68,11 @@ int nitro_enclave_create(int device_fd, const atomic_bool *cancelled, int *ret_f
 int nitro_enclave_image_offset(int fd, uint64_t *ret, struct error *reterr) {
         struct ne_image_load_info info = { .flags = NE_EIF_IMAGE };
 
+        char value[32];
+
+        (void)snprintf(value, sizeof(value), "with flags %#" PRIx64, (uint64_t)info.flags);
         if (ioctl(fd, NE_GET_IMAGE_LOAD_INFO, &info) < 0)
-                return nitro_error_set(reterr, -errno, "asking where the image belongs", "");
+                return nitro_error_set(reterr, -errno, "asking where the image belongs,", value);
         *ret = info.memory_offset;
         return 0;
 }
@@ -77,12 +84,17 @@ int nitro_enclave_add_memory(int fd, const struct nitro_memory *memory, struct e
                 .userspace_addr = (uint64_t)(uintptr_t)memory->address,
         };
         char value[96];
+        int problem;
 
         if (ioctl(fd, NE_SET_USER_MEMORY_REGION, &region) >= 0)
                 return 0;
-        (void)snprintf(value, sizeof(value), "%zu MiB in pages of %u MiB", memory->size >> 20,
-                       memory->page_mib);
-        return nitro_error_set(reterr, -errno, "giving the enclave its memory,", value);
+        problem = errno;
+        if (problem == NE_ERR_INVALID_FLAG_VALUE)
+                (void)snprintf(value, sizeof(value), "with flags %#" PRIx64, (uint64_t)region.flags);
+        else
+                (void)snprintf(value, sizeof(value), "%zu MiB in pages of %u MiB at address %p",
+                               memory->size >> 20, memory->page_mib, memory->address);
+        return nitro_error_set(reterr, -problem, "giving the enclave its memory,", value);
 }
 
 int nitro_enclave_add_cpus(int fd, const unsigned *ids, size_t n, unsigned *ret_ids, struct error *reterr) {
@@ -103,18 +115,34 @@ int nitro_enclave_add_cpus(int fd, const unsigned *ids, size_t n, unsigned *ret_
         return 0;
 }
 
-int nitro_enclave_start(int fd, bool debug, uint64_t cid, struct error *reterr) {
-        struct ne_enclave_start_info info = { .flags = debug ? NE_ENCLAVE_DEBUG_MODE
-                                                             : NE_ENCLAVE_PRODUCTION_MODE,
-                                              .enclave_cid = cid };
+/* The start looks at all that the enclave has been given: of what, the errno tells. */
+static void refused_value(int problem, const struct nitro_start *start, uint64_t flags, char *ret,
+                          size_t size) {
+        if (problem == NE_ERR_NO_MEM_REGIONS_ADDED || problem == NE_ERR_ENCLAVE_MEM_MIN_SIZE)
+                (void)snprintf(ret, size, "with %" PRIu64 " MiB of memory", start->memory_mib);
+        else if (problem == NE_ERR_NO_VCPUS_ADDED || problem == NE_ERR_FULL_CORES_NOT_USED)
+                (void)snprintf(ret, size, "with %" PRIu64 " vCPUs", start->cpus);
+        else if (problem == NE_ERR_INVALID_FLAG_VALUE)
+                (void)snprintf(ret, size, "with flags %#" PRIx64, flags);
+        else
+                (void)snprintf(ret, size, "with CID %" PRIu64, start->cid);
+}
+
+int nitro_enclave_start(int fd, const struct nitro_start *start, struct error *reterr) {
+        struct ne_enclave_start_info info = { .flags = start->debug ? NE_ENCLAVE_DEBUG_MODE
+                                                                    : NE_ENCLAVE_PRODUCTION_MODE,
+                                              .enclave_cid = start->cid };
         char value[64];
 
-        (void)snprintf(value, sizeof(value), "with CID %" PRIu64, cid);
-        if (ioctl(fd, NE_START_ENCLAVE, &info) < 0)
-                return nitro_error_set(reterr, -errno, "starting the enclave", value);
-        if (info.enclave_cid != cid)
+        if (ioctl(fd, NE_START_ENCLAVE, &info) < 0) {
+                int problem = errno;
+
+                refused_value(problem, start, info.flags, value, sizeof(value));
+                return nitro_error_set(reterr, -problem, "starting the enclave", value);
+        }
+        if (info.enclave_cid != start->cid)
                 return error_set(reterr, ERROR_HYPERVISOR_FAILED,
                                  "the enclave was started with CID %" PRIu64 ", not %" PRIu64,
-                                 (uint64_t)info.enclave_cid, cid);
+                                 (uint64_t)info.enclave_cid, start->cid);
         return 0;
 }

@@ -21,8 +21,10 @@
 int nitro_device_open(int *ret, struct error *reterr);
 
 /* A new enclave. Right after another one has ended the driver may still be freeing its slot and refuse:
- * tried again for about three seconds, unless that is cancelled (monitor/loading.h). */
-int nitro_enclave_create(int device_fd, const atomic_bool *cancelled, int *ret_fd, struct error *reterr);
+ * tried again for about three seconds, unless that is cancelled (monitor/loading.h). cpus is what it will
+ * want of the driver's pool. */
+int nitro_enclave_create(int device_fd, uint64_t cpus, const atomic_bool *cancelled, int *ret_fd,
+                         struct error *reterr);
 
 /* Where in the enclave's memory the image belongs. */
 int nitro_enclave_image_offset(int fd, uint64_t *ret, struct error *reterr);
@@ -33,4 +35,10 @@ int nitro_enclave_add_memory(int fd, const struct nitro_memory *memory, struct e
  */
 int nitro_enclave_add_cpus(int fd, const unsigned *ids, size_t n, unsigned *ret_ids, struct error *reterr);
 
-int nitro_enclave_start(int fd, bool debug, uint64_t cid, struct error *reterr);
+struct nitro_start {
+        bool debug;
+        uint64_t cid;
+        uint64_t memory_mib, cpus; /* what it was given, to be told when that is refused */
+};
+
+int nitro_enclave_start(int fd, const struct nitro_start *start, struct error *reterr);

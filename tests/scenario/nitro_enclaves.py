@@ -3,6 +3,7 @@
 import errno
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -30,6 +31,10 @@ MEANING = {  # a word of each sentence of the driver's errnos, and the error's n
     273: ("page size", "NoMemory"), 274: ("flag", "HypervisorFailed"), 275: ("reserved", "CidReserved")}
 CALL = {**{n: "add_vcpu" for n in (256, 257, 258, 271)}, **{n: "add_memory" for n in (*range(259, 266), 273)},
         272: "create", **{n: "start" for n in (266, 267, 268, 269, 270, 275)}, 274: "load_info"}
+
+VALUE = {**{n: "vCPU 1 of 2" for n in (256, 257, 258, 271)}, **{n: "64 MiB of memory" for n in (266, 268)}, **{n: "2 vCPUs" for n in (267, 269)},
+         274: "flags 0x1", **{n: r"CID \d+" for n in (270, 275)}}
+MEMORY = "64 MiB in pages of 2 MiB at address 0x[0-9a-f]+"
 
 
 def parts(script):
@@ -185,8 +190,8 @@ def refusals(d, pages):
             continue
         d.faults.write_text(f"{CALL[number]} {number}")
         r = d.run("", name="refused")
-        check(r.status != 0 and f": {error}: " in r.err and word in r.err and f"errno {number}" in r.err and r.err.count("\n") <= 2,
-              f"errno {number}: {error}", r)
+        check(r.status != 0 and f": {error}: " in r.err and word in r.err and f"errno {number}" in r.err and r.err.count("\n") <= 2
+              and re.search(rf" {VALUE.get(number, MEMORY)}: ", r.err), f"errno {number}: {error}, with the value that was refused", r)
         d.cli("forget")
     d.faults.write_text("create 16")
     r = d.run("", name="raced")
@@ -423,7 +428,7 @@ def main():
         with Nitro("--pool", "") as d:
             waiting(d)
             r = d.run("", name="none")
-            check(r.status == 7 and "NoCpus" in r.err and "errno 272" in r.err, "errno 272: an empty pool", r)
+            check(r.status == 7 and "NoCpus" in r.err and "errno 272" in r.err and "of 2 vCPUs: " in r.err, "errno 272: an empty pool", r)
         with Nitro("--regions", "0") as d:
             r = d.run("", name="none")
             check(r.status == 7 and "NoMemory" in r.err and "1 GiB pages" in r.err, "too many regions", r)
