@@ -217,7 +217,8 @@ int ne_add_memory(struct ne_device *d, struct ne_enclave *e, bool same_memory, u
                 r = check_pages(d, pages, n_pages);
         if (r < 0)
                 return r;
-        if (e->n_contiguous + contiguous > d->machine.max_regions)
+        if (e->n_contiguous + contiguous > d->machine.max_regions ||
+            (d->machine.max_calls > 0 && e->n_regions >= d->machine.max_calls))
                 return -NE_ERR_MEM_MAX_REGIONS;
         regions = reallocarray(e->regions, e->n_regions + 1, sizeof(*regions));
         if (!regions)

@@ -26,6 +26,7 @@ struct ne_machine {
         unsigned threads;     /* of a core; the siblings of CPU c are c + cpus / threads and so on */
         unsigned nodes;       /* CPUs are dealt to them in blocks of cores */
         unsigned max_regions; /* physically contiguous ones in one enclave */
+        unsigned max_calls;   /* that add them, 0: any number; of this device alone, to see who merges */
         unsigned slots;       /* at most NE_SLOTS_MAX */
 };
 
