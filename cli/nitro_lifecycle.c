@@ -226,29 +226,35 @@ static int read_config(const struct options *o, struct request *q, unsigned *cod
 }
 
 static json_t *run_parameters(const struct request *q, const char *name) {
-        uint64_t memory_mib = q->memory_mib + q->memory_mib % 2; /* whole pages, as nitro-cli allocates it */
         json_t *p = json_pack("{s:I, s:I, s:s*, s:b, s:s*}", "CPUs", (json_int_t)q->cpus, "MemoryMiB",
-                              (json_int_t)memory_mib, "Name", name, "Debug", q->debug || q->attach, "CPUList",
-                              q->cpu_list);
+                              (json_int_t)q->memory_mib, "Name", name, "Debug", q->debug || q->attach,
+                              "CPUList", q->cpu_list);
 
         if (p && q->cid)
                 (void)json_object_set_new(p, "CID", json_integer((json_int_t)q->cid));
         return p;
 }
 
-/* Can CPUs be chosen? Where they are time-shared, or the vendor's tool picks them, how many are named is what
- * counts. */
-static bool cpus_can_be_chosen(const struct options *o) {
+/* Memory becomes whole pages, as nitro-cli allocates it. Where CPUs are time-shared, or the vendor's tool
+ * picks them, how many are named is what counts. */
+static void fit_into_pool(const struct options *o, struct request *q) {
         _cleanup_reply_ struct reply reply = REPLY_NULL;
-        const char *hypervisor;
-        const json_t *pool;
+        const char *hypervisor = "";
+        uint64_t page_mib = 2;
+        bool dedicated = false;
 
-        if (daemon_call(o, "PoolShow", NULL, &reply, NULL) < 0)
-                return false; /* the start will say why */
-        pool = json_object_get(reply.parameters, "Pool");
-        hypervisor = member_text(pool, "Hypervisor");
-        return strcmp(hypervisor, "nitro") == 0 ||
-               (strcmp(member_text(pool, "Mode"), "dedicated") == 0 && strcmp(hypervisor, "qingtian") != 0);
+        if (daemon_call(o, "PoolShow", NULL, &reply, NULL) >= 0) { /* else the start will say why */
+                const json_t *pool = json_object_get(reply.parameters, "Pool");
+
+                hypervisor = member_text(pool, "Hypervisor");
+                dedicated = strcmp(member_text(pool, "Mode"), "dedicated") == 0;
+                if (dedicated && member_number(pool, "PageMiB") > 2)
+                        page_mib = (uint64_t)member_number(pool, "PageMiB");
+        }
+        if (q->memory_mib <= UINT64_MAX - page_mib)
+                q->memory_mib = (q->memory_mib + page_mib - 1) / page_mib * page_mib;
+        if (strcmp(hypervisor, "nitro") != 0 && (!dedicated || strcmp(hypervisor, "qingtian") == 0))
+                q->cpu_list = NULL;
 }
 
 /* A name that is taken gets _1, _2 and so on. */
@@ -305,8 +311,7 @@ int nitro_run_enclave(const struct options *o, unsigned *code, struct error *ret
                 r = check_memory(&q, code, reterr);
         if (r < 0)
                 return r;
-        if (q.cpu_list && !cpus_can_be_chosen(o))
-                q.cpu_list = NULL;
+        fit_into_pool(o, &q);
         (void)fputs("Start allocating memory...\n", stderr);
         r = start(o, &q, &enclave, reterr);
         if (r == ERROR_DESCRIBED && reterr->kind == ERROR_SIGNATURE_INVALID)

@@ -154,7 +154,7 @@ static int check_memory(const struct platform_limits *l, const struct limits_req
                                 "%" PRIu64 " MiB of memory asked for; an enclave has at least %" PRIu64
                                 " MiB, this image needs %" PRIu64,
                                 q->memory_mib, l->memory_mib_min, min);
-        if (q->memory_mib < min)
+        if (q->memory_mib < limits_memory_min(l, q->image_size))
                 return exceeded(reterr, l, image_factor,
                                 "%" PRIu64 " MiB of memory asked for; it must be %u times the image (%" PRIu64
                                 " bytes): at least %" PRIu64 " MiB",

@@ -397,6 +397,18 @@ def platform():
         e = next(iter(d.all().values()))
         check((e["NumberOfCPUs"], e["MemoryMiB"]) == (2, 512), "and are 2 CPUs and 512 MiB", e)
         d.cli("forget")
+    allocator = top / "allocator.yaml"
+    allocator.write_text("---\nmemory_mib: 2048\ncpu_count: 2\n")
+    imported = subprocess.run([CLI, "import-config", str(allocator)], check=True, capture_output=True, text=True).stdout
+    with Nitro("--pool", "", "--machine", str(sysfs), config=imported, options=["--sysfs", str(sysfs)]) as d:
+        check(d.cli("pool", "show", "-o", "json").json()["PageMiB"] == 1024, "an imported pool of 1 GiB pages")
+        for asked, given in ((512, 1024), (1536, 2048)):  # its pages are invented, so it ends before it runs
+            r = nitro_cli(d, "run-enclave", "--eif-path", d.eif(), "--memory", str(asked), "--cpu-count", "2")
+            e = next(iter(d.all().values()), {})
+            check(e.get("MemoryMiB") == given and "multiple" not in r.err, f"nitro-cli's {asked} MiB get whole pages of it, {given} MiB", r, e)
+            d.cli("forget")
+        d.refused("our own command is told of the pages", 7, "LimitExceeded", "run", "--eif", d.eif(), "--memory", "512",
+                  contains=["the page size, 1024 MiB: 1024 would work"])
     (top / "proc").mkdir()
     (top / "proc/cpuinfo").write_text("processor\t: 0\nflags\t\t: fpu lm\n")
     for hypervisor in ("nitro", "qingtian"):

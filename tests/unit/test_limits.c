@@ -459,7 +459,8 @@ static void rule_whole_pages(const struct platform_limits *l) {
                 { 1024, 2047, "the page size, 1024 MiB: 1024 or 2048 would work" },
                 { 1024, 2048, NULL },
                 { 1024, 2049, "2048 or 3072 would work" },
-                { 1024, 1023, "at least 1024 MiB" },
+                { 1024, 1023, "the page size, 1024 MiB: 1024 would work" },
+                { 1024, 512, "the page size, 1024 MiB: 1024 would work" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -555,7 +556,7 @@ static void edges(void **state _unused_) {
                 { "1 GiB pages: small",
                   { 2, 128, MIB, 0 },
                   { .dedicated = true, .page_mib = 1024, .node_cpus = 8 },
-                  "at least 1024 MiB" },
+                  "the page size, 1024 MiB: 1024 would work" },
                 { "count: the operator's",
                   { 2, 1024, MIB, 0 },
                   { .enclaves = 31, .enclaves_max = 32 },
