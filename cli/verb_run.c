@@ -235,7 +235,7 @@ static const struct option_spec options[] = {
         VERB_DAEMON_OPTIONS,
         { "eif", 0, "FILE", "the image" },
         { "name", 0, "NAME", "what to call it (default: the file's name without .eif)" },
-        { "cpus", 0, "N", "vCPUs, an even number (default: 2)" },
+        { "cpus", 0, "N", "vCPUs, whole cores, mostly an even number (default: 2)" },
         { "cpu-ids", 0, "LIST", "these CPUs of the pool, whole cores of one node, as 2,10" },
         { "memory", 0, "SIZE", "memory: MiB, or with a unit such as 2G (default: 1024; for nitro 512)" },
         { "cid", 0, "N", "vsock CID, from 4 (default: the next free one)" },

@@ -45,6 +45,10 @@ uint64_t limits_memory_min(const struct platform_limits *l, uint64_t image_size)
         return for_image > l->memory_mib_min ? for_image : l->memory_mib_min;
 }
 
+unsigned limits_cpu_multiple(const struct platform_limits *l, unsigned threads) {
+        return l->cpu_multiple > 1 || threads == 0 ? l->cpu_multiple : threads;
+}
+
 /* The limit is a row of the table, by the name of which programs know it. */
 #define exceeded(reterr, l, limit, ...) ((void)(l)->limit, error_set_limit(reterr, #limit, __VA_ARGS__))
 
@@ -73,21 +77,24 @@ static int check_parent(const struct platform_limits *l, const struct limits_req
 static int check_cpus(const struct platform_limits *l, const struct limits_request *q,
                       const struct limits_situation *s, struct error *reterr) {
         unsigned left = s->cpus_in_use >= l->cpus_max ? 0 : l->cpus_max - s->cpus_in_use;
+        unsigned multiple = limits_cpu_multiple(l, s->threads);
+        unsigned min = l->cpus_min > multiple ? l->cpus_min : multiple;
 
-        if (q->cpus < l->cpus_min)
+        if (q->cpus < min)
                 return exceeded(reterr, l, cpus_min, "%u CPUs asked for; an enclave has at least %u", q->cpus,
-                                l->cpus_min);
+                                min);
         if (q->cpus > left)
                 return exceeded(
                         reterr, l, cpus_max,
                         "%u CPUs asked for; all enclaves of a parent have at most %u, %u of them are in use: "
                         "at most %u would work",
-                        q->cpus, l->cpus_max, s->cpus_in_use, left - left % l->cpu_multiple);
+                        q->cpus, l->cpus_max, s->cpus_in_use, left - left % multiple);
         return 0;
 }
 
 static int check_node(const struct platform_limits *l, const struct limits_request *q,
                       const struct limits_situation *s, struct error *reterr) {
+        unsigned multiple = limits_cpu_multiple(l, s->threads);
         unsigned most = s->node_cpus > l->node_cpus_spare ? s->node_cpus - l->node_cpus_spare : 0;
 
         if (!s->dedicated || q->cpus <= most)
@@ -96,19 +103,22 @@ static int check_node(const struct platform_limits *l, const struct limits_reque
                         "%u CPUs asked for; an enclave is on one node and leaves %u of its CPUs, and the "
                         "largest node has "
                         "%u: at most %u would work",
-                        q->cpus, l->node_cpus_spare, s->node_cpus, most - most % l->cpu_multiple);
+                        q->cpus, l->node_cpus_spare, s->node_cpus, most - most % multiple);
 }
 
 /* After the maxima, so that both neighbours would work. */
 static int check_multiple(const struct platform_limits *l, const struct limits_request *q,
-                          const struct limits_situation *s _unused_, struct error *reterr) {
-        unsigned rest = q->cpus % l->cpu_multiple;
+                          const struct limits_situation *s, struct error *reterr) {
+        unsigned multiple = limits_cpu_multiple(l, s->threads), rest = q->cpus % multiple;
+        char rule[48] = "even";
 
         if (rest == 0)
                 return 0;
+        if (multiple != 2)
+                (void)snprintf(rule, sizeof(rule), "a multiple of %u", multiple);
         return exceeded(reterr, l, cpu_multiple,
-                        "%u CPUs asked for; the number must be even (whole cores): %u or %u would work",
-                        q->cpus, q->cpus - rest, q->cpus - rest + l->cpu_multiple);
+                        "%u CPUs asked for; the number must be %s (whole cores): %u or %u would work",
+                        q->cpus, rule, q->cpus - rest, q->cpus - rest + multiple);
 }
 
 /* Memory between two multiples, of which the lower one may be below the minimum. */

@@ -46,6 +46,7 @@ struct limits_situation {
         bool dedicated;
         unsigned page_mib;     /* 2 or 1024, when dedicated */
         unsigned node_cpus;    /* CPUs of the largest node, when dedicated */
+        unsigned threads;      /* of a core; 0: not known */
         unsigned enclaves;     /* living */
         unsigned enclaves_max; /* the operator's own limit, 0: the platform's */
         unsigned cpus_in_use;  /* by them */
@@ -56,6 +57,10 @@ struct limits_situation {
  */
 int limits_check(const struct platform_limits *l, const struct limits_request *q,
                  const struct limits_situation *s, struct error *reterr);
+
+/* What an enclave's CPUs are a multiple of on a machine with so many threads in each core: a platform without
+ * a number of its own wants whole cores. */
+unsigned limits_cpu_multiple(const struct platform_limits *l, unsigned threads);
 
 /* The smallest memory for an image of that size, in MiB. */
 uint64_t limits_memory_min(const struct platform_limits *l, uint64_t image_size);

@@ -158,6 +158,7 @@ static int check_plan(const struct manager *m, const struct plan *plan, struct e
         struct limits_situation situation = { .bare_metal = m->bare_metal,
                                               .dedicated = m->pool.mode != POOL_SHARED,
                                               .page_mib = page_mib(m->pool.page),
+                                              .threads = m->pool.topology.threads,
                                               .enclaves_max = (unsigned)m->config.enclaves_max };
         struct quota used = { 0, 0, 0 };
         int r;

@@ -68,7 +68,7 @@ unsigned pool_node_cpus_max(const struct pool *p, unsigned node) {
 }
 
 static unsigned even(const struct pool *p, unsigned cpus) {
-        return cpus - cpus % p->limits->cpu_multiple;
+        return cpus - cpus % limits_cpu_multiple(p->limits, p->topology.threads);
 }
 
 /* What could be reserved there at once. */

@@ -168,6 +168,21 @@ static void read_cpu(int root_fd, struct topology *t, unsigned cpu) {
                         t->cpus[cpu].node = i;
 }
 
+/* What is offline counts as a core of its own; CPU 0, whose core no parent gives away, does not. */
+static unsigned count_threads(const struct topology *t) {
+        unsigned most = 1;
+
+        for (unsigned cpu = 0; cpu < t->n_cpus; cpu++) {
+                struct cpu_list core;
+                unsigned n;
+
+                topology_core(t, cpu, &core);
+                n = cpu_list_count(&core);
+                most = n > most ? n : most;
+        }
+        return most;
+}
+
 int topology_read(int root_fd, struct topology *ret, struct error *reterr) {
         _cleanup_topology_ struct topology t = TOPOLOGY_NULL;
         int r;
@@ -189,6 +204,7 @@ int topology_read(int root_fd, struct topology *ret, struct error *reterr) {
                 return -ENOMEM;
         for (unsigned cpu = 0; cpu < t.n_cpus; cpu++)
                 read_cpu(root_fd, &t, cpu);
+        t.threads = count_threads(&t);
         *ret = t;
         t = TOPOLOGY_NULL;
         return 0;

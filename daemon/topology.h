@@ -35,7 +35,8 @@ struct topology {
         struct cpu_list present, online;
         struct topology_node *nodes;
         unsigned n_nodes;
-        unsigned n_cpus; /* one more than the largest number present */
+        unsigned n_cpus;  /* one more than the largest number present */
+        unsigned threads; /* of the core that has most */
         struct topology_cpu {
                 unsigned core; /* the smallest CPU of its core */
                 unsigned node; /* index into nodes, or NODE_UNKNOWN while it is offline */

@@ -381,6 +381,20 @@ def refused_pools():
     shutil.rmtree(top)
 
 
+def single_threads(pages):
+    """A parent with one thread in each core, as those with ARM are: odd numbers of CPUs are whole cores."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
+    invent(top, nodes=1, cores=8, threads=1, pages=64)
+    conf = CONFIG.replace("mode: shared\n", "mode:dedicated\nmemory_mib:128\ncpu_list:2-5\n")
+    with Nitro("--cpus", "8", "--threads", "1", "--pool", "", "--machine", str(top), config=conf, options=["--sysfs", str(top)]) as d:
+        for n in (1, 3):
+            r = d.run("", "--cpus", str(n), name="odd")
+            check(r.status == 0 and r.json()["NumberOfCPUs"] == n and len(r.json()["CPUIDs"]) == n, f"an enclave of {n} CPUs", r, d.log_text())
+            d.ok("terminate", "odd", "--force")
+            d.cli("forget")
+    shutil.rmtree(top)
+
+
 def platform():
     """The hypervisor's own limits and defaults hold without a word; on bare metal nothing is started."""
     top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
@@ -447,6 +461,7 @@ def main():
             check(r.status == 7 and "NoMemory" in r.err and "1 GiB pages" in r.err, "too many regions", r)
         dedicated(pages)
         refused_pools()
+        single_threads(pages)
     platform()
     with Daemon(config=CONFIG) as d:
         r = d.cli("run", "--eif", d.image())

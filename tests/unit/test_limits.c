@@ -176,11 +176,8 @@ static const struct {
 /* How far the next value is that only this rule has something against; 1 where it is not said. */
 static const uint64_t steps[LIMIT_COUNT] = {
         [LIMIT_parent_memory_mib_min] = 2, /* a page */
-        [LIMIT_memory_mib_min] = 2,
-        [LIMIT_memory_mib_max] = 1024,
-        [LIMIT_memory_mib_max_2m] = 2,
-        [LIMIT_cpus_min] = 2, /* whole cores */
-        [LIMIT_cpus_max] = 2,
+        [LIMIT_memory_mib_min] = 2,        [LIMIT_memory_mib_max] = 1024,
+        [LIMIT_memory_mib_max_2m] = 2,     [LIMIT_cpus_max] = 2, /* whole cores */
         [LIMIT_node_cpus_spare] = 2,
 };
 
@@ -246,21 +243,20 @@ static const struct row {
         { LIMIT_image_factor, 5, NULL, NULL, BOTH },
 
         { LIMIT_cpus_min, 0, "0 CPUs asked for; an enclave has at least 2",
-          "0 CPUs asked for; an enclave has at least 2", BOTH },
-        { LIMIT_cpus_min, 1, "1 CPUs asked for; an enclave has at least 2",
-          "1 CPUs asked for; an enclave has at least 2", BOTH },
+          "0 CPUs asked for; an enclave has at least 1", BOTH },
+        { LIMIT_cpus_min, 1, "1 CPUs asked for; an enclave has at least 2", NULL, BOTH },
         { LIMIT_cpus_min, 2, NULL, NULL, BOTH },
+        { LIMIT_cpus_min, 3, "2 or 4 would work", NULL, BOTH },
         { LIMIT_cpus_min, 4, NULL, NULL, BOTH },
 
         { LIMIT_cpu_multiple, 1,
-          "9 CPUs asked for; the number must be even (whole cores): 8 or 10 would work",
-          "9 CPUs asked for; the number must be even (whole cores): 8 or 10 would work", BOTH },
+          "9 CPUs asked for; the number must be even (whole cores): 8 or 10 would work", NULL, BOTH },
         { LIMIT_cpu_multiple, 2, NULL, NULL, BOTH },
-        { LIMIT_cpu_multiple, 3, "10 or 12 would work", "10 or 12 would work", BOTH },
+        { LIMIT_cpu_multiple, 3, "10 or 12 would work", NULL, BOTH },
 
         { LIMIT_cpus_max, 60, NULL, NULL, BOTH },
         { LIMIT_cpus_max, 62, NULL, NULL, BOTH },
-        { LIMIT_cpus_max, 63, "at most 58 would work", "58 or 60 would work", BOTH },
+        { LIMIT_cpus_max, 63, "at most 58 would work", NULL, BOTH },
         { LIMIT_cpus_max, 64,
           "60 CPUs asked for; all enclaves of a parent have at most 62, 4 of them are in use: at most 58 "
           "would work",
@@ -271,7 +267,7 @@ static const struct row {
           "at most 6 "
           "would work",
           NULL, BOTH },
-        { LIMIT_node_cpus_spare, 1, "at most 6 would work", "6 or 8 would work", BOTH },
+        { LIMIT_node_cpus_spare, 1, "at most 6 would work", NULL, BOTH },
         { LIMIT_node_cpus_spare, 2, NULL, NULL, BOTH },
         { LIMIT_node_cpus_spare, 4, NULL, NULL, BOTH },
 
@@ -338,6 +334,7 @@ static bool is_none(enum limit limit, uint64_t value) {
         case LIMIT_node_cpus_spare:
                 return value == 0;
         case LIMIT_memory_mib_multiple:
+        case LIMIT_cpu_multiple:
                 return value == 1;
         default:
                 return false;
