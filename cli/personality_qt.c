@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 static const struct option_spec start_options[] = {
@@ -55,33 +56,22 @@ static const struct personality_command commands[] = {
 };
 
 static const struct personality_code kinds[] = {
-#define QT(code, meaning)
 #define LIMIT(limit, code) { ERROR_LIMIT_EXCEEDED, #limit, code },
 #define KIND(kind, code) { kind, NULL, code },
 #include "cli/qt_codes.def"
-#undef QT
 #undef LIMIT
 #undef KIND
 };
 
-static const char *meaning(unsigned code) {
-        static const struct {
-                unsigned code;
-                const char *meaning;
-        } rows[] = {
-#define QT(code, meaning) { code, meaning },
-#define LIMIT(limit, code)
-#define KIND(kind, code)
-#include "cli/qt_codes.def"
-#undef QT
-#undef LIMIT
-#undef KIND
+/* The vendor's own: programs look for it. */
+static const char *sentence(unsigned code) {
+        static const char *const sentences[] = {
+#define CODE(number, text, kind, advice) [number] = text,
+#include "base/qingtian_errors.def"
+#undef CODE
         };
 
-        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
-                if (rows[i].code == code)
-                        return rows[i].meaning;
-        return "unknown";
+        return code < ELEMENTSOF(sentences) && sentences[code] ? sentences[code] : "Unknown error";
 }
 
 void qt_debug(const struct options *o, const char *format, ...) {
@@ -97,9 +87,17 @@ void qt_debug(const struct options *o, const char *format, ...) {
 }
 
 static int output_format(const struct options *o, enum result_format *ret, struct error *reterr) {
+        const char *value = options_value(o, "output");
         size_t index;
-        int r = options_choice(o, "output", result_formats, &index, reterr);
+        int r;
 
+        /* The vendor's framework takes any case, and -o=tsv too. */
+        for (size_t i = 0; value && result_formats[i]; i++)
+                if (strcasecmp(result_formats[i], value + (*value == '=')) == 0) {
+                        *ret = (enum result_format)i;
+                        return 0;
+                }
+        r = options_choice(o, "output", result_formats, &index, reterr);
         if (r >= 0)
                 *ret = (enum result_format)index;
         return r;
@@ -134,7 +132,7 @@ static int check_globals(const struct options *o, struct error *reterr) {
 /* Programs that run this tool behind a pipe see standard output only, and look for "error" in it; a person
  * with both streams on the screen is told once. */
 static void report_line(FILE *f, unsigned code, const struct error *e) {
-        (void)fprintf(f, "error %02u: %s: %s (%s)\n", code, meaning(code), e->message ? e->message : "",
+        (void)fprintf(f, "error %02u: %s. %s (%s)\n", code, sentence(code), e->message ? e->message : "",
                       error_name(e->kind));
 }
 
@@ -198,6 +196,8 @@ static int qt_main(int argc, char **argv) {
         const struct personality_command *c;
 
         (void)signal(SIGPIPE, SIG_IGN);
+        if (argc < 2)
+                (void)puts("Welcome to the cool QingTian new CLI!");
         if (argc < 2 || is_help(argv[1])) {
                 (void)printf("qt, as qt-enclave " PROJECT_VERSION " understands it. Subgroups:\n"
                              "    enclave : Enclave life-circle management.\n");

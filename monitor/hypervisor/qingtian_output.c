@@ -17,7 +17,7 @@ static const struct code {
         const char *advice;
 } codes[] = {
 #define CODE(number, text, kind, advice) { number, text, ERROR_##kind, advice },
-#include "monitor/hypervisor/qingtian_errors.def"
+#include "base/qingtian_errors.def"
 #undef CODE
 };
 

@@ -55,7 +55,7 @@ class Session:
         text = re.sub(r"\b\d+\b( *)", lambda m: f"{'PID':{len(m[0]) if m[1] else 3}}" if m[0].strip() in self.pids else m[0], text)
         # What is wrong is the daemon's sentence, which may change; its number and kind may not.
         text = re.sub(r"(\[ E\d\d \] [^.]+\. (?!Usage|NotDebug)\w+: ).*", r"\1...", text)
-        text = re.sub(r"(error \d\d: [^:]+: ).*( \(\w+\))", r"\1...\2", text)
+        text = re.sub(r"(error \d\d: [^.]+\. ).*( \(\w+\))", r"\1...\2", text)
         return re.sub(r"i-[0-9a-f]+-enc[0-9a-f]+", lambda m: self.ids.setdefault(m[0], f"ID{len(self.ids)}"), text)
 
     def compare(self):
@@ -111,6 +111,7 @@ def qt(d):
                  "qt enclave query --query [0] -o table", "qt enclave query --query [*].EnclaveCID -o table",
                  "qt enclave query --query [7] -o table", "qt enclave query --query none",
                  "qt enclave query -o jsonc", "qt enclave query -o yamlc", "qt enclave query -o none", "qt enclave query -o xml",
+                 "qt enclave query --query [*].EnclaveID -o=TSV", "qt enclave query --query [0].EnclaveID -o JSON",
                  "qt enclave query --query [0].EnclaveCID", "qt enclave query --query [*].EnclaveID -o tsv",
                  "qt enclave query --query [?EnclaveID]", "qt enclave query --query [].LaunchMode -o yaml", "qt enclave query --debug",
                  "qt enclave console --enclave-id 1", "qt enclave stop", "qt enclave stop --enclave-id 99",
@@ -270,7 +271,7 @@ def secgear(d):
     out = call("qt enclave start --eif app.eif --debug-mode --cpus 2 --mem 256 --cid 5")
     check("error" not in out and member(out, "EnclaveID") == 0 and member(out, "EnclaveCID") == 5, "start is understood", out)
     out = call("qt enclave start --eif app.eif --cpus 2 --mem 256 --cid 5")
-    check("error" in out and "CID is used" in out, "a taken CID is an error in what popen() reads, so that it tries the next", out)
+    check("error" in out and "The cid has already been used." in out, "a taken CID is an error in what popen() reads, so that it tries the next", out)
     out = call("qt enclave start --eif app.eif --cpus 2 --mem 256 --cid 6")
     check(member(out, "EnclaveID") == 1, "and gets it", out)
     out = call("qt enclave query")

@@ -12,7 +12,7 @@ import tempfile
 from harness import BUILD, ORDINARY, PATIENCE, SOURCE, Daemon, check, done, is_bare_metal, processes_below, skip, wait_for
 from invented_machine import invent
 
-CODES = SOURCE / "monitor/hypervisor/qingtian_errors.def"
+CODES = SOURCE / "base/qingtian_errors.def"
 NITRO_DEVICE = str(BUILD / "tests/programs/nitro_device")
 KINDS = {name: text for name, text in re.findall(r'^ERROR\((\w+), "(\w+)"', (SOURCE / "base/errors.def").read_text(), re.M)}
 

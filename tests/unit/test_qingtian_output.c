@@ -68,7 +68,7 @@ static const struct {
         const char *text;
 } sentences[] = {
 #define CODE(number, text, kind, advice) { number, text },
-#include "monitor/hypervisor/qingtian_errors.def"
+#include "base/qingtian_errors.def"
 #undef CODE
 };
 
