@@ -53,6 +53,7 @@ void build_plan_done(struct build_plan *p) {
         free(p->app_config);
         free(p->name);
         free(p->version);
+        free(p->image_id);
         free(p->image_digest);
         *p = BUILD_PLAN_NULL;
 }
@@ -385,6 +386,7 @@ static int read_source(struct build_plan *p, struct error *reterr) {
         if (r < 0)
                 return r;
         p->tree = TAKE(s.tree);
+        p->image_id = TAKE(s.id);
         p->image_digest = TAKE(s.digest);
         p->name = TAKE(s.name);
         p->application = s.application;
@@ -408,10 +410,14 @@ static int read_ramdisks(struct build_plan *p, struct error *reterr) {
         return 0;
 }
 
+/* By default the image's; nitro-cli writes the reference up to its first colon, and docker's id. */
 static int read_names(struct build_plan *p, struct error *reterr) {
-        const char *version = p->image_digest ? strchr(p->image_digest, ':') : NULL;
+        const char *digest = p->as_nitro_cli ? p->image_id : p->image_digest;
+        const char *version = digest ? strchr(digest, ':') : NULL;
 
-        if (p->request->name || !p->name) {
+        if (p->as_nitro_cli && p->name)
+                p->name[strcspn(p->name, ":")] = '\0';
+        if (p->request->name || !p->name || !*p->name) {
                 free(p->name);
                 p->name = strdup(p->request->name ? p->request->name : "enclave");
         }

@@ -40,6 +40,7 @@ struct build_plan {
         size_t n_ramdisks;
         enum ramdisk_compression compression;
         char *name, *version; /* for the metadata */
+        char *image_id;       /* "sha256:…" of its configuration; or NULL */
         char *image_digest;   /* "sha256:…" of a container image's manifest or configuration; or NULL */
 };
 

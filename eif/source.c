@@ -13,6 +13,7 @@ void source_done(struct source *s) {
         (void)source_tree_free(s->tree);
         application_done(&s->application);
         free(s->digest);
+        free(s->id);
         free(s->name);
         *s = SOURCE_NULL;
 }

@@ -34,7 +34,8 @@ struct source {
         struct source_tree *tree;
         struct application application;
         char *digest; /* "sha256:…" of the image's manifest or configuration; NULL for dir: */
-        char *name;   /* the reference without its tag, when the image tells */
+        char *id; /* the image's, as docker images shows it: "sha256:…" of its configuration; NULL for dir: */
+        char *name; /* the reference without its tag, when the image tells */
 };
 
 #define SOURCE_NULL ((struct source){ .tree = NULL })

@@ -264,6 +264,9 @@ int source_oci_read(const struct blob_store *store, const char *tag, const struc
                 r = apply_layers(store, &manifest, &config, options, s, reterr);
         if (r < 0)
                 return r;
+        s->id = strdup(manifest.config.digest);
+        if (!s->id)
+                return no_memory(reterr);
         s->application = config.application;
         config.application = APPLICATION_NULL;
         return 0;
@@ -330,11 +333,10 @@ int source_docker_read(const struct blob_store *store, const char *tag, const st
                 r = apply_docker_layers(store, image, &config, options, s, reterr);
         if (r < 0)
                 return r;
-        /* The image's id, as docker images shows it, is the digest of its configuration. */
         if (EVP_Digest(text, size, digest, NULL, EVP_sha256(), NULL) != 1)
                 return error_set(reterr, ERROR_INTERNAL, "SHA-256 failed");
         format_hex(digest, sizeof(digest), hex);
-        if (asprintf(&s->digest, "sha256:%s", hex) < 0 ||
+        if (asprintf(&s->digest, "sha256:%s", hex) < 0 || !(s->id = strdup(s->digest)) ||
             (image->tags.n > 0 && !(s->name = strdup(image->tags.items[0]))))
                 return no_memory(reterr);
         s->application = config.application;

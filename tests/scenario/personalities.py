@@ -226,6 +226,20 @@ def nitro(d):
     check(again.returncode == 0 and json.loads(again.stdout)["Measurements"]["PCR8"] == pcr8(s), "a signed image can be signed again", again)
 
 
+def unnamed(s):
+    """ImageName and ImageVersion as nitro-cli has them by default: the reference up to its colon, and docker's id."""
+    layers = [oci.layer(oci.member("app", b"\x7fELF not really", mode=0o755))]
+    config = oci.make_config(layers, Cmd=["/app"])
+    layout = oci.Layout(s.folder / "layout")
+    layout.add_image(layers, config, tag="sample:1")
+    layout.save()
+    for source in ("docker-archive:app.tar", "oci:layout"):
+        made = s.run(f"nitro-cli build-enclave --docker-uri {source} --output-file unnamed.eif", quiet=True, NITRO_CLI_BLOBS=str(s.folder / "kernel"))
+        e = json.loads(s.run("nitro-cli describe-eif --eif-path unnamed.eif", quiet=True).stdout)
+        check(made.returncode == 0 and (e["ImageName"], e["ImageVersion"]) == ("sample", oci.digest(json.dumps(config).encode())[7:]),
+              f"the default name and version of {source}", made, e)
+
+
 def nitro_images(s):
     build = "nitro-cli build-enclave --docker-uri docker-archive:app.tar --output-file made.eif --name n --version 2"
     made = s.run(build, quiet=True, NITRO_CLI_BLOBS=str(s.folder / "kernel"))
@@ -237,6 +251,7 @@ def nitro_images(s):
     check(m["Measurements"] == e["Measurements"] and e["ImageName"] == "n" and e["ImageVersion"] == "2" and e["CheckCRC"] is True
           and e["IsSigned"] is False and sections[0] == (eif.KERNEL, b"KERNEL") and sections[1] == (eif.CMDLINE, b"console=ttyS0"),
           "its kernel and command line are the blobs'", e)
+    unnamed(s)
     signed = s.run("nitro-cli sign-eif --eif-path made.eif --signing-certificate cert.pem --private-key key.pem", quiet=True)
     of_pcr = s.run("nitro-cli pcr --signing-certificate cert.pem", quiet=True)
     check(signed.returncode == 0 and signed.stderr == "Enclave Image successfully signed.\n"
