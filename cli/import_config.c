@@ -5,6 +5,7 @@
 #include "base/enclave_env.h"
 #include "base/parse.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -175,7 +176,14 @@ static bool is_host_name(const char *text) {
         return label > 0;
 }
 
-static int read_entry(yaml_document_t *d, const yaml_node_t *entry, const char *name, FILE *f,
+static bool is_address(const char *text) {
+        uint8_t address[sizeof(struct in6_addr)];
+
+        return inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1;
+}
+
+/* *n counts those that are allowed. */
+static int read_entry(yaml_document_t *d, const yaml_node_t *entry, const char *name, FILE *f, size_t *n,
                       struct error *reterr) {
         struct place at = place_of(name, entry);
         const char *address = NULL;
@@ -204,12 +212,22 @@ static int read_entry(yaml_document_t *d, const yaml_node_t *entry, const char *
         at = place_of(name, entry);
         if (!address || !port_line)
                 return refuse(&at, reterr, "the address or the port is missing");
+        if (is_address(address)) {
+                (void)fprintf(f,
+                              IMPORT_SKIPPED
+                              "line %u, %s port %" PRIu64
+                              ": qt-kms-proxy checks the name that the TLS client asks for, so "
+                              "an address cannot be allowed; allow the host's name\n",
+                              at.line, address, port);
+                return 0;
+        }
         if (!is_host_name(address))
                 return error_set(
                         reterr, ERROR_CONFIG_INVALID,
                         "%s, line %u: address %.64s is no host name with a domain; qt-kms-proxy checks the "
-                        "name that the TLS client asks for, so an address cannot be allowed",
+                        "name that the TLS client asks for",
                         name, at.line, address);
+        (*n)++;
         (void)fprintf(f, "allow = %s:%" PRIu64 "\n", address, port);
         return 0;
 }
@@ -219,7 +237,7 @@ static int read_vsock_proxy(yaml_document_t *d, const yaml_node_t *root, const c
         const yaml_node_pair_t *first = root->data.mapping.pairs.start;
         const yaml_node_t *list = yaml_document_get_node(d, first->value);
         struct place at = place_of(name, list ? list : root);
-        size_t n;
+        size_t n, allowed = 0;
         int r = 0;
 
         if (root->data.mapping.pairs.top - first != 1)
@@ -236,9 +254,14 @@ static int read_vsock_proxy(yaml_document_t *d, const yaml_node_t *root, const c
         for (size_t i = 0; r >= 0 && i < n; i++) {
                 const yaml_node_t *entry = yaml_document_get_node(d, list->data.sequence.items.start[i]);
 
-                r = entry ? read_entry(d, entry, name, f, reterr) : refuse(&at, reterr, "an entry is empty");
+                r = entry ? read_entry(d, entry, name, f, &allowed, reterr)
+                          : refuse(&at, reterr, "an entry is empty");
         }
-        return r;
+        return r >= 0 && allowed == 0
+                       ? refuse(&at, reterr,
+                                "every entry is an address; qt-kms-proxy allows the names that TLS clients "
+                                "ask for")
+                       : r;
 }
 
 static int read_document(yaml_document_t *d, const char *name, uint32_t port, FILE *f,

@@ -10,7 +10,8 @@
  *                         cpu_count|cpu_list
  *
  * Which one a file is, its contents tell. Strict: what is not known is refused with its line, since a setting
- * that is quietly dropped is found out much later. Bytes in, text out; no I/O.
+ * that is quietly dropped is found out much later. An entry that has no counterpart is a comment that begins
+ * with IMPORT_SKIPPED, for the caller to show. Bytes in, text out; no I/O.
  */
 
 #include "base/error.h"
@@ -18,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define IMPORT_SKIPPED "# not imported: "
 #define IMPORT_SIZE_MAX ((size_t)256 << 10)
 
 enum import_target { IMPORT_ENCLAVED, IMPORT_KMS_PROXY, IMPORT_TARGET_MAX };

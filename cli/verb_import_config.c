@@ -22,6 +22,14 @@ static const char *base_name(const char *path) {
         return slash ? slash + 1 : path;
 }
 
+/* Whoever looks at the file only when it is in use has missed them. */
+static void warn_of_skipped(const char *name, const char *text) {
+        while ((text = strstr(text, "\n" IMPORT_SKIPPED))) {
+                text += strlen("\n# ");
+                (void)fprintf(stderr, "qt-enclave: %s: %.*s\n", name, (int)strcspn(text, "\n"), text);
+        }
+}
+
 /* Each of ours can be made from one of theirs. */
 static int read_files(const struct options *o, uint32_t port, char *ret[IMPORT_TARGET_MAX],
                       struct error *reterr) {
@@ -42,6 +50,7 @@ static int read_files(const struct options *o, uint32_t port, char *ret[IMPORT_T
                         return error_set(reterr, ERROR_USAGE,
                                          "%s and a file before it both become %s; import one of them", path,
                                          import_target_name(target));
+                warn_of_skipped(base_name(path), result);
                 ret[target] = TAKE(result);
         }
         return 0;

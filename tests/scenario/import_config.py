@@ -56,8 +56,8 @@ BAD = (
     ("an entry without port", "allowlist:\n- {address: a.example}\n", ["line 2", "missing"]),
     ("an entry with more", "allowlist:\n- {address: a.example, port: 1, user: x}\n", ["line 2", "nothing else"]),
     ("a port beyond 65535", "allowlist:\n- {address: a.example, port: 65536}\n", ["line 2", "65536"]),
-    ("an address", "allowlist:\n- {address: a.example, port: 1}\n- {address: 10.0.0.1, port: 443}\n", ["line 3", "10.0.0.1", "TLS"]),
-    ("an address of version 6", 'allowlist:\n- {address: "::1", port: 443}\n', ["line 2"]),
+    ("only addresses", 'allowlist:\n- {address: 10.0.0.1, port: 443}\n- {address: "::1", port: 443}\n', ["every entry is an address", "TLS"]),
+    ("no address either", "allowlist:\n- {address: 10.0.0.256, port: 443}\n", ["line 2", "10.0.0.256"]),
     ("a name with a line in it", 'allowlist:\n- {address: "a.example:1\\nallow = *.com", port: 443}\n', ["line 2"]),
     ("an alias to itself", "allowlist: &a\n- *a\n", ["line 1"]),
     ("an unknown key of the vendor's service", "memory_mib:1024\ncpu_count:2\ncpu_pool:2\n", ["line 3", "cpu_pool"]),
@@ -97,6 +97,12 @@ with tempfile.TemporaryDirectory() as folder:
     check(r.returncode == 0 and checked.returncode == 0 and "port = 8001\n" in r.stdout
           and r.stdout.count("allow = ") == 3 and "allow = secrets.example.com:8443\n" in r.stdout,
           "qt-kms-proxy accepts what becomes of vsock-proxy.yaml", r, checked)
+    r = convert(file("addresses.yaml", VSOCK_PROXY + '- {address: 10.0.0.1, port: 443}\n- {address: "fd00::1", port: 444}\n'))
+    checked = subprocess.run([PROXY, "--check", "--config", file("ours", r.stdout)], capture_output=True, text=True)
+    check(r.returncode == 0 and checked.returncode == 0 and r.stdout.count("allow = ") == 3
+          and "# not imported: line 6, 10.0.0.1 port 443: " in r.stdout and "# not imported: line 7, fd00::1 port 444: " in r.stdout
+          and r.stderr.count("\n") == 2 and "addresses.yaml: not imported: line 6, 10.0.0.1" in r.stderr,
+          "entries that are addresses become comments and warnings, and the rest is converted", r, checked)
     r = convert(allocator, vsock_proxy, "-o", "json")
     check(r.returncode == 0 and set(json.loads(r.stdout)) == {"qt-enclaved.conf", "qt-kms-proxy.conf"}, "several files at once", r)
     r = convert(allocator, env)
