@@ -71,6 +71,48 @@ static void check_virtual(struct doctor *d, const char *topic, const char *inste
                             "this machine is bare metal, which is no parent of such enclaves");
 }
 
+static bool is_nitro_device(const struct doctor *d, const char *address) {
+        char path[320], vendor[16] = "", device[16] = "";
+
+        (void)snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/vendor", address);
+        (void)doctor_read(d, path, vendor, sizeof(vendor));
+        (void)snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/device", address);
+        (void)doctor_read(d, path, device, sizeof(device));
+        return strcmp(vendor, "0x1d0f") == 0 && strcmp(device, "0xe4c1") == 0;
+}
+
+/* What the driver binds to; only an instance that was launched for enclaves has it. */
+static bool has_nitro_pci_device(const struct doctor *d) {
+        int fd = openat(d->root_fd, "sys/bus/pci/devices", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_(closedirp) DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+        const struct dirent *entry;
+
+        while (directory && (entry = readdir(directory)))
+                if (entry->d_name[0] != '.' && is_nitro_device(d, entry->d_name))
+                        return true;
+        return false;
+}
+
+static void explain_nitro_absent(struct doctor *d, bool module, bool amazon) {
+        bool pci = has_nitro_pci_device(d);
+
+        if (module && pci)
+                doctor_find(d, VERDICT_WRONG, "nitro", "see `dmesg | grep nitro_enclaves`",
+                            "the module nitro_enclaves is loaded and its PCI device is there, but /%s is not",
+                            NITRO_DEVICE);
+        else if (module)
+                doctor_find(d, VERDICT_WRONG, "nitro",
+                            "start the instance with --enclave-options Enabled=true",
+                            "the module nitro_enclaves is loaded but its PCI device 1d0f:e4c1 is not there");
+        else if (amazon && !pci)
+                doctor_find(d, VERDICT_WARNING, "nitro",
+                            "start the instance with --enclave-options Enabled=true",
+                            "an EC2 instance without the PCI device 1d0f:e4c1 of Nitro Enclaves");
+        else if (amazon)
+                doctor_find(d, VERDICT_WARNING, "nitro", "modprobe nitro_enclaves",
+                            "an EC2 instance without the module nitro_enclaves");
+}
+
 static void check_nitro(struct doctor *d) {
         char vendor[64] = "", cpus[512] = "";
         bool module = doctor_has(d, "sys/module/nitro_enclaves"), amazon;
@@ -80,13 +122,7 @@ static void check_nitro(struct doctor *d) {
         if (amazon || module || doctor_has(d, NITRO_DEVICE))
                 check_virtual(d, "nitro", "take an instance type whose name does not end in .metal");
         if (!doctor_device(d, "nitro", NITRO_DEVICE)) {
-                if (module)
-                        doctor_find(d, VERDICT_WRONG, "nitro",
-                                    "start the instance with --enclave-options Enabled=true",
-                                    "the module nitro_enclaves is loaded but /%s is not there", NITRO_DEVICE);
-                else if (amazon)
-                        doctor_find(d, VERDICT_WARNING, "nitro", "modprobe nitro_enclaves",
-                                    "an EC2 instance without the module nitro_enclaves");
+                explain_nitro_absent(d, module, amazon);
                 return;
         }
         d->other_machine = true;
@@ -147,7 +183,9 @@ static void explain_qtbox_absent(struct doctor *d) {
                             "virtio-qtbox is not loaded; SELinux is enforcing and may have refused it to the "
                             "service");
         else
-                doctor_find(d, VERDICT_WRONG, "qingtian", "insmod /" QTBOX_MODULE,
+                doctor_find(d, VERDICT_WRONG, "qingtian",
+                            "insmod /" QTBOX_MODULE
+                            "; when no device comes, create the instance with QingTian Enclave enabled",
                             "virtio-qtbox is not loaded");
 }
 

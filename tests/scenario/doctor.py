@@ -66,9 +66,14 @@ says("damaged buddyinfo is no crash", 0, "ok", "kvm", [], None,
 says("no unit", 0, "warning", "unit", ["not installed"], "install", **{"usr/lib/systemd/system/qt-enclaved.service": None})
 says("no group", 0, "warning", "group", ["no group qt-enclave"], "sysusers", **{"etc/group": "root:x:0:\nqt-enclaves:x:1:\n"})
 says("a socket that is none", 1, "wrong", "socket", ["is no socket"], "rm", **{"run/qt-enclave/qt-enclaved.sock": ""})
-says("Nitro: a module without device", 1, "wrong", "nitro", ["nitro_enclaves is loaded"], "--enclave-options",
-     **{"sys/module/nitro_enclaves/parameters/ne_cpus": "\n"})
-says("Nitro: EC2 without the module", 0, "warning", "nitro", ["EC2"], "modprobe", **{"sys/class/dmi/id/sys_vendor": "Amazon EC2\n"})
+PCI = {f"sys/bus/pci/devices/0000:00:{slot}.0/{name}": f"{value}\n" for slot, vendor, device in (("03", "0x1d0f", "0xec20"), ("04", "0x1d0f", "0xe4c1"))
+       for name, value in (("vendor", vendor), ("device", device))}
+OTHER_PCI = {path: text for path, text in PCI.items() if ":03." in path}
+LOADED, EC2 = {"sys/module/nitro_enclaves/parameters/ne_cpus": "\n"}, {"sys/class/dmi/id/sys_vendor": "Amazon EC2\n"}
+says("Nitro: a module without device", 1, "wrong", "nitro", ["nitro_enclaves is loaded", "1d0f:e4c1"], "--enclave-options", **LOADED, **OTHER_PCI)
+says("Nitro: a module that did not bind its device", 1, "wrong", "nitro", ["PCI device is there"], "dmesg", **LOADED, **PCI)
+says("Nitro: EC2 without the module", 0, "warning", "nitro", ["EC2", "module"], "modprobe", **EC2, **PCI)
+says("Nitro: EC2 without enclaves enabled", 0, "warning", "nitro", ["EC2", "1d0f:e4c1"], "--enclave-options Enabled=true", **EC2, **OTHER_PCI)
 says("Nitro: CPUs as the driver repeats them", 0, "ok", "nitro", ["CPUs 2,10 are set aside"], None,
      **{"dev/nitro_enclaves": "", "sys/module/nitro_enclaves/parameters/ne_cpus": "2,10\n\n"})
 says("Nitro: no CPUs set aside", 0, "warning", "nitro", ["ne_cpus is empty"], "pool set",
@@ -84,7 +89,7 @@ says("QingTian: a module cut off in its version", 1, "wrong", "qingtian", ["for 
      **{MODULE: "vermagic=5.10.0-6"})
 says("QingTian: SELinux", 1, "wrong", "qingtian", ["SELinux"], "insmod",
      **{MODULE: "vermagic=5.10.0-182 SMP\0", "sys/fs/selinux/enforce": "1"})
-says("QingTian: not loaded", 1, "wrong", "qingtian", ["not loaded"], "insmod", **{MODULE: ""})
+says("QingTian: not loaded", 1, "wrong", "qingtian", ["not loaded"], "QingTian Enclave enabled", **{MODULE: ""})
 says("QingTian: a module without device", 1, "wrong", "qingtian", [QTBOX], "QingTian Enclave", **{"sys/module/virtio_qtbox/x": ""})
 PARENT = {QTBOX: "", "dev/vsock": "", "usr/local/bin/qt": "", "etc/qingtian/enclave/qt-enclave-env.conf": "cpu_count:2\n",
           "run/systemd/units/invocation:qt-enclave-env.service": "", "usr/lib/python3.9/site-packages/docker": "",
