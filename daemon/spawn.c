@@ -20,11 +20,12 @@
 /* Where a monitor finds what: see the contract in spawn.h. */
 enum { FD_FIRST = 3, FD_COUNT = 4, FD_STATUS = FD_FIRST + FD_COUNT, FD_PROGRAM, FD_END };
 
-/* The device decides: only when a group opens it does the monitor get that group. */
+/* The device decides: only when a group opens it does the monitor get that group, unless that is root's. */
 static int set_groups(const char *device) {
         struct stat st;
 
-        if (stat(device, &st) == 0 && (st.st_mode & 0060) == 0060 && (st.st_mode & 0006) != 0006)
+        if (stat(device, &st) == 0 && st.st_gid != 0 && (st.st_mode & 0060) == 0060 &&
+            (st.st_mode & 0006) != 0006)
                 return setgroups(1, &st.st_gid);
         return setgroups(0, NULL);
 }

@@ -3,6 +3,8 @@
 import grp
 import json
 import os
+import pathlib
+import re
 import socket
 import subprocess
 
@@ -121,6 +123,34 @@ def quota_of_the_waiting():
             wait_for(lambda: d.describe(name).get("CrashLoop"), "its crash loop")
         check(sorted(d.all()) == ["c", "d"], "no more are remembered than ended_max", d.all())
 
+
+class OtherDevice(Daemon):
+    """A daemon that finds a device of another group, by a mount that only it sees."""
+    group = 0
+
+    def start(self):
+        device = self.top / "kvm"
+        device.touch()
+        os.chown(device, 0, self.group)
+        os.chmod(device, 0o660)
+        self.command = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /dev/kvm && exec "$@"', str(device), *self.command]
+        super().start()
+
+
+class OfUsers(OtherDevice):
+    group = GROUP.gr_gid
+
+
+def devices():
+    """A monitor gets the group that opens its device, and never root's."""
+    for kind, groups in ((OtherDevice, ""), (OfUsers, str(GROUP.gr_gid))):
+        with kind(monitor=STANDIN) as d:
+            pid = d.ok("run", "--eif", d.image(), "--name", "a", "--memory", "128", "-o", "json").json()["ProcessID"]
+            found = re.search(r"^Groups:\t(.*)$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M).group(1).strip()
+            check(found == groups, f"groups of a monitor whose device is of group {kind.group}", found)
+            d.ok("terminate", "a", "--force")
+
+
 with Daemon(monitor=STANDIN, config=CONFIG) as d:
     os.chmod(d.home, 0o755)
     os.chmod(d.runtime, 0o755)
@@ -128,4 +158,8 @@ with Daemon(monitor=STANDIN, config=CONFIG) as d:
         print("#", part.__name__)
         part(d)
 quota_of_the_waiting()
+if os.path.exists("/dev/kvm"):
+    devices()
+else:
+    skip("a monitor's groups", "needs a /dev/kvm to put another one over")
 done()
