@@ -34,12 +34,13 @@ static int make_document(void **state _unused_) {
         struct module m;
 
         memset(config.measurements.pcr0, 1, 48);
-        made.now = time(NULL);
         if (!mkdtemp(path) || (fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
                 return -1;
         config.pki_directory_fd = fd;
-        if (module_init(&m, &config, NULL) < 0 ||
-            module_make_document(&m, &request, made.now * 1000, &w) != NSM_ERROR_SUCCESS ||
+        if (module_init(&m, &config, NULL) < 0)
+                return -1;
+        made.now = time(NULL); /* not before the certificates */
+        if (module_make_document(&m, &request, made.now * 1000, &w) != NSM_ERROR_SUCCESS ||
             read_text_file(fd, "root.pem", 4096, &made.root, &made.root_size) < 0)
                 return -1;
         made.size = w.used;
