@@ -376,6 +376,7 @@ static int launch(struct hypervisor_instance *i, const char *program, const stru
                 .huge_page_mib = (unsigned)config->huge_page_mib,
                 .node = (int)config->node,
                 .kvm = i->kvm,
+                .pinned = config->n_cpu_ids > 0,
                 .acpi = image->acpi,
                 .qmp_fd = h->qmp,
                 .vsock_fd = h->vsock,

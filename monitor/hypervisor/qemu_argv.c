@@ -50,8 +50,9 @@ static void add_machine(struct builder *b, const struct qemu_plan *p) {
         add(b, "-accel");
         /* With a thread for each vCPU, QEMU before 8.1 (its commit deba78709a) may keep a stale translation
          * of code that another vCPU patches at that moment. The kernel patches its own while it boots, by way
-         * of a breakpoint: one boot in some hundreds went round in that breakpoint's handler for ever. */
-        add(b, "%s", p->kvm ? "kvm" : "tcg,thread=single");
+         * of a breakpoint: one boot in some hundreds went round in that breakpoint's handler for ever. So
+         * emulated vCPUs share one thread, unless they have CPUs of their own. */
+        add(b, "%s", p->kvm ? "kvm" : p->pinned ? "tcg,thread=multi" : "tcg,thread=single");
         add(b, "-cpu");
         /* TCG runs "rep movsb" byte by byte. Without these two flags the guest's kernel copies by words: its
          * vsock moves data three times as fast. */

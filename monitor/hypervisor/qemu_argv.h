@@ -21,6 +21,7 @@ struct qemu_plan {
         unsigned huge_page_mib; /* 0: ordinary pages */
         int node;               /* NUMA node to bind the memory to, -1: any */
         bool kvm;               /* else TCG */
+        bool pinned;            /* each vCPU is to have a CPU of its own, and so a thread */
         bool acpi;              /* how the guest finds its devices; else on the kernel command line */
         int qmp_fd, vsock_fd, kernel_fd, initrd_fd;
         int console_fd; /* -1: the machine has no serial port at all */

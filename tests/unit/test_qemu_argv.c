@@ -111,7 +111,29 @@ static void always_confined(void **state) {
         assert_false(has_word(argv, "-drive"));
         assert_false(has_word(argv, "-netdev"));
         assert_string_equal(value_of(argv, "-kernel", 0), "/proc/self/fd/12");
-        assert_string_equal(value_of(argv, "-accel", 0), "tcg,thread=single");
+}
+
+/* Emulated vCPUs share a thread unless each has a CPU of its own. */
+static void has_threads_to_pin(void **state _unused_) {
+        static const struct {
+                bool kvm, pinned;
+                const char *accelerator;
+        } rows[] = {
+                { false, false, "tcg,thread=single" },
+                { false, true, "tcg,thread=multi" },
+                { true, false, "kvm" },
+                { true, true, "kvm" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                struct qemu_plan p = plan();
+                _cleanup_(argv_freep) char **argv = NULL;
+
+                p.kvm = rows[i].kvm;
+                p.pinned = rows[i].pinned;
+                assert_non_null(argv = qemu_argv(&p));
+                assert_string_equal(value_of(argv, "-accel", 0), rows[i].accelerator);
+        }
 }
 
 static void a_cmdline_is_one_argument(void **state) {
@@ -186,6 +208,7 @@ int main(void) {
                 cmocka_unit_test(no_debug_means_no_serial_port),
                 cmocka_unit_test(debug_has_a_console),
                 cmocka_unit_test(always_confined),
+                cmocka_unit_test(has_threads_to_pin),
                 cmocka_unit_test(a_cmdline_is_one_argument),
                 cmocka_unit_test(additions_follow_the_image),
                 cmocka_unit_test(a_cmdline_the_kernel_would_cut_is_refused),
