@@ -3,13 +3,13 @@
 #include "daemon/bare_child.h"
 
 #include "base/cleanup.h"
+#include "base/descriptors.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <pthread.h>
 #include <stdbool.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,11 +20,6 @@
 
 /* Below BARE_MAX: where a child finds what it is given, or -1. */
 static int channel = -1;
-
-union control {
-        char data[CMSG_SPACE(sizeof(int) * BARE_CHILD_DESCRIPTORS_MAX)];
-        struct cmsghdr align;
-};
 
 void bare_child_prepare(void) {
         int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), fd;
@@ -38,42 +33,6 @@ void bare_child_prepare(void) {
         (void)close_fd(fd);
 }
 
-static int send_descriptors(int fd, const int *fds, size_t n) {
-        union control control;
-        struct iovec iov = { (char[]){ 0 }, 1 };
-        struct msghdr msg = { .msg_iov = &iov,
-                              .msg_iovlen = 1,
-                              .msg_control = &control,
-                              .msg_controllen = CMSG_SPACE(sizeof(int) * n) };
-        struct cmsghdr *c;
-
-        memset(&control, 0, sizeof(control));
-        c = CMSG_FIRSTHDR(&msg);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int) * n);
-        memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
-        return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
-}
-
-static int receive_descriptors(int fd, int *ret, size_t n) {
-        union control control;
-        char byte;
-        struct iovec iov = { &byte, 1 };
-        struct msghdr msg = {
-                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-        };
-        struct cmsghdr *c;
-
-        if (recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) < 0)
-                return -errno;
-        c = CMSG_FIRSTHDR(&msg);
-        if (!c || c->cmsg_len != CMSG_LEN(sizeof(int) * n))
-                return -EMFILE;
-        memcpy(ret, CMSG_DATA(c), sizeof(int) * n);
-        return 0;
-}
-
 /* Put the descriptors where the next child finds them. What an earlier one left there goes without a close of
  * its own: a message that nobody reads is only dropped. */
 static int offer(const int *fds, size_t n) {
@@ -81,9 +40,8 @@ static int offer(const int *fds, size_t n) {
 
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return -errno;
-        r = send_descriptors(pair[0], fds, n);
-        if (r >= 0 && dup3(pair[1], channel, O_CLOEXEC) < 0)
-                r = -errno;
+        r = descriptors_send(pair[0], "", 1, fds, n) < 0 || dup3(pair[1], channel, O_CLOEXEC) < 0 ? -errno
+                                                                                                  : 0;
         (void)close_fd(pair[0]);
         (void)close_fd(pair[1]);
         return r;
@@ -97,15 +55,23 @@ struct birth {
         pid_t pid;
 };
 
+/* In the child, which has none of them yet. */
+static int receive_and_run(const struct birth *b) {
+        int fds[DESCRIPTORS_MAX];
+        size_t n;
+        char byte;
+
+        if (descriptors_receive(channel, &byte, 1, MSG_DONTWAIT, fds, b->n_fds, &n) < 0 || n != b->n_fds)
+                return 127;
+        return b->main(fds, b->userdata);
+}
+
 static pid_t fork_child(const struct birth *b, bool bare) {
-        int fds[BARE_CHILD_DESCRIPTORS_MAX] = { 0 };
         pid_t pid = fork();
 
-        if (pid != 0)
-                return pid < 0 ? -errno : pid;
-        if (!bare)
-                _exit(b->main(b->fds, b->userdata));
-        _exit(receive_descriptors(channel, fds, b->n_fds) < 0 ? 127 : b->main(fds, b->userdata));
+        if (pid == 0)
+                _exit(bare ? receive_and_run(b) : b->main(b->fds, b->userdata));
+        return pid < 0 ? -errno : pid;
 }
 
 /* The child is the whole process's: whoever waits for it need not be this thread. */
@@ -121,8 +87,6 @@ int bare_child_start(const int *fds, size_t n_fds, bare_child_main main, void *u
         pthread_t thread;
         int r;
 
-        if (n_fds > BARE_CHILD_DESCRIPTORS_MAX)
-                return -EINVAL;
         if (channel < 0)
                 birth.pid = fork_child(&birth, false);
         else {

@@ -13,8 +13,6 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define BARE_CHILD_DESCRIPTORS_MAX 8
-
 /* What the child does, with its own numbers of the descriptors in the order given; it ends when this returns,
  * with that status. */
 typedef int (*bare_child_main)(const int *fds, void *userdata);
@@ -23,5 +21,5 @@ typedef int (*bare_child_main)(const int *fds, void *userdata);
  * would have. Without it, or where there are no more descriptors, children are as fork(2) makes them. */
 void bare_child_prepare(void);
 
-/* Negative errno when there is no child; else *ret is to be reaped. */
+/* At most DESCRIPTORS_MAX of them. Negative errno when there is no child; else *ret is to be reaped. */
 int bare_child_start(const int *fds, size_t n_fds, bare_child_main main, void *userdata, pid_t *ret);

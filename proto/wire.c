@@ -2,11 +2,15 @@
 
 #include "proto/wire.h"
 
+#include "base/descriptors.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+
+static_assert(WIRE_FDS_MAX <= DESCRIPTORS_MAX, "they go with one message");
 
 #define READ_STEP 4096
 
@@ -209,34 +213,11 @@ int wire_queue(struct wire *w, const json_t *object, const int *fds, size_t n_fd
         return 0;
 }
 
-/* Descriptors go with the first byte of their message. */
-static ssize_t send_some(struct wire *w, struct wire_output *o) {
-        union {
-                char bytes[CMSG_SPACE(sizeof(int) * WIRE_FDS_MAX)];
-                struct cmsghdr align;
-        } control;
-        struct iovec iov = { o->data + o->sent, o->size - o->sent };
-        struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-        if (o->n_fds > 0) {
-                struct cmsghdr *c;
-
-                memset(&control, 0, sizeof(control));
-                header.msg_control = control.bytes;
-                header.msg_controllen = CMSG_SPACE(sizeof(int) * o->n_fds);
-                c = CMSG_FIRSTHDR(&header);
-                c->cmsg_level = SOL_SOCKET;
-                c->cmsg_type = SCM_RIGHTS;
-                c->cmsg_len = CMSG_LEN(sizeof(int) * o->n_fds);
-                memcpy(CMSG_DATA(c), o->fds, sizeof(int) * o->n_fds);
-        }
-        return sendmsg(w->fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 int wire_flush(struct wire *w) {
         while (w->first) {
                 struct wire_output *o = w->first;
-                ssize_t n = send_some(w, o);
+                /* Descriptors go with the first byte of their message. */
+                ssize_t n = descriptors_send(w->fd, o->data + o->sent, o->size - o->sent, o->fds, o->n_fds);
 
                 if (n < 0 && errno == EINTR)
                         continue;

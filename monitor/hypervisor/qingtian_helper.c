@@ -3,6 +3,7 @@
 #include "monitor/hypervisor/qingtian_helper.h"
 
 #include "base/cleanup.h"
+#include "base/descriptors.h"
 #include "base/io.h"
 
 #include <errno.h>
@@ -246,22 +247,14 @@ static void start_console(struct helper *h, uint64_t id, int output) {
 }
 
 static int receive(int fd, struct helper_request *ret, int *ret_fd) {
-        union {
-                struct cmsghdr header;
-                char space[CMSG_SPACE(sizeof(int))];
-        } control;
-        struct iovec data = { ret, sizeof(*ret) };
-        struct msghdr message = {
-                .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-        };
+        size_t n_fds;
         ssize_t n;
 
         do
-                n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+                n = descriptors_receive(fd, ret, sizeof(*ret), 0, ret_fd, 1, &n_fds);
         while (n < 0 && errno == EINTR);
-        *ret_fd = -1;
-        if (n == sizeof(*ret) && CMSG_FIRSTHDR(&message))
-                memcpy(ret_fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(*ret_fd));
+        if (n_fds == 0)
+                *ret_fd = -1;
         return n == sizeof(*ret) ? 0 : -EPIPE;
 }
 

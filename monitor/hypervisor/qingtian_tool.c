@@ -3,6 +3,7 @@
 #include "monitor/hypervisor/qingtian_tool.h"
 
 #include "base/cleanup.h"
+#include "base/descriptors.h"
 #include "monitor/hypervisor/qingtian_helper.h"
 
 #include <errno.h>
@@ -45,22 +46,7 @@ static int on_reply(sd_event_source *source, int fd, uint32_t revents, void *use
 
 /* fd -1: none beside it. */
 static int ask(struct qingtian_tool *t, const struct helper_request *request, int fd) {
-        union {
-                struct cmsghdr header;
-                char space[CMSG_SPACE(sizeof(int))];
-        } control = { .space = { 0 } };
-        struct iovec data = { (void *)request, sizeof(*request) };
-        struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1 };
-
-        if (fd >= 0) {
-                control.header = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
-                                                   .cmsg_type = SCM_RIGHTS,
-                                                   .cmsg_len = CMSG_LEN(sizeof(fd)) };
-                memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-                message.msg_control = &control;
-                message.msg_controllen = sizeof(control);
-        }
-        return sendmsg(t->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+        return descriptors_send(t->fd, request, sizeof(*request), &fd, fd >= 0) < 0 ? -errno : 0;
 }
 
 static int ask_to_run(struct qingtian_tool *t, const struct helper_request *request) {
