@@ -49,6 +49,12 @@ unsigned limits_cpu_multiple(const struct platform_limits *l, unsigned threads) 
         return l->cpu_multiple > 1 || threads == 0 ? l->cpu_multiple : threads;
 }
 
+unsigned limits_cpus_min(const struct platform_limits *l, unsigned threads) {
+        unsigned multiple = limits_cpu_multiple(l, threads);
+
+        return l->cpus_min > multiple ? l->cpus_min : multiple;
+}
+
 /* The limit is a row of the table, by the name of which programs know it. */
 #define exceeded(reterr, l, limit, ...) ((void)(l)->limit, error_set_limit(reterr, #limit, __VA_ARGS__))
 
@@ -78,7 +84,7 @@ static int check_cpus(const struct platform_limits *l, const struct limits_reque
                       const struct limits_situation *s, struct error *reterr) {
         unsigned left = s->cpus_in_use >= l->cpus_max ? 0 : l->cpus_max - s->cpus_in_use;
         unsigned multiple = limits_cpu_multiple(l, s->threads);
-        unsigned min = l->cpus_min > multiple ? l->cpus_min : multiple;
+        unsigned min = limits_cpus_min(l, s->threads);
 
         if (q->cpus < min)
                 return exceeded(reterr, l, cpus_min, "%u CPUs asked for; an enclave has at least %u", q->cpus,

@@ -62,5 +62,8 @@ int limits_check(const struct platform_limits *l, const struct limits_request *q
  * a number of its own wants whole cores. */
 unsigned limits_cpu_multiple(const struct platform_limits *l, unsigned threads);
 
+/* The fewest that an enclave may have there. */
+unsigned limits_cpus_min(const struct platform_limits *l, unsigned threads);
+
 /* The smallest memory for an image of that size, in MiB. */
 uint64_t limits_memory_min(const struct platform_limits *l, uint64_t image_size);

@@ -80,7 +80,7 @@ struct run_wish {
         uint64_t cid;
         bool debug, declared;
         uid_t uid;
-        bool master; /* without quota */
+        bool master; /* may take the name of anybody's ended enclave */
         enum restart_policy restart;
 };
 

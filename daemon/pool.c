@@ -416,6 +416,7 @@ static struct pool_largest largest_dedicated(const struct pool *p, unsigned node
 }
 
 struct pool_largest pool_largest(const struct pool *p, unsigned node) {
+        unsigned cpus_min = limits_cpus_min(p->limits, p->topology.threads);
         struct pool_largest l = { .cpus = 0 };
         size_t n;
 
@@ -425,12 +426,12 @@ struct pool_largest pool_largest(const struct pool *p, unsigned node) {
                 l = largest_dedicated(p, node);
         else
                 l = p->mode == POOL_VENDOR ? largest_vendor(p) : largest_shared(p);
-        if (l.cpus >= p->limits->cpus_min && l.memory_mib >= p->limits->memory_mib_min)
+        if (l.cpus >= cpus_min && l.memory_mib >= p->limits->memory_mib_min)
                 return l;
         l.cpus = 0;
         l.memory_mib = 0;
         n = strlen(l.why);
         (void)snprintf(l.why + n, sizeof(l.why) - n, "; an enclave has at least %u CPUs and %" PRIu64 " MiB",
-                       p->limits->cpus_min, p->limits->memory_mib_min);
+                       cpus_min, p->limits->memory_mib_min);
         return l;
 }

@@ -408,8 +408,7 @@ static void plan_start(struct pool_change *c, const struct pool_wish *wish) {
                 plan_driver_pool(c, wish);
         if (p->pages_unknown)
                 log_warning("which free huge pages are the pool's is not known, as its record was lost or a "
-                            "change "
-                            "of it never ended: it has %" PRIu64
+                            "change of it never ended: it has %" PRIu64
                             " MiB and asks for no more; `qt-enclave pool set "
                             "--memory MIB` makes free pages its own before it asks for new ones",
                             pool_ours(p) * page_mib(p->page));

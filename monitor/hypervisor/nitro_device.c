@@ -51,7 +51,6 @@ int nitro_enclave_create(int device_fd, uint64_t cpus, const atomic_bool *cancel
         int fd, r;
 
         (void)snprintf(value, sizeof(value), "of %" PRIu64 " vCPUs", cpus);
-
         for (unsigned pause = RETRY_FIRST_MSEC;; pause *= 2) {
                 fd = ioctl(device_fd, NE_CREATE_VM, &slot_uid);
                 if (fd >= 0) {
@@ -67,7 +66,6 @@ int nitro_enclave_create(int device_fd, uint64_t cpus, const atomic_bool *cancel
 
 int nitro_enclave_image_offset(int fd, uint64_t *ret, struct error *reterr) {
         struct ne_image_load_info info = { .flags = NE_EIF_IMAGE };
-
         char value[32];
 
         (void)snprintf(value, sizeof(value), "with flags %#" PRIx64, (uint64_t)info.flags);

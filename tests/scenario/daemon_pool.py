@@ -91,6 +91,14 @@ def free_pages(top, number, node=1):
     (top / SMALL_PAGES.format(node, "free")).write_text(f"{number}\n")
 
 
+def give_back(d, top, total):
+    """All enclaves end and the pool with them: of the machine's pages only the 100 of others are left."""
+    d.ok("terminate", "--all")
+    free_pages(top, total)
+    d.ok("pool", "set", "--memory", "0")
+    check(pages_of(top) == 100, "all of ours go back, others' are left")
+
+
 def all_in_use():
     """Enclaves have all of our pages, others have 100 free ones, and the next configuration wants a smaller pool."""
     top = pathlib.Path(tempfile.mkdtemp(prefix="qt-sys-"))
@@ -110,10 +118,7 @@ def all_in_use():
         check("200 MiB to be given back" in d.log_text(), "and says why the pool is not smaller", d.log_text())
         d.refused("nor does a live change", 7, "NoMemory", "pool", "set", "--memory", "624", contains="at most 0 MiB can go")
         check(pages_of(top) == 612, "which changes nothing")
-        d.ok("terminate", "--all")
-        free_pages(top, 612)
-        d.ok("pool", "set", "--memory", "0")
-        check(pages_of(top) == 100, "others' are left")
+        give_back(d, top, 612)
     shutil.rmtree(top)
 
 
@@ -141,10 +146,7 @@ def lost_record():
             check((pages_of(top), pool["MemoryMiB"], pool["FreeMiB"]) == (612, 1024, 512), "an operator makes them the pool's again", pool)
             d.restart()
             check(d.ok("pool", "show", "-o", "json").json()["MemoryMiB"] == 1024, "for the next daemon as well")
-            d.ok("terminate", "alive")
-            free_pages(top, 612)
-            d.ok("pool", "set", "--memory", "0")
-            check(pages_of(top) == 100, "all of ours go back, others' are left")
+            give_back(d, top, 612)
         shutil.rmtree(top)
 
 

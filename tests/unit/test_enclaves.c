@@ -114,50 +114,58 @@ static void nobody_without_a_daemon(void **state _unused_) {
 }
 
 static void reserved_numbers(void **state _unused_) {
-        static const char odd[] = ANSWER(
-                RUNNING("\"host\"", "2") "," RUNNING("\"parent\"", "3") "," RUNNING("7", "18") "," RUNNING(
-                        "\"big\"",
-                        "4294967312") ","
-                                      "{\"EnclaveCID\":19,\"Hypervisor\":\"nitro\",\"State\":\"running\"}");
-        struct daemon d;
-        struct enclaves e;
-        char name[128];
+        static const char *const answers[] = {
+                ANSWER(RUNNING("\"host\"", "2")),
+                ANSWER(RUNNING("\"parent\"", "3")),
+                ANSWER(RUNNING("7", "18")),
+                ANSWER(RUNNING("\"big\"", "4294967312")),
+                ANSWER("{\"EnclaveCID\":19,\"Hypervisor\":\"nitro\",\"State\":\"running\"}"),
+        };
 
-        daemon_start(&d, odd);
-        assert_int_equal(enclaves_init(&e, d.path), 0);
-        for (uint32_t cid = 0; cid < 20; cid++)
-                assert_int_equal(enclaves_name_of(&e, cid, name, sizeof(name)), -ENOENT);
-        enclaves_done(&e);
-        daemon_end(&d);
+        for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
+                struct daemon d;
+                struct enclaves e;
+                char name[128];
+
+                daemon_start(&d, answers[i]);
+                assert_int_equal(enclaves_init(&e, d.path), 0);
+                for (uint32_t cid = 0; cid < 20; cid++)
+                        if (enclaves_name_of(&e, cid, name, sizeof(name)) != -ENOENT)
+                                fail_msg("CID %u of %s", cid, answers[i]);
+                enclaves_done(&e);
+                daemon_end(&d);
+        }
 }
 
 /* The kernel's word for a CID means an enclave only where the enclave is a machine of this kernel, and now.
  */
 static void whose_cid_it_is(void **state _unused_) {
-        static const char all[] = ANSWER(
-                ENCLAVE("\"web\"", "16", "local", "running") "," ENCLAVE("\"nitro\"", "17", "nitro", "running") "," ENCLAVE(
-                        "\"qingtian\"", "18", "qingtian",
-                        "booting") "," ENCLAVE("\"leaving\"", "19", "nitro",
-                                               "stopping") "," ENCLAVE("\"gone\"", "20", "nitro",
-                                                                       "stopped") "," ENCLAVE("\"dead\"",
-                                                                                              "21",
-                                                                                              "qingtian",
-                                                                                              "failed") "," ENCLAVE("\"waiting\"",
-                                                                                                                    "22",
-                                                                                                                    "nitro",
-                                                                                                                    "allocating") ","
-                                                                                                                                  "{\"EnclaveName\":\"bare\",\"EnclaveCID\":23}");
-        struct daemon d;
-        struct enclaves e;
-        char name[128];
+        static const struct {
+                const char *answer;
+                int found;
+        } rows[] = {
+                { ANSWER(ENCLAVE("\"web\"", "16", "local", "running")), -ENOENT },
+                { ANSWER(ENCLAVE("\"web\"", "16", "nitro", "running")), 0 },
+                { ANSWER(ENCLAVE("\"web\"", "16", "qingtian", "booting")), 0 },
+                { ANSWER(ENCLAVE("\"web\"", "16", "nitro", "stopping")), 0 },
+                { ANSWER(ENCLAVE("\"web\"", "16", "nitro", "stopped")), -ENOENT },
+                { ANSWER(ENCLAVE("\"web\"", "16", "qingtian", "failed")), -ENOENT },
+                { ANSWER(ENCLAVE("\"web\"", "16", "nitro", "allocating")), -ENOENT },
+                { ANSWER("{\"EnclaveName\":\"web\",\"EnclaveCID\":16}"), -ENOENT },
+        };
 
-        daemon_start(&d, all);
-        assert_int_equal(enclaves_init(&e, d.path), 0);
-        for (uint32_t cid = 16; cid < 24; cid++)
-                assert_int_equal(enclaves_name_of(&e, cid, name, sizeof(name)),
-                                 cid >= 17 && cid <= 19 ? 0 : -ENOENT);
-        enclaves_done(&e);
-        daemon_end(&d);
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                struct daemon d;
+                struct enclaves e;
+                char name[128];
+
+                daemon_start(&d, rows[i].answer);
+                assert_int_equal(enclaves_init(&e, d.path), 0);
+                if (enclaves_name_of(&e, 16, name, sizeof(name)) != rows[i].found)
+                        fail_msg("%s", rows[i].answer);
+                enclaves_done(&e);
+                daemon_end(&d);
+        }
 }
 
 int main(void) {

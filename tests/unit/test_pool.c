@@ -330,6 +330,10 @@ static void the_largest_is_explained(void **state _unused_) {
         l = pool_largest(&p, 0); /* 100 MiB are none */
         assert_true(l.cpus == 0 && l.memory_mib == 0);
         assert_non_null(strstr(l.why, "100 MiB in free 2 MiB pages there; an enclave has at least 2 CPUs"));
+        p.limits = &platform_nitro; /* whole cores, and this machine's have two threads */
+        p.pages[0].used = 1000;
+        assert_non_null(strstr(pool_largest(&p, 0).why, "an enclave has at least 2 CPUs and 64 MiB"));
+        p.limits = &platform_qingtian;
         p.pages[0].used = 0;
         p.n_shares = 2;
         l = pool_largest(&p, 0);
