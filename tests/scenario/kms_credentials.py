@@ -159,7 +159,7 @@ def hanging(rig, section, options, ciphertext):
 
 def hanging_renewal(rig, server):
     """When the service hangs while the kept credentials are good, only the call that renews them waits for it."""
-    server.life = 12  # renewed at half time
+    server.life = 20  # renewed at half time
     proxy = rig.proxy(rig.proxy_section() + f"""[creds some]
 port = 8002
 enclave = one
@@ -167,7 +167,7 @@ credentials = ecs
 metadata = http://127.0.0.1:{server.server_port}
 """, 8002)
     answers = [ask(rig.socket(8002), {"operation": "credentials"})]
-    time.sleep(6.5)
+    time.sleep(10.5)
     server.mode = "hangs"
     server.asked.clear()
     first = threading.Thread(target=lambda: answers.append(ask(rig.socket(8002), {"operation": "credentials"})))
