@@ -4,7 +4,8 @@
 /*
  * Load for byte relays, with the same ends for the direct way and for the one through a proxy:
  *   stream_load serve             TCP on loopback; prints its port; ends with its standard input
- *   stream_load bulk ADDRESS MIB  one connection; prints MB/s
+ *   stream_load bulk ADDRESS MIB KIB
+ *                                 one connection, so many KiB written and read at once, at most 256; prints MB/s
  *   stream_load small ADDRESS CONNECTIONS PER-SECOND SECONDS
  *                                 all connections open, a request of 64 bytes on each in turn; prints p50 and p99
  *                                 in microseconds, the fewest answers that one connection got, and the requests
@@ -34,8 +35,10 @@
 #include <sys/un.h>
 #include <time.h>
 
-#define CHUNK ((size_t)256 << 10)
+#define CHUNK_MAX_KIB 256
+#define CHUNK_MAX ((size_t)CHUNK_MAX_KIB << 10)
 #define REQUEST 64
+#define NUMBER_MAX 1000000
 
 static uint64_t now_nsec(void) {
         struct timespec t;
@@ -44,22 +47,30 @@ static uint64_t now_nsec(void) {
         return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* 'B': swallow until the end, then answer; 'E': echo requests. */
+static void swallow(int fd, char *buffer) {
+        uint16_t kib;
+
+        if (read_exactly(fd, &kib, sizeof(kib)) < 0 || kib == 0 || kib > CHUNK_MAX_KIB)
+                return;
+        while (read(fd, buffer, (size_t)kib << 10) > 0)
+                continue;
+        (void)write_all(fd, "!", 1);
+}
+
+/* 'B' and how many KiB to read at once: swallow until the end, then answer. 'E': echo requests. */
 static void *serve_one(void *userdata) {
         _cleanup_close_ int fd = (int)(intptr_t)userdata;
-        _cleanup_free_ char *buffer = malloc(CHUNK);
+        _cleanup_free_ char *buffer = malloc(CHUNK_MAX);
         ssize_t n;
         char kind;
 
         if (!buffer || read(fd, &kind, 1) != 1)
                 return NULL;
         if (kind == 'B') {
-                while (read(fd, buffer, CHUNK) > 0)
-                        continue;
-                (void)write_all(fd, "!", 1);
+                swallow(fd, buffer);
                 return NULL;
         }
-        while ((n = read(fd, buffer, CHUNK)) > 0)
+        while ((n = read(fd, buffer, CHUNK_MAX)) > 0)
                 if (write_all(fd, buffer, (size_t)n) < 0)
                         break;
         return NULL;
@@ -113,18 +124,20 @@ static int connect_to(const char *address) {
         return fd;
 }
 
-static int bulk(const char *address, uint64_t mib) {
+static int bulk(const char *address, uint64_t mib, uint16_t kib) {
         _cleanup_close_ int fd = connect_to(address);
-        _cleanup_free_ char *buffer = calloc(1, CHUNK);
+        _cleanup_free_ char *buffer = calloc(1, (size_t)kib << 10);
         uint64_t start = now_nsec(), left = mib << 20;
         double seconds;
         char answer;
 
-        if (!buffer || write_all(fd, "B", 1) < 0)
+        if (!buffer || write_all(fd, "B", 1) < 0 || write_all(fd, &kib, sizeof(kib)) < 0)
                 return 1;
-        for (; left; left -= CHUNK)
-                if (write_all(fd, buffer, CHUNK) < 0)
+        for (size_t n; left; left -= n) {
+                n = left < (size_t)kib << 10 ? (size_t)left : (size_t)kib << 10;
+                if (write_all(fd, buffer, n) < 0)
                         return 1;
+        }
         (void)shutdown(fd, SHUT_WR);
         if (read(fd, &answer, 1) != 1)
                 return 1;
@@ -224,10 +237,10 @@ static int hold(const char *address, uint64_t connections) {
         return read(STDIN_FILENO, &end, 1) < 0;
 }
 
-static uint64_t number(const char *text) {
+static uint64_t number(const char *text, uint64_t max) {
         uint64_t n = 0;
 
-        if (!text || parse_u64(text, 1, 1000000, &n) < 0)
+        if (!text || parse_u64(text, 1, max, &n) < 0)
                 exit(2);
         return n;
 }
@@ -242,11 +255,12 @@ int main(int argc, char **argv) {
         }
         if (argc == 2 && strcmp(argv[1], "serve") == 0)
                 return serve();
-        if (argc == 4 && strcmp(argv[1], "bulk") == 0)
-                return bulk(argv[2], number(argv[3]));
+        if (argc == 5 && strcmp(argv[1], "bulk") == 0)
+                return bulk(argv[2], number(argv[3], NUMBER_MAX), (uint16_t)number(argv[4], CHUNK_MAX_KIB));
         if (argc == 6 && strcmp(argv[1], "small") == 0)
-                return small(argv[2], number(argv[3]), number(argv[4]), number(argv[5]));
+                return small(argv[2], number(argv[3], NUMBER_MAX), number(argv[4], NUMBER_MAX),
+                             number(argv[5], NUMBER_MAX));
         if (argc == 4 && strcmp(argv[1], "hold") == 0)
-                return hold(argv[2], number(argv[3]));
+                return hold(argv[2], number(argv[3], NUMBER_MAX));
         return 2;
 }
