@@ -16,6 +16,8 @@
 
 #define UPSTREAM_TIMEOUT_MS 10000
 #define LEEWAY_SECONDS 120
+/* The longest life that either cloud gives to temporary credentials (AWS STS, GetSessionToken: 36 hours). */
+#define LENT_LIFE_MAX_USEC (36 * UINT64_C(3600000000))
 
 void api_call_done(struct api_call *call) {
         frame_request_done(&call->request);
@@ -67,7 +69,7 @@ static int verdict_of(struct api_call *call, const struct qtattest_result *resul
 
         if (qtattest_accepted(result))
                 return 0;
-        call->document_refused = true;
+        call->document_reason = qtattest_reason_name(reason);
         return error_set(reterr, ERROR_VERIFY_FAILED, "the attestation document is refused: %s: %s",
                          qtattest_reason_name(reason), qtattest_reason_meaning(reason));
 }
@@ -178,6 +180,23 @@ static int work_api(struct api_service *s, struct api_call *call, struct error *
         return call->answer ? 0 : error_set(reterr, ERROR_ANSWER_REFUSED, "the KMS's answer is not text");
 }
 
+/* What an enclave is lent must end by itself, and soon: it cannot be taken back. */
+static int check_temporary(const struct credentials *c, struct error *reterr) {
+        if (!c->token)
+                return error_set(reterr, ERROR_NO_CREDENTIALS,
+                                 "only temporary credentials leave the parent, and these have no token");
+        if (c->expires_usec == 0)
+                return error_set(
+                        reterr, ERROR_NO_CREDENTIALS,
+                        "only temporary credentials leave the parent, and nothing says when these end; "
+                        "give a file an \"expires_at\"");
+        if (c->expires_usec > now_realtime_usec() + LENT_LIFE_MAX_USEC)
+                return error_set(
+                        reterr, ERROR_NO_CREDENTIALS,
+                        "only temporary credentials leave the parent, and these last for more than 36 hours");
+        return 0;
+}
+
 static int work_creds(struct api_service *s, struct api_call *call, struct error *reterr) {
         _cleanup_credentials_ struct credentials c = CREDENTIALS_NULL;
         int r;
@@ -185,11 +204,10 @@ static int work_creds(struct api_service *s, struct api_call *call, struct error
         if (strcmp(call->request.operation, FRAME_OPERATION_CREDENTIALS) != 0)
                 return error_set(reterr, ERROR_PERMISSION_DENIED, "this listener hands out credentials only");
         r = credential_source_get(s->credentials, &c, reterr);
+        if (r >= 0)
+                r = check_temporary(&c, reterr);
         if (r < 0)
                 return r;
-        if (!c.token)
-                return error_set(reterr, ERROR_NO_CREDENTIALS,
-                                 "only temporary credentials leave the parent, and these have no token");
         call->answer = json_pack("{s:{s:s, s:s, s:s, s:I}}", "credentials", "access_key", c.access_key,
                                  "secret_key", c.secret_key, "security_token", c.token, "expires_usec",
                                  (json_int_t)c.expires_usec);

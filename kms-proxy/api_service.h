@@ -46,7 +46,7 @@ struct api_call {
         struct frame_request request;
         json_t *answer; /* the frame to send: answer, credentials or error */
         enum error_kind kind;
-        bool document_refused;
+        const char *document_reason; /* why the document was refused; NULL: it was not */
         char document_sha256[65], pcr0[17], module_id[129], key_id[129], request_id[129], address[80];
         long http_status;
 };

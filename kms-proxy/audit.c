@@ -167,6 +167,7 @@ static size_t list_fields(const struct audit_record *r, struct audit_field field
                 { "document_sha256", "DOCUMENT_SHA256", r->document_sha256, 0 },
                 { "module_id", "MODULE_ID", r->module_id, 0 },
                 { "pcr0", "PCR0", r->pcr0, 0 },
+                { "document_reason", "DOCUMENT_REASON", r->document_reason, 0 },
                 { "http_status", "HTTP_STATUS", NULL, r->http_status > 0 ? (uint64_t)r->http_status : 0 },
                 { "request_id", "REQUEST_ID", r->request_id, 0 },
         };

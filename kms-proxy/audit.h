@@ -27,7 +27,7 @@ struct audit_record {
         uint64_t repeated;   /* so many of this kind since the record before */
         uint64_t bytes_out, bytes_in, duration_usec;
         /* api */
-        const char *operation, *key_id, *document_sha256, *module_id, *pcr0;
+        const char *operation, *key_id, *document_sha256, *module_id, *pcr0, *document_reason;
         long http_status;
         const char *request_id;
 };

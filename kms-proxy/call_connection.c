@@ -135,6 +135,7 @@ static void audit_call(const struct call_job *j, bool made) {
                 .document_sha256 = call->document_sha256[0] ? call->document_sha256 : NULL,
                 .module_id = call->module_id[0] ? call->module_id : NULL,
                 .pcr0 = call->pcr0[0] ? call->pcr0 : NULL,
+                .document_reason = call->document_reason,
                 .http_status = call->http_status,
                 .request_id = call->request_id[0] ? call->request_id : NULL,
         };
@@ -145,7 +146,7 @@ static void audit_call(const struct call_job *j, bool made) {
                 refusals_add(&proxy->refusals, proxy->audit, &record);
         j->metrics->refused_total += !ok && !failed;
         j->metrics->failed_total += failed;
-        j->metrics->documents_refused_total += call->document_refused;
+        j->metrics->documents_refused_total += call->document_reason != NULL;
         j->metrics->plaintext_refused_total += call->kind == ERROR_ANSWER_REFUSED;
 }
 

@@ -12,7 +12,7 @@ import threading
 import time
 
 from harness import check, done, wait_for
-from kms_rig import PCR0, PROXY, Rig, memory_holds, read_frame, send_frame
+from kms_rig import PCR0, PROXY, Rig, in_hours, memory_holds, read_frame, send_frame
 
 SECRET = b"secret"
 ROLES = "/latest/meta-data/iam/security-credentials/"
@@ -252,6 +252,28 @@ def renewal(rig, server, section, module, ciphertext):
     rig.end(proxy)
 
 
+def lent(rig):
+    """What a creds listener hands out ends by itself, soon, or it is not handed out."""
+    file, keys = rig.top / "lent.json", {"access_key": "a", "secret_key": "s"}
+    proxy = rig.proxy(rig.proxy_section() + f"[creds lent]\nport = 8005\nenclave = one\ncredentials = file:{file}\n", 8005)
+    for more, refusal in (({}, "no token"), ({"security_token": "t"}, "nothing says when"),
+                          ({"security_token": "t", "expires_at": in_hours(37)}, "more than 36 hours"),
+                          ({"expires_at": in_hours(1)}, "no token"), ({"security_token": "t", "expires_at": in_hours(-1)}, "expired"),
+                          ({"security_token": "t", "expires_at": in_hours(35)}, None)):
+        file.write_text(json.dumps({**keys, **more}))
+        file.chmod(0o600)
+        answer = ask(rig.socket(8005), {"operation": "credentials"})
+        while answer.get("error", {}).get("name") == "LimitExceeded":  # a creds listener is asked once in a while
+            time.sleep(0.5)
+            answer = ask(rig.socket(8005), {"operation": "credentials"})
+        if refusal:
+            check(answer.get("error", {}).get("name") == "NoCredentials" and refusal in answer["error"]["message"],
+                  f"a creds listener does not hand out what has {refusal}: {sorted(more)}", answer)
+        else:
+            check(answer.get("credentials", {}).get("access_key") == "a", "and does what ends in time", answer)
+    rig.end(proxy)
+
+
 with Rig() as rig:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
     server.mode, server.life, server.asked, server.forgotten = "good", 3600, [], {}
@@ -271,6 +293,7 @@ with Rig() as rig:
     options = ["--provider", "huawei", "--proxy", f"unix:{rig.socket(8001)}", "--module", module["qingtian"]]
     hanging(rig, section, options, ciphertext)
     hanging_renewal(rig, server)
+    lent(rig)
     shown_nowhere(rig, server, section, options, ciphertext)
     renewal(rig, server, section, module["qingtian"], ciphertext)
 done()

@@ -8,7 +8,7 @@ import shutil
 import sys
 
 from harness import check, done
-from kms_rig import Rig
+from kms_rig import Rig, in_hours
 from kms_vm import build, make_root, run
 from vsock_vm import reason_to_skip
 
@@ -31,7 +31,7 @@ def image_of(rig, name, ciphertext, arguments, data=b"the application"):
 with Rig() as rig:
     make_root(rig)
     keys = json.loads((rig.home / "credentials.json").read_text())
-    (rig.home / "credentials.json").write_text(json.dumps({**keys, "security_token": "a-session"}))
+    (rig.home / "credentials.json").write_text(json.dumps({**keys, "security_token": "a-session", "expires_at": in_hours(1)}))
     ciphertext = rig.encrypt(SECRET)
     api = ["--proxy", f"vsock:3:{API}"]
     good, pcr0 = image_of(rig, "good", ciphertext, api)

@@ -146,6 +146,7 @@ def api(rig, module):
             send_frame(s, seen[0])
             answers.append(read_frame(s)["error"])
     check(answers[0]["name"] == "VerifyFailed" and "too-old" in answers[0]["message"], "a document older than max-age", answers[0])
+    check(recorded(rig, "VerifyFailed", document_reason="too-old"), "and its record says what was wrong with it", rig.audit())
     over = [a for a in answers if a["name"] == "LimitExceeded" and "per second" in a["message"]]
     check(len(over) >= 1, "more calls in a second than an enclave may make", answers)
 

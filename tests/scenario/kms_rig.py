@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the KMS scenarios share: a stand-in security module, the development KMS, the proxy, qt-kms, and wrong servers."""
 import contextlib
+import datetime
 import json
 import os
 import pathlib
@@ -30,6 +31,12 @@ def allow(action, pcr0, key="kms:RecipientAttestation/PCR0"):
 
 def huawei_statements(pcr0):
     return [allow(["kms:cmk:decrypt", "kms:dek:create", "kms:dek:decrypt", "kms:cmk:generate"], pcr0.upper())]
+
+
+def in_hours(hours):
+    """That moment, as the metadata services and the credentials' file write it."""
+    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=hours)
+    return end.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Rig:
