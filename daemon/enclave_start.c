@@ -12,7 +12,7 @@
 #include "daemon/local_pool.h"
 #include "daemon/manager.h"
 #include "daemon/monitor_socket.h"
-#include "daemon/pool_change.h"
+#include "daemon/pool_machine.h"
 #include "daemon/spawn.h"
 #include "daemon/store.h"
 

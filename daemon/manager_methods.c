@@ -6,6 +6,7 @@
 #include "daemon/close_elsewhere.h"
 #include "daemon/manager.h"
 #include "daemon/pool_change.h"
+#include "daemon/pool_machine.h"
 #include "daemon/request_record.h"
 #include "daemon/store.h"
 

@@ -17,11 +17,6 @@ int pool_open(struct manager *m, struct error *reterr);
  * had is logged; the daemon serves with what there is. */
 void pool_size(struct manager *m);
 
-/* The two halves of pool_open() which change nothing: what the configuration says, and what the machine and
- * the record of an earlier daemon do (both may be missing). */
-void pool_begin(struct manager *m);
-int pool_look(struct manager *m, struct error *reterr);
-
 /* Change it on behalf of a call, which is answered when the kernel is done. UINT64_MAX and NULL: leave as it
  * is. */
 struct pool_wish {
@@ -34,9 +29,6 @@ struct pool_wish pool_wish_of(const struct config *config);
 int pool_change_start(struct manager *m, const struct pool_wish *wish, struct server_call *call,
                       struct error *reterr);
 void pool_change_free(struct pool_change *c);
-
-/* The machine changes without us, and the pool of a QingTian parent: look again. */
-void pool_refresh(struct manager *m);
 
 /* In the shape of io.qtenclave.Manager.Pool. */
 json_t *pool_to_json(const struct manager *m);

@@ -4,6 +4,7 @@
 
 #include "base/io.h"
 #include "daemon/pool_change.h"
+#include "daemon/pool_machine.h"
 #include "daemon/pool_plan.h"
 #include "daemon/pool_record.h"
 
