@@ -41,6 +41,16 @@ static void declared_done(struct declared *d) {
         key_file_done(&table, d);
 }
 
+/* It is kept in records of JSON, and shown in answers. */
+static int check_text(const char *path, const char *name, struct error *reterr) {
+        json_t *text = json_string(path);
+
+        json_decref(text);
+        return text ? 0
+                    : error_set(reterr, ERROR_CONFIG_INVALID,
+                                "%s: eif: the path is not valid UTF-8; rename the image", name);
+}
+
 static int parse(struct declared *d, const char *name, const char *text, size_t size, struct error *reterr) {
         int r;
 
@@ -50,7 +60,7 @@ static int parse(struct declared *d, const char *name, const char *text, size_t 
         if (r >= 0 && *d->eif != '/')
                 r = error_set(reterr, ERROR_CONFIG_INVALID,
                               "%s: eif:%s must be the absolute path of an image", name, d->eif);
-        return r;
+        return r < 0 ? r : check_text(d->eif, name, reterr);
 }
 
 int declared_check(const char *name, const char *text, size_t size, struct error *reterr) {
@@ -129,8 +139,10 @@ void declared_load(struct manager *m) {
         for (struct dirent *entry; (entry = readdir(d));) {
                 _cleanup_free_ char *name = declared_name(entry->d_name);
                 _cleanup_error_ struct error e = ERROR_NULL;
+                const struct enclave *known;
 
-                if (!name || manager_find(m, name))
+                known = name ? manager_find(m, name) : NULL;
+                if (!name || (known && known->plan.declared))
                         continue;
                 if (load_one(m, dirfd(d), entry->d_name, name, &e) < 0)
                         log_record(LOG_ERR, name, "declared, but cannot be started: %s",

@@ -10,6 +10,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -64,11 +65,15 @@ static int plan_name(const struct manager *m, const struct run_wish *w, struct p
                         reterr, ERROR_NAME_IN_USE,
                         "%s was an enclave of uid %u, who has not forgotten it; choose another --name",
                         w->name, e->plan.uid);
+        if (w->image_path && strlen(w->image_path) > PATH_MAX)
+                return error_set(reterr, ERROR_INVALID_PARAMETER,
+                                 "the image's path of %zu bytes is longer than any path may be (%d)",
+                                 strlen(w->image_path), PATH_MAX);
         if (!w->name && choose_name(m, w, name, sizeof(name)) < 0)
                 return error_set(reterr, ERROR_NAME_IN_USE, "no free name for %s; choose one with --name",
                                  w->image_path);
         plan->name = strdup(w->name ? w->name : name);
-        plan->image_path = w->image_path ? strndup(w->image_path, 4096) : NULL;
+        plan->image_path = w->image_path ? strdup(w->image_path) : NULL;
         return plan->name ? 0 : -ENOMEM;
 }
 

@@ -5,6 +5,7 @@
 #include "monitor/hypervisor.h"
 #include "monitor/json.h"
 #include "monitor/last_words.h"
+#include "monitor/printable.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -15,8 +16,20 @@ static int set(json_t *object, const char *key, json_t *value) {
         return json_object_set_new(object, key, value);
 }
 
+/* An image's texts need not be UTF-8, which JSON must be; one of them must not cost all facts. */
+static json_t *text_value(const char *text) {
+        json_t *value = json_string(text);
+        size_t n = strlen(text);
+        _cleanup_free_ char *copy = value ? NULL : malloc(n + 1);
+
+        if (value || !copy)
+                return value;
+        (void)printable_copy(copy, n + 1, text, n);
+        return json_string(copy);
+}
+
 static int set_text(json_t *object, const char *key, const char *text) {
-        return text && *text ? set(object, key, json_string(text)) : 0;
+        return text && *text ? set(object, key, text_value(text)) : 0;
 }
 
 static int set_steps(const struct vm *vm, json_t *facts) {
@@ -48,7 +61,7 @@ static int set_end(const struct vm *vm, json_t *facts) {
         if (reason->kind == REASON_NONE)
                 return 0;
         r |= set(facts, "ReasonKind", json_string(reason_kind_name(reason->kind)));
-        r |= set(facts, "ReasonText", json_string(reason->text));
+        r |= set(facts, "ReasonText", text_value(reason->text));
         if (reason->code >= 0)
                 r |= set(facts, "ExitCode", json_integer(reason->code));
         if (reason->signal > 0)

@@ -386,7 +386,7 @@ static void on_prepared(void *userdata, int r, struct error *problem) {
 
         vm->loading = loading_free(vm->loading);
         vm->image_fd = close_fd(vm->image_fd);
-        stopped = vm->evidence.stop_requested || vm->evidence.monitor_asked;
+        stopped = vm->evidence.stop_requested || vm->evidence.monitor_asked || vm->evidence.unreachable;
         if (r >= 0 && !stopped)
                 r = start_prepared(vm, problem);
         vm->hypervisor->free(TAKE(vm->prepared)); /* what has not become the instance */

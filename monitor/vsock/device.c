@@ -28,8 +28,10 @@
 #define TICK_MSEC 20U
 
 /* Receive buffers that we advertise: large for a few connections, small when there are many, so that a guest
- * whose thousands of peers all stop reading costs us a bounded amount of memory. */
-#define BUFFERS_TOTAL (64U << 20)
+ * whose thousands of peers all stop reading costs us a bounded amount of memory. Each connection that may
+ * still come has the smallest one set aside; of the rest, one gets this part. */
+#define BUFFERS_TOTAL (128U << 20)
+#define BUFFERS_PART 256
 #define BUFFER_MAX (256U << 10)
 #define BUFFER_MIN (16U << 10)
 
@@ -115,6 +117,7 @@ void device_set_state(struct vsock_device *device, struct connection *c, enum co
                 unwatch(device, c->fd);
                 c->fd = close_fd(c->fd);
                 device->n_connections--;
+                device->buffers_size -= c->buffer_size;
         }
 }
 
@@ -142,10 +145,13 @@ void device_end_connection(struct vsock_device *device, struct connection *c, bo
                 device_schedule(device, c);
 }
 
-static uint32_t buffer_size_for(unsigned n_connections) {
-        uint32_t share = BUFFERS_TOTAL / (n_connections + 1);
+_Static_assert((uint64_t)VSOCK_CONNECTIONS_MAX * BUFFER_MIN < BUFFERS_TOTAL, "there is a rest");
 
-        return share > BUFFER_MAX ? BUFFER_MAX : share < BUFFER_MIN ? BUFFER_MIN : share;
+static uint32_t buffer_size_for(const struct vsock_device *device) {
+        uint32_t set_aside = (VSOCK_CONNECTIONS_MAX - device->n_connections) * BUFFER_MIN;
+        uint32_t share = BUFFER_MIN + (BUFFERS_TOTAL - device->buffers_size - set_aside) / BUFFERS_PART;
+
+        return share > BUFFER_MAX ? BUFFER_MAX : share;
 }
 
 static int adopt_socket(struct vsock_device *device, struct connection *c) {
@@ -161,9 +167,10 @@ struct connection *device_add_connection(struct vsock_device *device, const stru
         struct connection *c;
 
         if (device->n_connections >= VSOCK_CONNECTIONS_MAX ||
-            connection_new(&c, key, fd, buffer_size_for(device->n_connections)) < 0)
+            connection_new(&c, key, fd, buffer_size_for(device)) < 0)
                 return NULL;
         device->n_connections++;
+        device->buffers_size += c->buffer_size;
         list_append(&device->all, &c->all);
         connection_table_add(&device->table, c);
         device_set_state(device, c, state);

@@ -30,6 +30,7 @@ struct vsock_device {
         struct vhost_user vhost;
         struct connection_table table;
         unsigned n_connections;
+        uint32_t buffers_size; /* advertised to the guest in all */
         struct list all;
         struct list ready; /* connections with news for the guest, served in turn */
         struct list timed;

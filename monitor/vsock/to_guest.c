@@ -72,9 +72,11 @@ static bool plan_add(struct vsock_device *device, struct read_plan *plan, const 
         return true;
 }
 
-/* Plan for up to n_bytes of data (0: for a header alone). False: the guest offers no buffer. */
+/* Plan for up to n_bytes of data (0: for a header alone). False: the guest offers no buffer, or only such as
+ * break a rule, and goes on with that while we look: another turn may find a better one. */
 static bool plan_make(struct vsock_device *device, struct read_plan *plan, size_t n_bytes) {
         struct virtqueue *q = &device->vhost.queues[VSOCK_QUEUE_TO_GUEST];
+        unsigned n_spoilt = 0;
 
         plan->n_buffers = plan->n_slices = plan->n_header = plan->n_bytes = 0;
         while (plan->n_buffers == 0 || (plan->n_bytes < n_bytes && plan->n_buffers < CHAINS_MAX &&
@@ -96,7 +98,7 @@ static bool plan_make(struct vsock_device *device, struct read_plan *plan, size_
                         break;
                 if (r > 0 && plan_add(device, plan, &chain, n_bytes - plan->n_bytes))
                         continue;
-                if (plan->n_buffers > 0)
+                if (plan->n_buffers > 0 || n_spoilt++ == VIRTQUEUE_SIZE_MAX)
                         break;
                 /* Breaks a rule, or too small: handed back unused. */
                 virtqueue_consume(q, 1);

@@ -73,6 +73,26 @@ def declared(top, d, directory):
     d.ok("forget", "early")
     d.process.send_signal(signal.SIGHUP)
     d.wait_state("early", "running")
+    names_that_others_had(d, directory, image)
+
+
+def names_that_others_had(d, directory, image):
+    """An ended enclave of somebody keeps no declared one from its name; a living one does, which is said."""
+    d.ok("run", "--eif", d.image("run=30 end=exited"), "--name", "taken")
+    d.wait_state("taken", "stopped")
+    d.ok("run", "--eif", d.image(), "--name", "living")
+    for name in ("taken", "living"):
+        (directory / f"{name}.conf").write_text(f"eif:{image}\nmemory_mib:256\n")
+    undecodable = image.encode().replace(b"declared.eif", b"gr\xf6\xdfe.eif")
+    shutil.copy(image, undecodable)
+    (directory / "latin.conf").write_bytes(b"eif:" + undecodable + b"\nmemory_mib:256\n")
+    living = d.describe("living")
+    d.process.send_signal(signal.SIGHUP)
+    d.wait_state("taken", "running")
+    wait_for(lambda: "living: declared, but cannot be started" in d.log_text(), "the daemon to say so")
+    check(d.describe("living")["ProcessID"] == living["ProcessID"], "a living one stays what it is")
+    check("latin.conf: eif: the path is not valid UTF-8" in d.log_text() and not d.describe("latin"), "a path that no record can hold is refused",
+          d.log_text())
 
 
 def edit_record(d, name, **members):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What keeps a monitor from starting its machine: each is told in the file "end", or refused before."""
+import contextlib
 import subprocess
 import tempfile
 
@@ -29,6 +30,18 @@ with Monitor(whole) as m:
     end = m.end()
     check(end.get("ErrorName") in ("HypervisorFailed", "HypervisorMissing") and end["ReasonText"], "QEMU's refusal is told", end)
 
+latin = eif_bytes.compose([(eif_bytes.KERNEL, b"\x7fno kernel"), (eif_bytes.CMDLINE, b"quiet caf\xe9=1"), (eif_bytes.METADATA, b"{}"),
+                           (eif_bytes.RAMDISK, b"x"), (eif_bytes.RAMDISK, b"y")])
+with Monitor(latin) as m:
+    connection, states = m.connect(), []
+    connection.send("Watch", more=True)
+    with contextlib.suppress(EOFError):
+        while True:
+            states.append(connection.receive()["parameters"]["Facts"]["State"])
+    end = m.end()
+    check(states[-1:] == ["failed"] and end.get("ErrorName") in ("HypervisorFailed", "HypervisorMissing") and end["ReasonText"],
+          "and a command line that is not UTF-8 costs none of them", states, end)
+
 # A sandbox around it that forbids its own: the unit of another system, say.
 with Monitor(whole, before=refuse_seccomp) as m:
     end = m.end()
@@ -52,6 +65,13 @@ with Monitor(large, quiet=True) as m:
     end = m.end()
     check((end["State"], end["ReasonKind"]) == ("stopped", "parent-shutdown") and "loaded" not in end["Timeline"],
           "and so is SIGTERM", end)
+with Monitor(large, quiet=True) as m:
+    connection = m.connect()
+    connection.call("Describe")
+    connection.close()
+    (m.directory / "monitor.sock").unlink()
+    end = m.end()
+    check(end["ReasonKind"] == "monitor-lost" and "loaded" not in end["Timeline"], "and so is the loss of its socket", end)
 del large
 
 claim = "a machine without QEMU is told the package that it needs"

@@ -300,10 +300,15 @@ static void serves_thousands(void **state _unused_) {
         _cleanup_(driver_freep) struct driver *d = start(MODERN);
         unsigned n = how_many(), got = 0;
         unsigned *order = calloc(n, sizeof(*order));
+        uint64_t buffers = 0;
         char c;
 
-        for (unsigned i = 0; i < n; i++)
+        for (unsigned i = 0; i < n; i++) {
                 (void)connect_from_guest(d, 3, 1000 + i);
+                assert_true(packet.header.buffer_size >= (i < 16 ? 128U << 10 : 16U << 10));
+                buffers += packet.header.buffer_size;
+        }
+        assert_true(buffers <= 128U << 20);
         if (n == VSOCK_CONNECTIONS_MAX) {
                 driver_send_op(d, 3, PORT, 1, PACKET_OP_REQUEST, NULL, 0);
                 expect(d, PACKET_OP_RST, PORT, 1);
