@@ -145,7 +145,7 @@ void device_end_connection(struct vsock_device *device, struct connection *c, bo
                 device_schedule(device, c);
 }
 
-_Static_assert((uint64_t)VSOCK_CONNECTIONS_MAX * BUFFER_MIN < BUFFERS_TOTAL, "there is a rest");
+_Static_assert((uint64_t)VSOCK_CONNECTIONS_MAX *BUFFER_MIN < BUFFERS_TOTAL, "there is a rest");
 
 static uint32_t buffer_size_for(const struct vsock_device *device) {
         uint32_t set_aside = (VSOCK_CONNECTIONS_MAX - device->n_connections) * BUFFER_MIN;
