@@ -148,6 +148,9 @@ static int get_environment(struct credentials *ret, struct error *reterr) {
                         reterr, ERROR_NO_CREDENTIALS,
                         "neither HUAWEICLOUD_SDK_AK and _SK nor AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
                         "are in the environment");
+        if (r == -EINVAL)
+                return error_set(reterr, ERROR_NO_CREDENTIALS,
+                                 "the credentials in the environment are not of visible ASCII characters");
         return r < 0 ? error_set(reterr, ERROR_INTERNAL, "out of memory") : 0;
 }
 

@@ -36,18 +36,14 @@ static int parse_expiry(const char *text, uint64_t *ret_usec) {
         return 0;
 }
 
-/* Values end up in headers: what a header cannot carry is refused. */
 static int copy_member(const json_t *object, const char *name, bool required, char **ret) {
         const json_t *member = json_object_get(object, name);
         const char *text = json_string_value(member);
 
         if (!member && !required)
                 return 0;
-        if (!text || !*text || strlen(text) != json_string_length(member))
+        if (!text || !credential_is_valid(text, json_string_length(member)))
                 return -EBADMSG;
-        for (const char *p = text; *p; p++)
-                if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f)
-                        return -EBADMSG;
         *ret = strdup(text);
         return *ret ? 0 : -ENOMEM;
 }

@@ -9,12 +9,25 @@
 #include <string.h>
 #include <strings.h>
 
+static bool stays_in_line(const char *text) {
+        while ((unsigned char)*text >= ' ' && *text != 0x7f)
+                text++;
+        return !*text;
+}
+
+static int append_header(struct bytes *b, const struct signing_pair *header) {
+        if (!stays_in_line(header->name) || !stays_in_line(header->value))
+                return -EINVAL;
+        return bytes_printf(b, "%s: %s\r\n", header->name, header->value);
+}
+
 int http_message_append(struct bytes *b, const char *path, const struct signing_pair *headers,
                         size_t n_headers, const void *body, size_t size) {
-        int r = bytes_printf(b, "POST %s HTTP/1.1\r\n", path);
+        int r = stays_in_line(path) && !strchr(path, ' ') ? bytes_printf(b, "POST %s HTTP/1.1\r\n", path)
+                                                          : -EINVAL;
 
         for (size_t i = 0; i < n_headers && r >= 0; i++)
-                r = bytes_printf(b, "%s: %s\r\n", headers[i].name, headers[i].value);
+                r = append_header(b, &headers[i]);
         if (r >= 0)
                 r = bytes_printf(b, "Content-Length: %zu\r\nConnection: close\r\n\r\n", size);
         return r < 0 ? r : bytes_append(b, body, size);

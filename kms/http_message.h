@@ -14,7 +14,8 @@
 
 #define HTTP_HEADERS_MAX ((size_t)16 << 10)
 
-/* "POST path HTTP/1.1", the headers given, Content-Length, Connection: close. */
+/* "POST path HTTP/1.1", the headers given, Content-Length, Connection: close. -EINVAL: a space in the path,
+ * or a control character in it or in a header, which would end it and begin something else. */
 int http_message_append(struct bytes *b, const char *path, const struct signing_pair *headers,
                         size_t n_headers, const void *body, size_t size);
 

@@ -67,6 +67,19 @@ int credentials_copy(struct credentials *to, const struct credentials *from) {
         return 0;
 }
 
+bool credential_is_valid(const char *text, size_t length) {
+        for (size_t i = 0; i < length; i++)
+                if (text[i] <= ' ' || text[i] > '~')
+                        return false;
+        return length > 0;
+}
+
+static bool all_valid(const struct credentials *c) {
+        return credential_is_valid(c->access_key, strlen(c->access_key)) &&
+               credential_is_valid(c->secret_key, strlen(c->secret_key)) &&
+               (!c->token || credential_is_valid(c->token, strlen(c->token)));
+}
+
 int credentials_from_environment(struct credentials *ret) {
         static const char *const names[][3] = {
                 { "HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN" },
@@ -78,7 +91,7 @@ int credentials_from_environment(struct credentials *ret) {
                                                    getenv(names[i][2]), 0 };
 
                 if (found.access_key && found.secret_key)
-                        return credentials_copy(ret, &found);
+                        return all_valid(&found) ? credentials_copy(ret, &found) : -EINVAL;
         }
         return -ENOENT;
 }

@@ -69,6 +69,9 @@ struct credentials {
 #define CREDENTIALS_NULL ((struct credentials){ .access_key = NULL })
 void credentials_done(struct credentials *c);
 int credentials_copy(struct credentials *to, const struct credentials *from); /* -ENOMEM */
-/* The variables of either cloud's tools, whichever pair is complete. -ENOENT. */
+/* One of the three texts. They end up in headers: what is empty, or not visible ASCII, could end its header
+ * and begin another request. */
+bool credential_is_valid(const char *text, size_t length);
+/* The variables of either cloud's tools, whichever pair is complete. -ENOENT, -EINVAL. */
 int credentials_from_environment(struct credentials *ret);
 #define _cleanup_credentials_ _cleanup_(credentials_done)

@@ -70,10 +70,17 @@ int exchange_api(const struct kms_client_config *config, uint64_t deadline_usec,
         return kms_answer_parse(ret, config->provider, 200, answer_text.data, answer_text.size, reterr);
 }
 
-static char *copy_member(const json_t *object, const char *name) {
-        const char *text = json_string_value(json_object_get(object, name));
+/* What a parent says goes into our own request: it must not become a second one. */
+static int copy_member(const json_t *object, const char *name, char **ret) {
+        const json_t *member = json_object_get(object, name);
+        const char *text = json_string_value(member);
 
-        return text ? strdup(text) : NULL;
+        if (!member)
+                return 0;
+        if (!text || !credential_is_valid(text, json_string_length(member)))
+                return -EBADMSG;
+        *ret = strdup(text);
+        return *ret ? 0 : -ENOMEM;
 }
 
 /* In a program of somebody else's jansson gives its memory back as it is. */
@@ -89,28 +96,44 @@ static void wipe_texts(json_t *object) {
         }
 }
 
+static int from_environment(struct credentials *ret, struct error *reterr) {
+        int r = credentials_from_environment(ret);
+
+        if (r == -ENOMEM)
+                return error_set(reterr, ERROR_INTERNAL, "out of memory");
+        return r < 0 ? error_set(reterr, ERROR_NO_CREDENTIALS, "%s",
+                                 r == -EINVAL ? "the credentials in the environment are not of visible "
+                                                "ASCII characters"
+                                              : "no credentials are in the environment")
+                     : 0;
+}
+
 static int get_credentials(const struct kms_client_config *config, uint64_t deadline_usec,
                            struct credentials *ret, struct error *reterr) {
         _cleanup_json_ json_t *request = NULL, *answer = NULL;
         _cleanup_credentials_ struct credentials c = CREDENTIALS_NULL;
         int r;
 
-        if (strcmp(config->credentials, "environment") == 0) {
-                if (credentials_from_environment(ret) < 0)
-                        return error_set(reterr, ERROR_NO_CREDENTIALS,
-                                         "no credentials are in the environment");
-                return 0;
-        }
+        if (strcmp(config->credentials, "environment") == 0)
+                return from_environment(ret, reterr);
         request = json_pack("{s:s}", "operation", FRAME_OPERATION_CREDENTIALS);
         if (!request)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
         r = frame_call(config->credentials, deadline_usec, request, "credentials", &answer, reterr);
         if (r < 0)
                 return r;
-        c.access_key = copy_member(answer, "access_key");
-        c.secret_key = copy_member(answer, "secret_key");
-        c.token = copy_member(answer, "security_token");
+        r = copy_member(answer, "access_key", &c.access_key);
+        if (r >= 0)
+                r = copy_member(answer, "secret_key", &c.secret_key);
+        if (r >= 0)
+                r = copy_member(answer, "security_token", &c.token);
         wipe_texts(answer);
+        if (r == -ENOMEM)
+                return error_set(reterr, ERROR_INTERNAL, "out of memory");
+        if (r < 0)
+                return error_set(reterr, ERROR_ANSWER_REFUSED,
+                                 "%s answered with credentials that are not of visible ASCII characters",
+                                 config->credentials);
         if (!c.access_key || !c.secret_key)
                 return error_set(reterr, ERROR_NO_CREDENTIALS, "%s answered without credentials",
                                  config->credentials);
@@ -170,11 +193,17 @@ static int https_call(const struct kms_client_config *config, uint64_t deadline_
         _cleanup_bytes_ struct bytes out = BYTES_NULL;
         _cleanup_stream_ struct stream s = STREAM_NULL;
         char host[256];
-        int r = http_message_append(&out, (const char *)call->path.data, call->headers, call->n_headers,
-                                    call->body.data, call->body.size);
+        int r;
 
-        if (r < 0 || host_of(endpoint, host, sizeof(host)) < 0)
+        if (host_of(endpoint, host, sizeof(host)) < 0)
                 return error_set(reterr, ERROR_USAGE, "endpoint %s must be HOST or HOST:PORT", endpoint);
+        r = http_message_append(&out, (const char *)call->path.data, call->headers, call->n_headers,
+                                call->body.data, call->body.size);
+        if (r < 0)
+                return error_set_errno(reterr, r == -EINVAL ? ERROR_USAGE : ERROR_INTERNAL, r,
+                                       "the call for %s is no HTTP request; look for a space or a control "
+                                       "character in region, project and endpoint",
+                                       endpoint);
         r = stream_open(&s, config->proxy, deadline_usec, reterr);
         if (r >= 0)
                 r = stream_start_tls(&s, host, config->ca_file, reterr);

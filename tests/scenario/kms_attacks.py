@@ -55,6 +55,42 @@ def patience(rig, module, ciphertext):
     check(out.status == 10 and not out.out and waited[0] < 4, patience.__doc__, out, waited)
 
 
+def smuggled(rig, module, forger, ciphertext):
+    """The credentials that a parent lends go into the enclave's own request; they must stay what they are."""
+    second = "\r\nContent-Length: 2\r\n\r\n{}POST /smuggled HTTP/1.1\r\nHost: x"
+    good, lent, calls = {"access_key": "a", "secret_key": "s", "security_token": "t"}, [], []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(rig.home / "tls.pem", rig.home / "tls.key")
+
+    def serve(stream):
+        calls.append(stream)
+        http_answer(stream, lambda d: {"ciphertext_recipient": forger.envelope(key_of(d))})
+
+    path, creds = rig.top / "end-of-tls.sock", rig.top / "lender.sock"
+    WrongServer(unix_listener(path), serve, context)
+    WrongServer(unix_listener(creds), lambda stream: (read_frame(stream), send_frame(stream, {"credentials": lent[0]})))
+    pipe = ["--mode", "pipe", "--proxy", f"unix:{path}", "--region", "r", "--project", "p", "--endpoint", "localhost:1",
+            "--ca-file", rig.home / "tls.pem", "--module", module, "--credentials"]
+    lent[:] = [good]
+    out = rig.qt_kms("decrypt", *pipe, f"unix:{creds}", stdin=ciphertext)
+    check(out.status == 0 and out.out == SECRET and len(calls) == 1, "with credentials as they should be the call is made", out)
+    for name in good:
+        for value in (good[name] + second, "a b", "", "\u00e9", 7):
+            lent[:] = [{**good, name: value}]
+            out = rig.qt_kms("decrypt", *pipe, f"unix:{creds}", stdin=ciphertext)
+            check(out.status == 4 and not out.out and "visible ASCII" in out.err and len(calls) == 1,
+                  f"by the lender of credentials: {name} {value!r}", out, calls)
+    for name in ("AK", "SK", "SECURITY_TOKEN"):
+        keys = {f"HUAWEICLOUD_SDK_{n}": "x" + (second if n == name else "") for n in ("AK", "SK", "SECURITY_TOKEN")}
+        out = rig.qt_kms("decrypt", *pipe, "environment", stdin=ciphertext, env=keys)
+        check(out.status == 9 and not out.out and "visible ASCII" in out.err and len(calls) == 1,
+              f"by whoever sets the environment: {name}", out)
+    out = rig.qt_kms("decrypt", *["p\r\nX: y" if o == "p" else o for o in pipe], f"unix:{creds}", stdin=ciphertext)
+    lent[:] = [good]
+    out = rig.qt_kms("decrypt", *["p\r\nX: y" if o == "p" else o for o in pipe], f"unix:{creds}", stdin=ciphertext)
+    check(out.status == 2 and not out.out and len(calls) == 1, "and a project that would be a header", out)
+
+
 def instead_of_proxy(rig, module, forger, ciphertext):
     path = rig.top / "wrong.sock"
     answer = []
@@ -212,5 +248,6 @@ with Rig() as rig:
     wait_for((rig.top / "pki/root.pem").exists, "the development root")
     instead_of_proxy(rig, module, forger, ciphertext)
     instead_of_kms(rig, module, forger, ciphertext)
+    smuggled(rig, module, forger, ciphertext)
     operator(rig, module, ciphertext)
 done()

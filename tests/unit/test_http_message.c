@@ -61,8 +61,32 @@ static void answers(void **state _unused_) {
         }
 }
 
+/* A value that held a line's end would become a header, or a request, of its own. */
+static void one_request(void **state _unused_) {
+        static const struct {
+                const char *path, *name, *value;
+                int r;
+        } rows[] = {
+                { "/p", "X-Token", "t t~\xc3\xa9", 0 },
+                { "/p", "X-Token", "t\r\nContent-Length: 2\r\n\r\n{}POST /other HTTP/1.1", -EINVAL },
+                { "/p", "X-Token", "t\n", -EINVAL },
+                { "/p", "X-Token", "t\x7f", -EINVAL },
+                { "/p", "X\r\nY", "t", -EINVAL },
+                { "/p\r\n", "X-Token", "t", -EINVAL },
+                { "/p HTTP/1.1", "X-Token", "t", -EINVAL },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                const struct signing_pair header = { rows[i].name, rows[i].value };
+                _cleanup_bytes_ struct bytes b = BYTES_NULL;
+
+                print_message("# row %zu\n", i);
+                assert_int_equal(http_message_append(&b, rows[i].path, &header, 1, "{}", 2), rows[i].r);
+        }
+}
+
 int main(void) {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(answers) };
+        const struct CMUnitTest tests[] = { cmocka_unit_test(answers), cmocka_unit_test(one_request) };
 
         return unit_run("http_message", tests);
 }
