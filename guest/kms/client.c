@@ -10,9 +10,11 @@
 #include "kms/json.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
+#include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <string.h>
 #include <time.h>
@@ -102,7 +104,6 @@ static int prepare(struct kms_client *c, const char *operation, const json_t *bo
         return r;
 }
 
-/* What every secret has to pass before it is one. */
 static int open_answer(struct kms_client *c, const struct kms_answer *answer, struct bytes *ret,
                        struct error *reterr) {
         int r = envelope_open(answer->envelope.data, answer->envelope.size, c->key, ret);
@@ -113,27 +114,42 @@ static int open_answer(struct kms_client *c, const struct kms_answer *answer, st
                      : 0;
 }
 
-enum kms_operation kms_unwrap_operation(const struct provider *p) {
-        return p->operations[KMS_DATAKEY_DECRYPT] ? KMS_DATAKEY_DECRYPT : KMS_DECRYPT;
+/* What every secret has to pass before it is one. */
+static int check_secret(const struct kms_client *c, enum kms_operation operation, size_t n,
+                        const struct bytes *secret, struct error *reterr) {
+        bool sized = operation == KMS_DATAKEY || operation == KMS_RANDOM;
+        uint8_t found[SHA256_DIGEST_LENGTH];
+
+        if (secret->size == 0 || (sized && secret->size != n))
+                return error_set(reterr, ERROR_ANSWER_REFUSED, "the KMS sent a secret of %zu bytes%s",
+                                 secret->size, secret->size ? ", and not of as many as asked for" : "");
+        if (!c->config.expect_sha256)
+                return 0;
+        (void)SHA256(secret->data, secret->size, found);
+        if (CRYPTO_memcmp(c->config.expect_sha256, found, sizeof(found)) != 0)
+                return error_set(reterr, ERROR_ANSWER_REFUSED, "the secret is not the expected one");
+        return 0;
 }
 
-/* In api mode anybody on the parent can make an envelope for us. */
+/* In api mode anybody on the parent can make an envelope for us, with a key that he knows in it: whatever is
+ * encrypted with that, he reads. A hash tells a wrapped key from another; of a new one nobody knows any. */
 static int check_datakey(const struct kms_client *c, enum kms_operation operation, struct error *reterr) {
-        if (operation != KMS_DATAKEY || c->config.mode == KMS_MODE_PIPE || c->config.accept_unauthenticated)
+        bool wrapped = operation == KMS_DATAKEY_DECRYPT;
+
+        if ((operation != KMS_DATAKEY && !wrapped) || c->config.mode == KMS_MODE_PIPE ||
+            c->config.accept_unauthenticated || (wrapped && c->config.expect_sha256))
                 return 0;
         return error_set(
                 reterr, ERROR_USAGE,
-                "in api mode the parent can substitute a data key that it knows; use --mode pipe, or say "
-                "--accept-unauthenticated");
+                "in api mode the parent can substitute a data key that it knows; use --mode pipe, %sor say "
+                "--accept-unauthenticated",
+                wrapped ? "give --expect-sha256, " : "");
 }
 
 static int mix_random(const struct kms_client *c, size_t n, struct bytes *secret, struct error *reterr) {
         _cleanup_bytes_ struct bytes own = BYTES_NULL;
         int r;
 
-        if (secret->size != n)
-                return error_set(reterr, ERROR_ANSWER_REFUSED, "the KMS sent %zu random bytes instead of %zu",
-                                 secret->size, n);
         if (c->config.mode == KMS_MODE_PIPE)
                 return 0;
         r = document_random(c->config.module, n, &own, reterr);
@@ -142,16 +158,21 @@ static int mix_random(const struct kms_client *c, size_t n, struct bytes *secret
         return r;
 }
 
-int kms_client_call(struct kms_client *c, enum kms_operation operation,
-                    const struct kms_parameters *parameters, struct bytes *ret_secret, char **ret_wrapped,
-                    struct error *reterr) {
+/* A cloud without a call for wrapped data keys opens them as anything else. */
+static enum kms_operation operation_for(const struct provider *p, enum kms_operation purpose) {
+        return purpose == KMS_DATAKEY_DECRYPT && !p->operations[purpose] ? KMS_DECRYPT : purpose;
+}
+
+int kms_client_call(struct kms_client *c, enum kms_operation purpose, const struct kms_parameters *parameters,
+                    struct bytes *ret_secret, char **ret_wrapped, struct error *reterr) {
         const struct provider *p = c->config.provider;
+        enum kms_operation operation = operation_for(p, purpose);
         const char *name = p->operations[operation];
         uint64_t deadline = stream_deadline(c->config.timeout_usec);
         _cleanup_json_ json_t *body = name ? p->body(operation, parameters) : NULL;
         _cleanup_kms_answer_ struct kms_answer answer = KMS_ANSWER_NULL;
         _cleanup_bytes_ struct bytes secret = BYTES_NULL;
-        int r = check_datakey(c, operation, reterr);
+        int r = check_datakey(c, purpose, reterr);
 
         if (r < 0)
                 return r;
@@ -166,6 +187,8 @@ int kms_client_call(struct kms_client *c, enum kms_operation operation,
                                             reterr);
         if (r >= 0)
                 r = open_answer(c, &answer, &secret, reterr);
+        if (r >= 0)
+                r = check_secret(c, purpose, parameters->n_bytes, &secret, reterr);
         if (r >= 0 && operation == KMS_RANDOM)
                 r = mix_random(c, parameters->n_bytes, &secret, reterr);
         /* One request, one key: an answer can be opened once. */

@@ -30,8 +30,9 @@ struct kms_client_config {
         /* For so many seconds, at most 60, key and document serve further calls. They are then not bound to
          * one request, and the proxy must allow that (bind-request = no). */
         unsigned cache_seconds;
-        uint64_t timeout_usec;       /* for each call as a whole */
-        bool accept_unauthenticated; /* a new data key in api mode, although the parent may know it */
+        uint64_t timeout_usec;        /* for each call as a whole */
+        bool accept_unauthenticated;  /* a data key in api mode, although the parent may know it */
+        const uint8_t *expect_sha256; /* 32 bytes: the hash that the secret must have; NULL: any */
 };
 
 #define KMS_CACHE_SECONDS_MAX 60
@@ -42,12 +43,10 @@ int kms_client_new(const struct kms_client_config *config, struct kms_client **r
 void kms_client_free(struct kms_client *client);
 DEFINE_CLEANUP(struct kms_client *, kms_client_free)
 
-/* The operation that opens a wrapped data key. */
-enum kms_operation kms_unwrap_operation(const struct provider *provider);
-
 /* Appends the secret to ret_secret. What can be made up for api mode's lack of origin is made up for here:
- * random is mixed with the module's own, a new data key is refused unless the configuration accepts it.
- * ret_wrapped (may be NULL): a data key's wrapped form as text, or NULL. */
-int kms_client_call(struct kms_client *client, enum kms_operation operation,
+ * random is mixed with the module's own, a data key is refused unless the configuration accepts it or, for a
+ * wrapped one, knows its hash. purpose: KMS_DATAKEY_DECRYPT of either cloud, also where that is the same call
+ * as KMS_DECRYPT. ret_wrapped (may be NULL): a data key's wrapped form as text, or NULL. */
+int kms_client_call(struct kms_client *client, enum kms_operation purpose,
                     const struct kms_parameters *parameters, struct bytes *ret_secret, char **ret_wrapped,
                     struct error *reterr);

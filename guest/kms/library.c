@@ -15,7 +15,6 @@
 
 struct qtkms_client {
         struct kms_client *client;
-        const struct provider *provider;
         char *texts[TEXTS_MAX]; /* of the configuration */
         struct error error;
 };
@@ -88,7 +87,7 @@ int qtkms_client_new(const struct qtkms_config *config, struct qtkms_client **re
         if (!c || copy_texts(c, config, &to) < 0)
                 return -EIO;
         to.mode = config->mode == QTKMS_PIPE ? KMS_MODE_PIPE : KMS_MODE_API;
-        to.provider = c->provider = provider_find(config->provider ? config->provider : "huawei");
+        to.provider = provider_find(config->provider ? config->provider : "huawei");
         to.cache_seconds = config->cache_seconds;
         to.timeout_usec =
                 (uint64_t)(config->timeout_ms ? config->timeout_ms : TIMEOUT_MS_DEFAULT) * UINT64_C(1000);
@@ -138,7 +137,7 @@ int qtkms_datakey(struct qtkms_client *c, const struct qtkms_request *request, s
 
 int qtkms_datakey_open(struct qtkms_client *c, const struct qtkms_request *request,
                        struct qtkms_secret *ret) {
-        return call(c, kms_unwrap_operation(c->provider), request, ret, NULL);
+        return call(c, KMS_DATAKEY_DECRYPT, request, ret, NULL);
 }
 
 int qtkms_random(struct qtkms_client *c, const struct qtkms_request *request, struct qtkms_secret *ret) {

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/crypto.h>
 #include <openssl/sha.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -34,7 +33,8 @@ static const struct option_spec specs[] = {
           "what the ciphertext is bound to; with aws NAME=VALUE,... of its encryption context" },
         { "bytes", 0, "NUMBER", "how many, of a data key or of random (default: 32)" },
         { "wrapped-file", 0, "FILE", "datakey: where its wrapped form goes" },
-        { "expect-sha256", 0, "HASH", "decrypt: what the secret must hash to; refuse it otherwise" },
+        { "expect-sha256", 0, "HASH",
+          "decrypt, wrapped data key: what it must hash to; refuse it otherwise" },
         { "accept-unauthenticated", 0, NULL, "datakey in api mode: take a key that the parent may know" },
         { "output-fd", 0, "NUMBER", "write the secret there (default: standard output)" },
         { "output-file", 0, "FILE", "write it there instead, readable for the owner only" },
@@ -123,18 +123,22 @@ static int read_ciphertext(const char *path, struct bytes *ret, struct error *re
         return 0;
 }
 
-/* In api mode anybody on the parent can make an envelope for us; a decrypted secret can be compared with its
- * hash in the image. */
-static int check_expected(const char *expected, const struct bytes *secret, struct error *reterr) {
-        uint8_t wanted[SHA256_DIGEST_LENGTH], found[SHA256_DIGEST_LENGTH];
+/* In api mode anybody on the parent can make an envelope for us; a secret that exists already can be compared
+ * with its hash in the image. */
+static int take_expected(const struct options *o, enum kms_operation operation,
+                         uint8_t ret[static SHA256_DIGEST_LENGTH], struct kms_client_config *c,
+                         struct error *reterr) {
+        const char *expected = options_value(o, "expect-sha256");
 
         if (!expected)
                 return 0;
-        if (parse_hex(expected, wanted, sizeof(wanted)) < 0)
+        if (operation != KMS_DECRYPT && operation != KMS_DATAKEY_DECRYPT)
+                return error_set(reterr, ERROR_USAGE,
+                                 "--expect-sha256 is for what exists already; nobody knows the hash of a new "
+                                 "data key or of random");
+        if (parse_hex(expected, ret, SHA256_DIGEST_LENGTH) < 0)
                 return error_set(reterr, ERROR_USAGE, "--expect-sha256 takes 64 hexadecimal digits");
-        (void)SHA256(secret->data, secret->size, found);
-        if (CRYPTO_memcmp(wanted, found, sizeof(wanted)) != 0)
-                return error_set(reterr, ERROR_ANSWER_REFUSED, "the secret is not the expected one");
+        c->expect_sha256 = ret;
         return 0;
 }
 
@@ -161,15 +165,14 @@ static int write_outputs(const struct options *o, const struct bytes *secret, co
 
 static const char *const verbs[] = { "decrypt", "datakey", "random" };
 
-static int choose_operation(const struct options *o, const struct provider *provider, enum kms_operation *ret,
-                            struct error *reterr) {
+static int choose_operation(const struct options *o, enum kms_operation *ret, struct error *reterr) {
         const char *verb = o->n_positional > 0 ? o->positional[0] : "";
         bool file = o->n_positional > 1;
 
         if (strcmp(verb, verbs[0]) == 0 && o->n_positional <= 2)
                 *ret = KMS_DECRYPT;
         else if (strcmp(verb, verbs[1]) == 0 && o->n_positional <= 2)
-                *ret = file ? kms_unwrap_operation(provider) : KMS_DATAKEY;
+                *ret = file ? KMS_DATAKEY_DECRYPT : KMS_DATAKEY;
         else if (strcmp(verb, verbs[2]) == 0 && !file)
                 *ret = KMS_RANDOM;
         else
@@ -185,11 +188,14 @@ static int call(const struct options *o, struct error *reterr) {
         _cleanup_(kms_client_freep) struct kms_client *client = NULL;
         _cleanup_free_ char *wrapped = NULL;
         enum kms_operation operation = KMS_DECRYPT;
+        uint8_t expected[SHA256_DIGEST_LENGTH];
         uint64_t n;
         int r = take_config(o, &config, reterr);
 
         if (r >= 0)
-                r = choose_operation(o, config.provider, &operation, reterr);
+                r = choose_operation(o, &operation, reterr);
+        if (r >= 0)
+                r = take_expected(o, operation, expected, &config, reterr);
         if (r >= 0)
                 r = options_u64(o, "bytes", 1, 1024, 32, &n, reterr);
         if (r >= 0 && (operation == KMS_DECRYPT || operation == KMS_DATAKEY_DECRYPT))
@@ -201,8 +207,6 @@ static int call(const struct options *o, struct error *reterr) {
         r = kms_client_new(&config, &client, reterr);
         if (r >= 0)
                 r = kms_client_call(client, operation, &parameters, &secret, &wrapped, reterr);
-        if (r >= 0)
-                r = check_expected(options_value(o, "expect-sha256"), &secret, reterr);
         return r < 0 ? r : write_outputs(o, &secret, wrapped, reterr);
 }
 

@@ -32,7 +32,7 @@ struct qtkms_config {
         unsigned
                 cache_seconds; /* key and document serve further calls for so long, at most 60; 0: one call */
         unsigned timeout_ms;   /* for each call as a whole; 30,000 */
-        bool accept_unauthenticated; /* a new data key in api mode, which the parent may know */
+        bool accept_unauthenticated; /* a data key in api mode, new or wrapped, which the parent may know */
 };
 
 struct qtkms_client;

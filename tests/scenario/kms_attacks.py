@@ -91,6 +91,41 @@ def smuggled(rig, module, forger, ciphertext):
     check(out.status == 2 and not out.out and len(calls) == 1, "and a project that would be a header", out)
 
 
+def known_key(rig, options, answer, forger):
+    """A wrapped data key is as easy to put in place of another as a new one; and what is no key of that length is none."""
+    known, wrapped = b"k" * 32, rig.top / "wrapped"
+    new = ["datakey", *options, "--key-id", "dev-key", "--accept-unauthenticated"]
+    wrapped.write_text("00" * 32)
+
+    def sealed(secret, names):
+        return lambda d: {names["envelope"]: forger.envelope(key_of(d), secret=secret), names["wrapped"]: "00"}
+
+    for provider, names in (("huawei", {"envelope": "ciphertext_recipient", "wrapped": "cipher_text"}),
+                            ("aws", {"envelope": "CiphertextForRecipient", "wrapped": "CiphertextBlob"})):
+        answer[:] = [sealed(known, names)]
+        unwrap = ["datakey", *options, "--provider", provider, wrapped]
+        out = rig.qt_kms(*unwrap)
+        check(out.status == 2 and not out.out and "--expect-sha256" in out.err and "substitute" in out.err,
+              f"by the proxy: a known key for a wrapped one, {provider}", out)
+        for why, more, status in (("taken where that is said", ["--accept-unauthenticated"], 0),
+                                  ("taken when it has the known hash", ["--expect-sha256", hashlib.sha256(known).hexdigest()], 0),
+                                  ("refused with another", ["--expect-sha256", "00" * 32], 4),
+                                  ("refused with another, whatever is said",
+                                   ["--expect-sha256", "00" * 32, "--accept-unauthenticated"], 4)):
+            out = rig.qt_kms(*unwrap, *more)
+            check(out.status == status and out.out == (b"" if status else known), f"which is {why}, {provider}", out)
+        for size in (0, 1, 31, 33):
+            answer[:] = [sealed(b"k" * size, names)]
+            out = rig.qt_kms(*new, "--provider", provider, "--bytes", 32, "--wrapped-file", rig.top / "unwritten")
+            check(out.status == 4 and not out.out and not (rig.top / "unwritten").exists(),
+                  f"by the proxy: a new data key of {size} bytes instead of 32, {provider}", out)
+        answer[:] = [sealed(b"", names)]
+        for what, command in (("a wrapped data key", [*unwrap, "--accept-unauthenticated"]),
+                              ("a secret", ["decrypt", *options, "--provider", provider, wrapped])):
+            out = rig.qt_kms(*command)
+            check(out.status == 4 and not out.out, f"by the proxy: {what} of no bytes, {provider}", out)
+
+
 def instead_of_proxy(rig, module, forger, ciphertext):
     path = rig.top / "wrong.sock"
     answer = []
@@ -119,6 +154,7 @@ def instead_of_proxy(rig, module, forger, ciphertext):
     check(out.status == 4 and not out.out, "by the proxy: a well-formed forgery, where the hash is known", out)
     out = rig.qt_kms("datakey", *options, "--key-id", "dev-key")
     check(out.status == 2 and not out.out, "by the proxy: a data key that it knows", out)
+    known_key(rig, options, answer, forger)
     answer[:] = [lambda d: {"ciphertext_recipient": forger.envelope(key_of(d), secret=b"\0" * 32)}]
     out = rig.qt_kms("random", *options)
     check(out.status == 0 and len(out.out) == 32 and out.out != b"\0" * 32,

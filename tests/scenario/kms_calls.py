@@ -41,8 +41,8 @@ def bound(rig, what, options, datakey_options, more):
         check(out.status == 1 and not out.out and "another context" in out.err, what + "and not with " + why, out)
     wrapped = rig.top / "bound"
     made = rig.qt_kms("datakey", *datakey_options, "--key-id", "dev-key", "--context", "a=b", "--wrapped-file", wrapped, **more)
-    again = rig.qt_kms("datakey", *options, "--key-id", "dev-key", "--context", "a=b", wrapped, **more)
-    wrong = rig.qt_kms("datakey", *options, "--key-id", "dev-key", "--context", "a=c", wrapped, **more)
+    again = rig.qt_kms("datakey", *datakey_options, "--key-id", "dev-key", "--context", "a=b", wrapped, **more)
+    wrong = rig.qt_kms("datakey", *datakey_options, "--key-id", "dev-key", "--context", "a=c", wrapped, **more)
     check(made.out and again.out == made.out and wrong.status == 1 and not wrong.out,
           what + "a data key is bound to its context likewise", made, again, wrong)
 
@@ -101,7 +101,7 @@ def with_provider(provider, platform, statements):
             out = rig.qt_kms("datakey", *options, *accept, "--module", module, "--key-id", "dev-key", "--bytes", 48,
                              "--wrapped-file", wrapped, **more)
             check(out.status == 0 and len(out.out) == 48, what + "a data key", out)
-            again = rig.qt_kms("datakey", *options, "--module", module, "--key-id", "dev-key", "--bytes", 48, wrapped, **more)
+            again = rig.qt_kms("datakey", *options, *accept, "--module", module, "--key-id", "dev-key", "--bytes", 48, wrapped, **more)
             check(again.status == 0 and again.out == out.out, what + "and the same out of its wrapped form", again)
             bound(rig, what, [*options, "--module", module], [*options, *accept, "--module", module], more)
             first, second = (rig.qt_kms("random", *options, "--module", module, "--bytes", 64, **more) for _ in range(2))

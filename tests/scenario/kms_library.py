@@ -47,6 +47,8 @@ static int others(char **argv)
         if (qtkms_datakey(client, &q, &first, &wrapped) < 0 || first.size != 48 || !wrapped)
                 return 11;
         q.ciphertext = wrapped;
+        if (qtkms_datakey_open(strict, &q, &second) != -22 || second.data)
+                return 17;
         if (qtkms_datakey_open(client, &q, &second) < 0 || second.size != 48 || memcmp(first.data, second.data, 48) != 0)
                 return 12;
         q.context = "b";
