@@ -28,14 +28,27 @@ struct kms_client {
         time_t made; /* of key and document, by the monotonic clock */
 };
 
+/* What a mode cannot do without. */
+static int check_mode(const struct kms_client_config *c, struct error *reterr) {
+        if (c->mode == KMS_MODE_API)
+                return 0;
+        if (!c->region || !c->ca_file || !c->credentials)
+                return error_set(reterr, ERROR_USAGE, "pipe mode needs region, ca-file and credentials");
+        if (c->provider == &provider_huawei && !c->project)
+                return error_set(reterr, ERROR_USAGE, "pipe mode with huawei needs project");
+        return 0;
+}
+
 int kms_client_new(const struct kms_client_config *config, struct kms_client **ret, struct error *reterr) {
         struct kms_client *c;
+        int r = check_mode(config, reterr);
+
+        if (r < 0)
+                return r;
 
         if (config->cache_seconds > KMS_CACHE_SECONDS_MAX)
                 return error_set(reterr, ERROR_LIMIT_EXCEEDED,
                                  "key and document are kept for at most %d seconds", KMS_CACHE_SECONDS_MAX);
-        if (config->mode == KMS_MODE_PIPE && (!config->ca_file || !config->credentials))
-                return error_set(reterr, ERROR_USAGE, "pipe mode needs a CA file and credentials");
         c = calloc(1, sizeof(*c));
         if (!c)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");

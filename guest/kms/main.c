@@ -75,14 +75,7 @@ static int take_config(const struct options *o, struct kms_client_config *c, str
         c->ca_file = options_value(o, "ca-file");
         c->credentials = options_value(o, "credentials");
         c->accept_unauthenticated = options_flag(o, "accept-unauthenticated");
-        if (!c->provider)
-                return error_set(reterr, ERROR_USAGE, "--provider is huawei or aws");
-        if (c->mode == KMS_MODE_PIPE && (!c->region || !c->ca_file || !c->credentials))
-                return error_set(reterr, ERROR_USAGE,
-                                 "--mode pipe needs --region, --ca-file and --credentials");
-        if (c->mode == KMS_MODE_PIPE && c->provider == &provider_huawei && !c->project)
-                return error_set(reterr, ERROR_USAGE, "--mode pipe with huawei needs --project");
-        return 0;
+        return c->provider ? 0 : error_set(reterr, ERROR_USAGE, "--provider is huawei or aws");
 }
 
 static int too_large(int fd, const char *name, struct error *reterr) {
@@ -198,15 +191,15 @@ static int call(const struct options *o, struct error *reterr) {
                 r = take_expected(o, operation, expected, &config, reterr);
         if (r >= 0)
                 r = options_u64(o, "bytes", 1, 1024, 32, &n, reterr);
+        if (r >= 0)
+                r = kms_client_new(&config, &client, reterr);
         if (r >= 0 && (operation == KMS_DECRYPT || operation == KMS_DATAKEY_DECRYPT))
                 r = read_ciphertext(o->n_positional > 1 ? o->positional[1] : NULL, &ciphertext, reterr);
         if (r < 0)
                 return r;
         parameters.ciphertext = (const char *)ciphertext.data;
         parameters.n_bytes = (uint32_t)n;
-        r = kms_client_new(&config, &client, reterr);
-        if (r >= 0)
-                r = kms_client_call(client, operation, &parameters, &secret, &wrapped, reterr);
+        r = kms_client_call(client, operation, &parameters, &secret, &wrapped, reterr);
         return r < 0 ? r : write_outputs(o, &secret, wrapped, reterr);
 }
 

@@ -73,6 +73,34 @@ static int others(char **argv)
         return 0;
 }
 
+/* What pipe mode cannot do without, left out one by one; nothing but the last gets as far as a call. */
+static int left_out(char **argv)
+{
+        const struct qtkms_config whole = { .struct_size = sizeof(whole), .mode = QTKMS_PIPE, .proxy = argv[2],
+                .module = argv[3], .region = "r", .project = "p", .ca_file = argv[4], .credentials = "unix:/nobody" };
+        const struct qtkms_request q = { .struct_size = sizeof(q), .ciphertext = "QUJD" };
+        struct qtkms_config configs[] = { whole, whole, whole, whole, whole, whole };
+        const int results[] = { -22, -22, -22, -22, 0, 0 };
+
+        configs[0].region = NULL;
+        configs[1].ca_file = NULL;
+        configs[2].credentials = NULL;
+        configs[3].project = NULL;
+        configs[4].project = NULL;
+        configs[4].provider = "aws";
+        for (int i = 0; i < 6; i++) {
+                struct qtkms_secret secret = { 0 };
+                struct qtkms_client *client = NULL;
+
+                if (qtkms_client_new(&configs[i], &client) != results[i])
+                        return 10 + i;
+                if (client && qtkms_decrypt(client, &q, &secret) != -113)
+                        return 20 + i;
+                qtkms_client_free(client);
+        }
+        return 0;
+}
+
 /* TLS to somebody who hangs up at once, again and again. */
 static int hung_up(char **argv)
 {
@@ -119,6 +147,8 @@ int main(int argc, char **argv)
                 return credentials(argv);
         if (strcmp(argv[1], "others") == 0)
                 return others(argv);
+        if (strcmp(argv[1], "left-out") == 0)
+                return left_out(argv);
         if (strcmp(argv[1], "hung-up") == 0)
                 return hung_up(argv);
         return argc == 5 ? -with_secret(argv[2], argv[3], argv[4], print) : 1;
@@ -164,6 +194,8 @@ def runs(rig, program):
     check(out.status == 113 and not out.out, "no proxy: EHOSTUNREACH", out)
     out = rig.run(program, "others", proxy, module)
     check(out.status == 0, "data keys, random, limits, and one key and document for several calls", out)
+    out = rig.run(program, "left-out", proxy, module, rig.home / "tls.pem")
+    check(out.status == 0, "pipe mode without region, CA file, credentials or Huawei's project: EINVAL", out)
     path = rig.top / "hang-up.sock"
     WrongServer(unix_listener(path), lambda stream: None)
     out = rig.run(program, "hung-up", f"unix:{path}", module, rig.home / "tls.pem")
