@@ -97,6 +97,8 @@ int frame_answer_parse(const void *data, size_t size, const char *member, json_t
         if (name && message) {
                 enum error_kind kind = error_from_name(name);
 
+                if (kind == ERROR_LIMIT_EXCEEDED)
+                        return error_set_limit(reterr, FRAME_LIMIT, "the proxy says: %.600s", message);
                 return error_set(reterr, kind == ERROR_NONE ? ERROR_KMS_REFUSED : kind,
                                  "the proxy says: %.600s", message);
         }

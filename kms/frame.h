@@ -40,5 +40,9 @@ void frame_request_done(struct frame_request *request);
 
 json_t *frame_error(const struct error *e);
 
+/* The limit of an error frame's LimitExceeded, which tells it from what is too large here: it is one in time,
+ * and the same call is served a moment later. */
+#define FRAME_LIMIT "calls"
+
 /* The object behind member ("answer", "credentials"), a new reference; an error frame becomes that error. */
 int frame_answer_parse(const void *data, size_t size, const char *member, json_t **ret, struct error *reterr);

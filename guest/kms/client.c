@@ -25,7 +25,8 @@ struct kms_client {
         struct kms_client_config config;
         EVP_PKEY *key;
         struct bytes document;
-        time_t made; /* of key and document, by the monotonic clock */
+        time_t made;                    /* of key and document, by the monotonic clock */
+        struct credentials credentials; /* lent for longer than one call */
 };
 
 /* What a mode cannot do without. */
@@ -67,6 +68,7 @@ void kms_client_free(struct kms_client *c) {
         if (!c)
                 return;
         forget(c);
+        credentials_done(&c->credentials);
         free(c);
 }
 
@@ -171,6 +173,19 @@ static int mix_random(const struct kms_client *c, size_t n, struct bytes *secret
         return r;
 }
 
+static int call_in_pipe(struct kms_client *c, uint64_t deadline, enum kms_operation operation,
+                        const json_t *body, struct kms_answer *ret, struct error *reterr) {
+        int r = exchange_credentials(&c->config, deadline, &c->credentials, reterr);
+
+        if (r >= 0)
+                r = exchange_pipe(&c->config, deadline, operation, body, &c->document, &c->credentials, ret,
+                                  reterr);
+        /* Those without an end are for this call; and those of a call that was refused may be why. */
+        if (c->credentials.expires_usec == 0 || (r < 0 && reterr->kind == ERROR_KMS_REFUSED))
+                credentials_done(&c->credentials);
+        return r;
+}
+
 /* A cloud without a call for wrapped data keys opens them as anything else. */
 static enum kms_operation operation_for(const struct provider *p, enum kms_operation purpose) {
         return purpose == KMS_DATAKEY_DECRYPT && !p->operations[purpose] ? KMS_DECRYPT : purpose;
@@ -196,8 +211,7 @@ int kms_client_call(struct kms_client *c, enum kms_operation purpose, const stru
         if (r >= 0)
                 r = c->config.mode == KMS_MODE_API
                             ? exchange_api(&c->config, deadline, name, body, &c->document, &answer, reterr)
-                            : exchange_pipe(&c->config, deadline, operation, body, &c->document, &answer,
-                                            reterr);
+                            : call_in_pipe(c, deadline, operation, body, &answer, reterr);
         if (r >= 0)
                 r = open_answer(c, &answer, &secret, reterr);
         if (r >= 0)

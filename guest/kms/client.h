@@ -46,7 +46,8 @@ DEFINE_CLEANUP(struct kms_client *, kms_client_free)
 /* Appends the secret to ret_secret. What can be made up for api mode's lack of origin is made up for here:
  * random is mixed with the module's own, a data key is refused unless the configuration accepts it or, for a
  * wrapped one, knows its hash. purpose: KMS_DATAKEY_DECRYPT of either cloud, also where that is the same call
- * as KMS_DECRYPT. ret_wrapped (may be NULL): a data key's wrapped form as text, or NULL. */
+ * as KMS_DECRYPT. ret_wrapped (may be NULL): a data key's wrapped form as text, or NULL. Credentials that a
+ * listener lent stay with the client until shortly before their end. */
 int kms_client_call(struct kms_client *client, enum kms_operation purpose,
                     const struct kms_parameters *parameters, struct bytes *ret_secret, char **ret_wrapped,
                     struct error *reterr);

@@ -13,6 +13,8 @@
 #include <time.h>
 
 #define READ_SIZE ((size_t)8192)
+/* Longer than a call takes, and shorter than what the proxy lends has left. */
+#define CREDENTIALS_RENEW_USEC (60 * UINT64_C(1000000))
 
 /* One frame there, one back. */
 static int frame_call(const char *address, uint64_t deadline_usec, const json_t *request, const char *member,
@@ -108,14 +110,25 @@ static int from_environment(struct credentials *ret, struct error *reterr) {
                      : 0;
 }
 
-static int get_credentials(const struct kms_client_config *config, uint64_t deadline_usec,
-                           struct credentials *ret, struct error *reterr) {
+static uint64_t now_realtime(void) {
+        struct timespec t;
+
+        (void)clock_gettime(CLOCK_REALTIME, &t);
+        return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+int exchange_credentials(const struct kms_client_config *config, uint64_t deadline_usec,
+                         struct credentials *kept, struct error *reterr) {
         _cleanup_json_ json_t *request = NULL, *answer = NULL;
         _cleanup_credentials_ struct credentials c = CREDENTIALS_NULL;
+        json_int_t end;
         int r;
 
+        if (kept->access_key && kept->expires_usec > now_realtime() + CREDENTIALS_RENEW_USEC)
+                return 0;
+        credentials_done(kept);
         if (strcmp(config->credentials, "environment") == 0)
-                return from_environment(ret, reterr);
+                return from_environment(kept, reterr);
         request = json_pack("{s:s}", "operation", FRAME_OPERATION_CREDENTIALS);
         if (!request)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
@@ -137,7 +150,9 @@ static int get_credentials(const struct kms_client_config *config, uint64_t dead
         if (!c.access_key || !c.secret_key)
                 return error_set(reterr, ERROR_NO_CREDENTIALS, "%s answered without credentials",
                                  config->credentials);
-        *ret = c;
+        end = json_integer_value(json_object_get(answer, "expires_usec"));
+        c.expires_usec = end > 0 ? (uint64_t)end : 0;
+        *kept = c;
         c = CREDENTIALS_NULL;
         return 0;
 }
@@ -181,13 +196,6 @@ static int host_of(const char *endpoint, char *ret, size_t size) {
         return 0;
 }
 
-static uint64_t now_realtime(void) {
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_REALTIME, &t);
-        return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 static int https_call(const struct kms_client_config *config, uint64_t deadline_usec, const char *endpoint,
                       const struct kms_call *call, struct http_message *ret, struct error *reterr) {
         _cleanup_bytes_ struct bytes out = BYTES_NULL;
@@ -214,8 +222,7 @@ static int https_call(const struct kms_client_config *config, uint64_t deadline_
 
 int exchange_pipe(const struct kms_client_config *config, uint64_t deadline_usec,
                   enum kms_operation operation, const json_t *body, const struct bytes *document,
-                  struct kms_answer *ret, struct error *reterr) {
-        _cleanup_credentials_ struct credentials credentials = CREDENTIALS_NULL;
+                  const struct credentials *credentials, struct kms_answer *ret, struct error *reterr) {
         _cleanup_bytes_ struct bytes endpoint = BYTES_NULL;
         _cleanup_kms_call_ struct kms_call call = KMS_CALL_NULL;
         _cleanup_http_message_ struct http_message answer = HTTP_MESSAGE_NULL;
@@ -226,10 +233,8 @@ int exchange_pipe(const struct kms_client_config *config, uint64_t deadline_usec
         if (r < 0)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
         site.host = (const char *)endpoint.data;
-        r = get_credentials(config, deadline_usec, &credentials, reterr);
-        if (r >= 0)
-                r = kms_call_build(&call, &site, operation, body, document->data, document->size,
-                                   &credentials, now_realtime(), reterr);
+        r = kms_call_build(&call, &site, operation, body, document->data, document->size, credentials,
+                           now_realtime(), reterr);
         if (r >= 0)
                 r = https_call(config, deadline_usec, site.host, &call, &answer, reterr);
         if (r < 0)

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "guest/kms/client.h"
 #include "guest/kms/qtkms.h"
+#include "kms/frame.h"
 
 #include <errno.h>
 #include <string.h>
@@ -19,10 +20,11 @@ struct qtkms_client {
         struct error error;
 };
 
-static int number_of(enum error_kind kind) {
-        switch (kind) {
-        case ERROR_USAGE:
+static int number_of(const struct error *e) {
+        switch (e->kind) {
         case ERROR_LIMIT_EXCEEDED:
+                return e->limit && strcmp(e->limit, FRAME_LIMIT) == 0 ? -EAGAIN : -EINVAL;
+        case ERROR_USAGE:
         case ERROR_INVALID_PARAMETER:
         case ERROR_FILE_UNREADABLE:
                 return -EINVAL;
@@ -95,7 +97,7 @@ int qtkms_client_new(const struct qtkms_config *config, struct qtkms_client **re
         if (!to.provider)
                 return -EINVAL;
         if (kms_client_new(&to, &c->client, &c->error) < 0)
-                return number_of(c->error.kind);
+                return number_of(&c->error);
         *ret = TAKE(c);
         return 0;
 }
@@ -120,7 +122,7 @@ static int call(struct qtkms_client *c, enum kms_operation operation, const stru
                                               .n_bytes = q->n_bytes ? q->n_bytes : BYTES_DEFAULT,
                                               .context = q->context };
         if (kms_client_call(c->client, operation, &parameters, &secret, ret_wrapped, &c->error) < 0)
-                return number_of(c->error.kind);
+                return number_of(&c->error);
         *ret = (struct qtkms_secret){ secret.data, secret.size };
         secret = BYTES_NULL;
         return 0;

@@ -200,6 +200,7 @@ static int call(const struct options *o, struct error *reterr) {
         parameters.ciphertext = (const char *)ciphertext.data;
         parameters.n_bytes = (uint32_t)n;
         r = kms_client_call(client, operation, &parameters, &secret, &wrapped, reterr);
+        kms_client_free(TAKE(client)); /* and with it the credentials, before anything is written */
         return r < 0 ? r : write_outputs(o, &secret, wrapped, reterr);
 }
 

@@ -55,6 +55,7 @@ struct qtkms_secret {
 /*
  * All return 0, or
  *   -EINVAL        wrong use: a value is missing, malformed or outside its limit
+ *   -EAGAIN        the proxy serves this enclave no more calls for the moment: wait a second, and try again
  *   -EACCES        the service or the proxy refused
  *   -EBADMSG       an answer that must not be used
  *   -EHOSTUNREACH  no proxy, no service, no security module, no credentials, or TLS that is not the service's

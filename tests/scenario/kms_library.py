@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """libqtkms as others see it: what it exports, and the example of its manual, taken from there, compiled and run through the
 proxy against a KMS that enforces PCR policy; and a parent that hangs up, which must not end the process."""
+import json
 import os
 import pathlib
 import re
 import shutil
 import signal
 import subprocess
+import time
 
-from harness import BUILD, check, done
-from kms_rig import OTHER_PCR0, PCR0, Rig, WrongServer, memory_holds, read_frame, send_frame, unix_listener
+from harness import BUILD, check, done, wait_for
+from kms_rig import (OTHER_PCR0, PCR0, Rig, WrongServer, huawei_statements, in_hours, memory_holds, read_frame, send_frame,
+                     unix_listener)
 
 SOURCE = pathlib.Path(os.environ["QT_SOURCE_ROOT"])
 LIBRARY = BUILD / "guest/libqtkms.so.0"
@@ -141,8 +144,33 @@ static int credentials(char **argv)
         return 0;
 }
 
+/* A call every so often with what a listener lends, which has an end; the result of each call is a line. */
+static int lent(char **argv)
+{
+        const struct qtkms_config config = { .struct_size = sizeof(config), .mode = QTKMS_PIPE, .proxy = argv[2],
+                .module = argv[3], .region = "r", .project = "p", .endpoint = argv[6], .ca_file = argv[4],
+                .credentials = argv[5] };
+        const struct qtkms_request q = { .struct_size = sizeof(q), .key_id = "dev-key" };
+        struct qtkms_client *client;
+        char byte;
+
+        if (qtkms_client_new(&config, &client) < 0)
+                return 1;
+        while (read(0, &byte, 1) == 1 && byte == 'c') {
+                struct qtkms_secret secret = { 0 };
+
+                dprintf(1, "%d\\n", qtkms_random(client, &q, &secret));
+                qtkms_secret_done(&secret);
+        }
+        qtkms_client_free(client);
+        dprintf(1, "freed\\n");
+        return read(0, &byte, 1) == 0 ? 0 : 2;
+}
+
 int main(int argc, char **argv)
 {
+        if (strcmp(argv[1], "lent") == 0)
+                return lent(argv);
         if (strcmp(argv[1], "credentials") == 0)
                 return credentials(argv);
         if (strcmp(argv[1], "others") == 0)
@@ -218,6 +246,77 @@ def wiped(rig, program):
     check(process.wait(60) == 0, "and it ends well")
 
 
+class Caller:
+    """A program that makes a call when it is told to."""
+
+    def __init__(self, rig, program, *arguments):
+        self.process = rig.start("caller", program, "lent", *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def call(self):
+        self.process.stdin.write(b"c")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def free(self):
+        self.process.stdin.write(b"f")
+        self.process.stdin.flush()
+        return self.process.stdout.readline()
+
+
+def lent(rig, program):
+    """What a listener lent serves until shortly before its end: it lends no more than once a second."""
+    keys = {**json.loads((rig.home / "credentials.json").read_text()), "security_token": "token-" + os.urandom(100).hex()}
+    (rig.home / "credentials.json").write_text(json.dumps(keys))
+    statements = huawei_statements(PCR0)
+    rig.policy(statements)
+    module, file, asked, life, lending = rig.module("lent", "qingtian", PCR0), rig.top / "lent.json", [], [3600], {}
+    kms, port = rig.dev_kms("qingtian")
+    rig.proxy(rig.proxy_section() + f"""[pipe tls]
+port = 8000
+allow = localhost:{port}
+private-addresses = yes
+[creds lent]
+port = 8002
+enclave = one
+credentials = file:{file}
+""", 8002)
+
+    def lend(stream):
+        asked.append(read_frame(stream))
+        send_frame(stream, {"credentials": {**keys, **lending, "expires_usec": int((time.time() + life[0]) * 1e6)}})
+
+    def caller(creds):
+        return Caller(rig, program, f"unix:{rig.socket(8000)}", module, rig.home / "tls.pem", f"unix:{creds}", f"localhost:{port}")
+
+    def lend_file(hours):
+        file.touch(0o600)
+        file.write_text(json.dumps({**keys, "expires_at": in_hours(hours)}))
+
+    lend_file(1)
+    one = caller(rig.socket(8002))
+    results = [one.call() for _ in range(6)]
+    check(results == [0] * 6, "six calls on credentials that the proxy lent", results)
+    one.free()
+    lend_file(30 / 3600)
+    one = caller(rig.socket(8002))
+    wait_for(lambda: one.call() == -11, "a call that is one too many for the listener")
+    check(wait_for(lambda: one.call() == 0, "one that is not"), "what ends soon is asked for anew: EAGAIN when that is too often")
+    one.free()
+
+    WrongServer(unix_listener(rig.top / "lender.sock"), lend)
+    one, lending["secret_key"] = caller(rig.top / "lender.sock"), "another"
+    results = [one.call()]
+    lending["secret_key"] = keys["secret_key"]
+    results += [one.call() for _ in range(3)]
+    check(results == [-13, 0, 0, 0] and len(asked) == 2, "what the KMS refused is asked for anew, and then kept", results, asked)
+    token, pid = keys["security_token"][10:40].encode(), one.process.pid
+    check(memory_holds(pid, token), "while it is kept, it is in the memory")
+    check(one.free() == b"freed\n" and not memory_holds(pid, token), "and when the client is freed, it is not")
+    one, life[0] = caller(rig.top / "lender.sock"), 50
+    results = [one.call() for _ in range(2)]
+    check(results == [0, 0] and len(asked) == 4, "what has less than a minute is for one call", results, asked)
+
+
 exports()
 if "__asan_init" in subprocess.run(["nm", "-D", LIBRARY], capture_output=True, text=True).stdout:
     check(True, "the example needs an unsanitized library # SKIP a sanitized library needs a sanitized program")
@@ -226,4 +325,6 @@ else:
         program = compiled(rig.top)
         runs(rig, program)
         wiped(rig, program)
+        with Rig() as another:
+            lent(another, program)
 done()

@@ -21,6 +21,7 @@ from kms_rig import PCR0, QT_KMS, Rig, WrongServer, read_frame, send_frame, unix
 
 SECRET = b"wiped-after-use-" + os.urandom(16).hex().encode()
 KEYS = {"access_key": "an-access-key", "secret_key": "secret-" + os.urandom(16).hex(), "security_token": "token-" + os.urandom(16).hex()}
+END = 4102444800000000  # lent for long: a client would keep them
 REGION_MAX = 256 << 20  # a sanitizer's shadow is none of the program's own
 PTRACE_CONT, PTRACE_SEIZE, PTRACE_O_TRACEEXIT, PTRACE_EVENT_EXIT = 7, 0x4206, 0x40, 6
 
@@ -157,7 +158,7 @@ with Rig() as rig:
     context.load_cert_chain(rig.home / "tls.pem", rig.home / "tls.key")
     pipe, creds = rig.top / "pipe.sock", rig.top / "creds.sock"
     WrongServer(unix_listener(pipe), lambda stream: http_answer(stream, answer), context)
-    WrongServer(unix_listener(creds), lambda stream: (read_frame(stream), send_frame(stream, {"credentials": KEYS})))
+    WrongServer(unix_listener(creds), lambda stream: (read_frame(stream), send_frame(stream, {"credentials": {**KEYS, "expires_usec": END}})))
     look("pipe mode", ["decrypt", "--mode", "pipe", "--proxy", f"unix:{pipe}", "--region", "r", "--project", "p", "--endpoint",
                        "localhost:443", "--ca-file", rig.home / "tls.pem", "--credentials", f"unix:{creds}", "--module", module],
          ciphertext, seen, go, {name: text.encode() for name, text in KEYS.items() if name != "access_key"})
