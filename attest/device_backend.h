@@ -18,6 +18,7 @@ struct device_backend {
 struct qtattest_device {
         const struct device_backend *backend;
         int fd;
+        uint64_t deadline_usec;       /* of the local module's answers, as wait_until_ready() takes it */
         struct qtsm_library *library; /* of libqtsm */
 };
 
@@ -28,3 +29,6 @@ int device_open_qtsm(struct qtattest_device *device);
 
 /* The local module behind a connected stream. */
 void device_use_stream(struct qtattest_device *device, int fd);
+/* -ETIMEDOUT after that, where the module is behind a stream. A driver's answer takes the time that it takes.
+ */
+void device_set_deadline(struct qtattest_device *device, uint64_t deadline_usec);

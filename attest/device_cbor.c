@@ -6,10 +6,12 @@
 #include "attest/device_backend.h"
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vm_sockets.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -65,37 +67,46 @@ static int ask_nsm(struct qtattest_device *device, const struct nsm_request *req
                        : -EBADMSG;
 }
 
-static int send_frame(int fd, struct span bytes) {
+/* Zero to try again after a send or recv of the module's stream that failed. */
+static int again(const struct qtattest_device *device, short events) {
+        if (errno == EINTR)
+                return 0;
+        if (errno != EAGAIN)
+                return -errno;
+        return wait_until_ready(device->fd, events, device->deadline_usec);
+}
+
+static int send_frame(const struct qtattest_device *device, struct span bytes) {
         uint8_t frame[FRAME_HEADER + NSM_MAX_REQUEST];
         size_t n = FRAME_HEADER + bytes.size, done = 0;
 
         put_le(frame, FRAME_HEADER, bytes.size);
         memcpy(frame + FRAME_HEADER, bytes.data, bytes.size);
         while (done < n) {
-                ssize_t r = send(fd, frame + done, n - done, MSG_NOSIGNAL);
+                ssize_t sent = send(device->fd, frame + done, n - done, MSG_NOSIGNAL | MSG_DONTWAIT);
+                int r = sent < 0 ? again(device, POLLOUT) : 0;
 
-                if (r < 0 && errno == EINTR)
-                        continue;
                 if (r < 0)
-                        return -errno;
-                done += (size_t)r;
+                        return r;
+                if (sent > 0)
+                        done += (size_t)sent;
         }
         return 0;
 }
 
-static int receive(int fd, void *ret, size_t n) {
+static int receive(const struct qtattest_device *device, void *ret, size_t n) {
         size_t done = 0;
 
         while (done < n) {
-                ssize_t r = recv(fd, (uint8_t *)ret + done, n - done, 0);
+                ssize_t received = recv(device->fd, (uint8_t *)ret + done, n - done, MSG_DONTWAIT);
+                int r = received < 0 ? again(device, POLLIN) : 0;
 
-                if (r < 0 && errno == EINTR)
-                        continue;
                 if (r < 0)
-                        return -errno;
-                if (r == 0)
+                        return r;
+                if (received == 0)
                         return -ECONNRESET;
-                done += (size_t)r;
+                if (received > 0)
+                        done += (size_t)received;
         }
         return 0;
 }
@@ -110,16 +121,16 @@ static int ask_local(struct qtattest_device *device, const struct nsm_request *r
 
         r = encode(request, bytes, &encoded);
         if (r >= 0)
-                r = send_frame(device->fd, encoded);
+                r = send_frame(device, encoded);
         if (r >= 0)
-                r = receive(device->fd, header, sizeof(header));
+                r = receive(device, header, sizeof(header));
         if (r < 0)
                 return r;
         reader = reader_over(header, sizeof(header));
         n = (size_t)reader_le(&reader, FRAME_HEADER);
         if (n > size)
                 return -EBADMSG;
-        r = receive(device->fd, buffer, n);
+        r = receive(device, buffer, n);
         return r < 0 ? r : decode((struct span){ buffer, n }, request, answer);
 }
 
@@ -142,7 +153,12 @@ int device_open_nsm(struct qtattest_device *device) {
 
 void device_use_stream(struct qtattest_device *device, int fd) {
         device->fd = fd;
+        device->deadline_usec = UINT64_MAX;
         device->backend = &local_backend;
+}
+
+void device_set_deadline(struct qtattest_device *device, uint64_t deadline_usec) {
+        device->deadline_usec = deadline_usec;
 }
 
 int device_open_local(struct qtattest_device *device) {

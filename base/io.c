@@ -7,9 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 
 ssize_t read_up_to(int fd, void *data, size_t n) {
         size_t done = 0;
@@ -51,6 +54,30 @@ int pread_exactly(int fd, void *data, size_t n, uint64_t offset) {
                 done += (size_t)r;
         }
         return 0;
+}
+
+uint64_t monotonic_usec(void) {
+        struct timespec t;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+int wait_until_ready(int fd, short events, uint64_t deadline_usec) {
+        struct pollfd p = { .fd = fd, .events = events };
+
+        for (;;) {
+                uint64_t now = monotonic_usec();
+                uint64_t left = now < deadline_usec ? (deadline_usec - now) / 1000 + 1 : 0;
+                int r = poll(&p, 1, deadline_usec == UINT64_MAX ? -1 : left > INT_MAX ? INT_MAX : (int)left);
+
+                if (r > 0)
+                        return 0;
+                if (r < 0 && errno != EINTR)
+                        return -errno;
+                if (left == 0)
+                        return -ETIMEDOUT;
+        }
 }
 
 int write_all(int fd, const void *data, size_t n) {

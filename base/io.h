@@ -19,6 +19,13 @@ ssize_t read_up_to(int fd, void *data, size_t n);
 
 int write_all(int fd, const void *data, size_t n);
 
+/* The monotonic clock, by which deadlines are given; UINT64_MAX is one that never comes. */
+uint64_t monotonic_usec(void);
+/* Until fd is ready for these events of poll(2), or the deadline has come: -ETIMEDOUT. Signals do not move
+ * it.
+ */
+int wait_until_ready(int fd, short events, uint64_t deadline_usec);
+
 /* A whole small file as a NUL-terminated string the caller frees; -EFBIG beyond max bytes. dir_fd as in
  * openat(2). */
 int read_text_file(int dir_fd, const char *path, size_t max, char **ret, size_t *ret_length);

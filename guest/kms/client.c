@@ -79,7 +79,7 @@ static time_t now_seconds(void) {
         return t.tv_sec;
 }
 
-static int make_document(struct kms_client *c, const uint8_t *digest, size_t digest_size,
+static int make_document(struct kms_client *c, uint64_t deadline, const uint8_t *digest, size_t digest_size,
                          struct error *reterr) {
         struct document_request request = { .user_data = digest, .user_data_size = digest_size };
         uint8_t nonce[NONCE_SIZE], *spki = NULL;
@@ -95,14 +95,15 @@ static int make_document(struct kms_client *c, const uint8_t *digest, size_t dig
         request.public_key_size = (size_t)n;
         request.nonce = nonce;
         request.nonce_size = sizeof(nonce);
-        r = document_get(c->config.module, &request, &c->document, reterr);
+        r = document_get(c->config.module, deadline, &request, &c->document, reterr);
         OPENSSL_free(spki);
         c->made = now_seconds();
         return r;
 }
 
 /* A fresh key and a document bound to this request; or, with a cache, one of both for some seconds. */
-static int prepare(struct kms_client *c, const char *operation, const json_t *body, struct error *reterr) {
+static int prepare(struct kms_client *c, uint64_t deadline, const char *operation, const json_t *body,
+                   struct error *reterr) {
         bool cached = c->config.cache_seconds > 0;
         uint8_t digest[32];
         int r;
@@ -113,7 +114,7 @@ static int prepare(struct kms_client *c, const char *operation, const json_t *bo
         r = kms_request_digest(operation, body, digest);
         if (r < 0)
                 return error_set_errno(reterr, ERROR_LIMIT_EXCEEDED, r, "the request is too large");
-        r = make_document(c, digest, cached ? 0 : sizeof(digest), reterr);
+        r = make_document(c, deadline, digest, cached ? 0 : sizeof(digest), reterr);
         if (r < 0)
                 forget(c);
         return r;
@@ -161,13 +162,14 @@ static int check_datakey(const struct kms_client *c, enum kms_operation operatio
                 wrapped ? "give --expect-sha256, " : "");
 }
 
-static int mix_random(const struct kms_client *c, size_t n, struct bytes *secret, struct error *reterr) {
+static int mix_random(const struct kms_client *c, uint64_t deadline, size_t n, struct bytes *secret,
+                      struct error *reterr) {
         _cleanup_bytes_ struct bytes own = BYTES_NULL;
         int r;
 
         if (c->config.mode == KMS_MODE_PIPE)
                 return 0;
-        r = document_random(c->config.module, n, &own, reterr);
+        r = document_random(c->config.module, deadline, n, &own, reterr);
         for (size_t i = 0; r >= 0 && i < n; i++)
                 secret->data[i] ^= own.data[i];
         return r;
@@ -207,7 +209,7 @@ int kms_client_call(struct kms_client *c, enum kms_operation purpose, const stru
         if (!body)
                 return error_set(reterr, ERROR_USAGE,
                                  "%s has no such operation, or a value is missing or not text", p->name);
-        r = prepare(c, name, body, reterr);
+        r = prepare(c, deadline, name, body, reterr);
         if (r >= 0)
                 r = c->config.mode == KMS_MODE_API
                             ? exchange_api(&c->config, deadline, name, body, &c->document, &answer, reterr)
@@ -217,7 +219,7 @@ int kms_client_call(struct kms_client *c, enum kms_operation purpose, const stru
         if (r >= 0)
                 r = check_secret(c, purpose, parameters->n_bytes, &secret, reterr);
         if (r >= 0 && operation == KMS_RANDOM)
-                r = mix_random(c, parameters->n_bytes, &secret, reterr);
+                r = mix_random(c, deadline, parameters->n_bytes, &secret, reterr);
         /* One request, one key: an answer can be opened once. */
         if (c->config.cache_seconds == 0)
                 forget(c);

@@ -15,8 +15,10 @@ struct document_request {
         size_t nonce_size;
 };
 
-/* module: NULL, or "unix:PATH" of a local module. Appends the document. */
-int document_get(const char *module, const struct document_request *request, struct bytes *ret,
-                 struct error *reterr);
+/* module: NULL, or "unix:PATH" of a local module. The deadline is stream_deadline()'s. Appends the document.
+ */
+int document_get(const char *module, uint64_t deadline_usec, const struct document_request *request,
+                 struct bytes *ret, struct error *reterr);
 /* Appends n random bytes of the module's own. */
-int document_random(const char *module, size_t n, struct bytes *ret, struct error *reterr);
+int document_random(const char *module, uint64_t deadline_usec, size_t n, struct bytes *ret,
+                    struct error *reterr);

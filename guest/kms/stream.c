@@ -2,6 +2,7 @@
 
 #include "guest/kms/stream.h"
 
+#include "base/io.h"
 #include "base/parse.h"
 
 #include <errno.h>
@@ -11,18 +12,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <linux/vm_sockets.h>
 
-static uint64_t now_usec(void) {
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &t);
-        return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 uint64_t stream_deadline(uint64_t timeout_usec) {
-        return now_usec() + timeout_usec;
+        uint64_t now = monotonic_usec();
+
+        return timeout_usec < UINT64_MAX - now ? now + timeout_usec : UINT64_MAX;
 }
 
 void stream_close(struct stream *s) {
@@ -34,16 +29,11 @@ void stream_close(struct stream *s) {
 }
 
 static int wait_for(const struct stream *s, short events, struct error *reterr) {
-        struct pollfd p = { .fd = s->fd, .events = events };
-        uint64_t now = now_usec();
-        int r;
+        int r = wait_until_ready(s->fd, events, s->deadline_usec);
 
-        do
-                r = now >= s->deadline_usec ? 0 : poll(&p, 1, (int)((s->deadline_usec - now) / 1000 + 1));
-        while (r < 0 && errno == EINTR);
-        if (r == 0)
+        if (r == -ETIMEDOUT)
                 return error_set(reterr, ERROR_TIMEOUT, "%s does not answer in time", s->address);
-        return r < 0 ? error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot wait for %s", s->address) : 0;
+        return r < 0 ? error_set_errno(reterr, ERROR_INTERNAL, r, "cannot wait for %s", s->address) : 0;
 }
 
 union address {

@@ -91,6 +91,15 @@ def smuggled(rig, module, forger, ciphertext):
     check(out.status == 2 and not out.out and len(calls) == 1, "and a project that would be a header", out)
 
 
+def silent_module(rig, proxy):
+    """The time is for the whole call: a security module that takes the request and never answers has it, too."""
+    WrongServer(unix_listener(rig.top / "mute.sock"), lambda stream: stream.recv(1 << 20) and stream.recv(1))
+    began = time.monotonic()
+    out = rig.qt_kms("random", "--proxy", proxy, "--module", f"unix:{rig.top}/mute.sock", "--timeout", "1s")
+    check(out.status == 10 and not out.out and "security module" in out.err and time.monotonic() - began < 30,
+          silent_module.__doc__, out)
+
+
 def known_key(rig, options, answer, forger):
     """A wrapped data key is as easy to put in place of another as a new one; and what is no key of that length is none."""
     known, wrapped = b"k" * 32, rig.top / "wrapped"
@@ -155,6 +164,7 @@ def instead_of_proxy(rig, module, forger, ciphertext):
     out = rig.qt_kms("datakey", *options, "--key-id", "dev-key")
     check(out.status == 2 and not out.out, "by the proxy: a data key that it knows", out)
     known_key(rig, options, answer, forger)
+    silent_module(rig, f"unix:{path}")
     answer[:] = [lambda d: {"ciphertext_recipient": forger.envelope(key_of(d), secret=b"\0" * 32)}]
     out = rig.qt_kms("random", *options)
     check(out.status == 0 and len(out.out) == 32 and out.out != b"\0" * 32,

@@ -6,8 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 
 static unsigned count_entries(const char *path) {
         _cleanup_(closedirp) DIR *d = opendir(path);
@@ -90,6 +93,38 @@ static void sealed_memory_is_constant(void **state _unused_) {
         assert_int_equal(ftruncate(fd, 0), -1);
 }
 
+static int pipe_fds[2];
+static volatile sig_atomic_t alarms, alarms_before_byte;
+
+static void alarm_came(int number _unused_) {
+        alarms++;
+        if (alarms_before_byte && --alarms_before_byte == 0)
+                (void)!write(pipe_fds[1], "x", 1);
+}
+
+/* Signals that come faster than the deadline do not keep it from coming; one that is far away is not mistaken
+ * for a near one. */
+static void waits_until_a_deadline(void **state _unused_) {
+        const struct itimerval often = { { 0, 10000 }, { 0, 10000 } }, never = { { 0, 0 }, { 0, 0 } };
+        const struct sigaction action = { .sa_handler = alarm_came };
+        uint64_t far = (UINT64_C(1) << 32) * 1000;
+
+        assert_int_equal(pipe(pipe_fds), 0);
+        assert_int_equal(wait_until_ready(pipe_fds[0], POLLIN, 0), -ETIMEDOUT);
+        assert_int_equal(wait_until_ready(pipe_fds[1], POLLOUT, 0), 0);
+        assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+        assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+        assert_int_equal(wait_until_ready(pipe_fds[0], POLLIN, monotonic_usec() + 50000), -ETIMEDOUT);
+        assert_true(alarms > 0);
+        alarms_before_byte = 20;
+        assert_int_equal(wait_until_ready(pipe_fds[0], POLLIN, monotonic_usec() + far + 20000), 0);
+        assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+        assert_int_equal(wait_until_ready(pipe_fds[0], POLLIN, UINT64_MAX), 0);
+        assert_int_equal(wait_until_ready(-1, POLLIN, 0), -ETIMEDOUT);
+        (void)close(pipe_fds[0]);
+        (void)close(pipe_fds[1]);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(output_appears_whole, make_directory, remove_directory),
@@ -97,6 +132,7 @@ int main(void) {
                                                 remove_directory),
                 cmocka_unit_test_setup_teardown(limits_a_text_file, make_directory, remove_directory),
                 cmocka_unit_test(sealed_memory_is_constant),
+                cmocka_unit_test(waits_until_a_deadline),
         };
 
         return unit_run("io", tests);
