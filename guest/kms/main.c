@@ -6,11 +6,13 @@
 #include "base/options.h"
 #include "base/parse.h"
 #include "guest/kms/client.h"
+#include "guest/kms/outputs.h"
 #include "kms/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/sha.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -32,7 +34,7 @@ static const struct option_spec specs[] = {
         { "context", 0, "TEXT",
           "what the ciphertext is bound to; with aws NAME=VALUE,... of its encryption context" },
         { "bytes", 0, "NUMBER", "how many, of a data key or of random (default: 32)" },
-        { "wrapped-file", 0, "FILE", "datakey: where its wrapped form goes" },
+        { "wrapped-file", 0, "FILE", "new data key: where its wrapped form goes" },
         { "expect-sha256", 0, "HASH",
           "decrypt, wrapped data key: what it must hash to; refuse it otherwise" },
         { "accept-unauthenticated", 0, NULL, "datakey in api mode: take a key that the parent may know" },
@@ -135,25 +137,26 @@ static int take_expected(const struct options *o, enum kms_operation operation,
         return 0;
 }
 
-static int write_outputs(const struct options *o, const struct bytes *secret, const char *wrapped,
-                         struct error *reterr) {
-        const char *path = options_value(o, "wrapped-file");
+static int take_outputs(const struct options *o, enum kms_operation operation, struct outputs *ret,
+                        struct error *reterr) {
         uint64_t fd;
-        int r = options_u64(o, "output-fd", 0, 1024, STDOUT_FILENO, &fd, reterr);
+        int r = options_u64(o, "output-fd", 0, OUTPUT_DESCRIPTOR_MAX, STDOUT_FILENO, &fd, reterr);
 
         if (r < 0)
                 return r;
-        if (path && wrapped) {
-                r = replace_file(AT_FDCWD, path, wrapped, strlen(wrapped), 0600);
-                if (r < 0)
-                        return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", path);
-        }
-        /* An image need not hold a shell that would redirect, and outside debug mode there is no console to
-         * write to. */
-        path = options_value(o, "output-file");
-        r = path ? replace_file(AT_FDCWD, path, secret->data, secret->size, 0600)
-                 : write_all((int)fd, secret->data, secret->size);
-        return r < 0 ? error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write the secret") : 0;
+        *ret = (struct outputs){ .fd = (int)fd,
+                                 .file = options_value(o, "output-file"),
+                                 .wrapped_file = options_value(o, "wrapped-file") };
+        if (ret->file && options_value(o, "output-fd"))
+                return error_set(reterr, ERROR_USAGE,
+                                 "--output-file and --output-fd: the secret goes to one place only");
+        if (operation == KMS_DATAKEY && !ret->wrapped_file)
+                return error_set(reterr, ERROR_USAGE,
+                                 "a new data key needs --wrapped-file: without its wrapped form nothing that "
+                                 "it encrypts is read again");
+        if (operation != KMS_DATAKEY && ret->wrapped_file)
+                return error_set(reterr, ERROR_USAGE, "--wrapped-file is for a new data key");
+        return outputs_check(ret, reterr);
 }
 
 static const char *const verbs[] = { "decrypt", "datakey", "random" };
@@ -180,6 +183,7 @@ static int call(const struct options *o, struct error *reterr) {
         _cleanup_bytes_ struct bytes ciphertext = { .max = CIPHERTEXT_MAX + 1 }, secret = BYTES_NULL;
         _cleanup_(kms_client_freep) struct kms_client *client = NULL;
         _cleanup_free_ char *wrapped = NULL;
+        struct outputs outputs = { .fd = STDOUT_FILENO };
         enum kms_operation operation = KMS_DECRYPT;
         uint8_t expected[SHA256_DIGEST_LENGTH];
         uint64_t n;
@@ -187,6 +191,8 @@ static int call(const struct options *o, struct error *reterr) {
 
         if (r >= 0)
                 r = choose_operation(o, &operation, reterr);
+        if (r >= 0)
+                r = take_outputs(o, operation, &outputs, reterr);
         if (r >= 0)
                 r = take_expected(o, operation, expected, &config, reterr);
         if (r >= 0)
@@ -201,7 +207,7 @@ static int call(const struct options *o, struct error *reterr) {
         parameters.n_bytes = (uint32_t)n;
         r = kms_client_call(client, operation, &parameters, &secret, &wrapped, reterr);
         kms_client_free(TAKE(client)); /* and with it the credentials, before anything is written */
-        return r < 0 ? r : write_outputs(o, &secret, wrapped, reterr);
+        return r < 0 ? r : outputs_write(&outputs, &secret, wrapped, reterr);
 }
 
 static int run(const struct options *o, struct error *reterr) {
@@ -211,6 +217,8 @@ static int run(const struct options *o, struct error *reterr) {
                 return usage();
         if (options_flag(o, "version"))
                 return printf("qt-kms %s\n", PROJECT_VERSION) < 0 ? -EIO : 0;
+        /* A reader that has gone is a failed output, after which there is something to take back. */
+        (void)signal(SIGPIPE, SIG_IGN);
         /* Keys and secrets belong into no core file and under no debugger. */
         (void)setrlimit(RLIMIT_CORE, &none);
         (void)prctl(PR_SET_DUMPABLE, 0);

@@ -161,7 +161,7 @@ def instead_of_proxy(rig, module, forger, ciphertext):
     answer[:] = [lambda d: {"ciphertext_recipient": forger.envelope(key_of(d), secret=b"made up")}]
     out = rig.qt_kms("decrypt", *options, "--expect-sha256", hashlib.sha256(SECRET).hexdigest(), stdin=ciphertext)
     check(out.status == 4 and not out.out, "by the proxy: a well-formed forgery, where the hash is known", out)
-    out = rig.qt_kms("datakey", *options, "--key-id", "dev-key")
+    out = rig.qt_kms("datakey", *options, "--key-id", "dev-key", "--wrapped-file", rig.top / "unwritten")
     check(out.status == 2 and not out.out, "by the proxy: a data key that it knows", out)
     known_key(rig, options, answer, forger)
     silent_module(rig, f"unix:{path}")

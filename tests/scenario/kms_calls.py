@@ -111,7 +111,7 @@ def with_provider(provider, platform, statements):
 
 def qingtian():
     for rig, module, api, pipe, environment, ciphertext, kms_port in with_provider("huawei", "qingtian", huawei_statements):
-        out = rig.qt_kms("datakey", *api, "--module", module, "--key-id", "dev-key")
+        out = rig.qt_kms("datakey", *api, "--module", module, "--key-id", "dev-key", "--wrapped-file", rig.top / "refused")
         check(out.status == 2 and "substitute" in out.err, "a new data key in api mode has to be asked for", out)
         digest = hashlib.sha256(SECRET).hexdigest()
         out = rig.qt_kms("decrypt", *api, "--module", module, "--expect-sha256", digest, stdin=ciphertext)
@@ -129,7 +129,40 @@ def qingtian():
             out = rig.qt_kms("decrypt", *api, "--module", module, "--output-fd", file.fileno(), stdin=ciphertext,
                              pass_fds=[file.fileno()])
         check(out.out == b"" and read.read_bytes() == SECRET, "the secret goes to a descriptor of one's choice", out)
+        outputs(rig, api, module, ciphertext)
         audit(rig)
+
+
+def outputs(rig, api, module, ciphertext):
+    """Where the secret goes is looked at before a call is spent, and what a failure leaves behind is nothing."""
+    calls, w, missing = len(rig.audit()), rig.top / "w", rig.top / "missing/w"
+    options = [*api, "--module", module]
+    datakey = ["datakey", *options, "--key-id", "dev-key", "--accept-unauthenticated"]
+    with open("/dev/null") as unwritable:
+        for what, status, text, command in (
+                ("no number", 2, "--output-fd", ["decrypt", *options, "--output-fd", "zz"]),
+                ("a descriptor that is not open", 12, "descriptor 99", ["decrypt", *options, "--output-fd", 99]),
+                ("one for reading", 12, "not open for writing", ["decrypt", *options, "--output-fd", unwritable.fileno()]),
+                ("two of them", 2, "one place", ["decrypt", *options, "--output-fd", 1, "--output-file", rig.top / "o"]),
+                ("a directory that is not there", 12, "missing", ["decrypt", *options, "--output-file", missing]),
+                ("a directory", 12, "no regular file", ["decrypt", *options, "--output-file", rig.top]),
+                ("no hash", 2, "64 hexadecimal", ["decrypt", *options, "--expect-sha256", "zz"]),
+                ("the hash of what is new", 2, "nobody knows", ["random", *options, "--expect-sha256", "00" * 32]),
+                ("no wrapped file", 2, "--wrapped-file", datakey),
+                ("a wrapped file that cannot be", 12, "missing", [*datakey, "--wrapped-file", missing]),
+                ("a wrapped file of what has none", 2, "new data key", ["decrypt", *options, "--wrapped-file", w]),
+                ("no place for the key", 12, "descriptor 99", [*datakey, "--wrapped-file", w, "--output-fd", 99])):
+            out = rig.qt_kms(*command, stdin=ciphertext, pass_fds=[unwritable.fileno()])
+            check(out.status == status and text in out.err and not out.out and not w.exists(), "before the call: " + what, out)
+    check(len(rig.audit()) == calls, "for which none was made", rig.audit()[calls:])
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "wb") as full:
+        for what, fd in (("a reader that has gone", writer), ("a full device", full.fileno())):
+            out = rig.qt_kms(*datakey, "--wrapped-file", w, "--output-fd", fd, pass_fds=[fd])
+            check(out.status == 12 and not w.exists(), f"after it: {what} has no wrapped form left behind", out)
+    os.close(writer)
+    wait_for(lambda: len(rig.audit()) == calls + 2, "the records of both calls")
 
 
 def audit(rig):
