@@ -29,10 +29,29 @@ struct kms_client {
         struct credentials credentials; /* lent for longer than one call */
 };
 
-/* What a mode cannot do without. */
+/* In api mode the proxy has its own of these: whoever gives one wants pipe mode, which is the stronger. */
+static int check_api(const struct kms_client_config *c, struct error *reterr) {
+        const struct {
+                const char *name, *value;
+        } rows[] = { { "region", c->region },
+                     { "project", c->project },
+                     { "endpoint", c->endpoint },
+                     { "ca-file", c->ca_file },
+                     { "credentials", c->credentials } };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                if (rows[i].value)
+                        return error_set(reterr, ERROR_USAGE,
+                                         "%s is for pipe mode, and this is api mode; ask for pipe mode, or "
+                                         "leave it out",
+                                         rows[i].name);
+        return 0;
+}
+
+/* What a mode cannot do without, and what it does not have. */
 static int check_mode(const struct kms_client_config *c, struct error *reterr) {
         if (c->mode == KMS_MODE_API)
-                return 0;
+                return check_api(c, reterr);
         if (!c->region || !c->ca_file || !c->credentials)
                 return error_set(reterr, ERROR_USAGE, "pipe mode needs region, ca-file and credentials");
         if (c->provider == &provider_huawei && !c->project)

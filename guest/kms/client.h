@@ -21,8 +21,8 @@ struct kms_client_config {
         const char
                 *module; /* NULL: whichever security module there is; "unix:PATH": the local one's socket */
         const struct provider *provider;
-        const char *region;
         /* Pipe mode only: */
+        const char *region;
         const char *project;
         const char *endpoint;    /* "host[:port]"; NULL: the cloud's own of the region */
         const char *ca_file;     /* the only CAs that count: part of the measured image */

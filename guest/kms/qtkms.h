@@ -28,7 +28,7 @@ struct qtkms_config {
         const char *module;   /* whichever security module there is; "unix:PATH" of a local one, for tests */
         const char *provider; /* "huawei", or "aws" */
         const char *region, *project, *endpoint, *ca_file,
-                *credentials; /* pipe mode: as the options of qt-kms(1) */
+                *credentials; /* pipe mode only: as the options of qt-kms(1) */
         unsigned
                 cache_seconds; /* key and document serve further calls for so long, at most 60; 0: one call */
         unsigned timeout_ms;   /* for each call as a whole; 30,000 */

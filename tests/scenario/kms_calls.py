@@ -129,6 +129,12 @@ def qingtian():
             out = rig.qt_kms("decrypt", *api, "--module", module, "--output-fd", file.fileno(), stdin=ciphertext,
                              pass_fds=[file.fileno()])
         check(out.out == b"" and read.read_bytes() == SECRET, "the secret goes to a descriptor of one's choice", out)
+        for i in range(4, len(pipe), 2):
+            name = pipe[i][2:]
+            if name in ("proxy", "mode"):
+                continue
+            out = rig.qt_kms("decrypt", *api, "--module", module, pipe[i], pipe[i + 1], stdin=ciphertext)
+            check(out.status == 2 and not out.out and f"{name} is for pipe mode" in out.err, f"--{name} without pipe mode", out)
         outputs(rig, api, module, ciphertext)
         audit(rig)
 

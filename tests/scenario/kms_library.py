@@ -82,8 +82,8 @@ static int left_out(char **argv)
         const struct qtkms_config whole = { .struct_size = sizeof(whole), .mode = QTKMS_PIPE, .proxy = argv[2],
                 .module = argv[3], .region = "r", .project = "p", .ca_file = argv[4], .credentials = "unix:/nobody" };
         const struct qtkms_request q = { .struct_size = sizeof(q), .ciphertext = "QUJD" };
-        struct qtkms_config configs[] = { whole, whole, whole, whole, whole, whole };
-        const int results[] = { -22, -22, -22, -22, 0, 0 };
+        struct qtkms_config configs[] = { whole, whole, whole, whole, whole, whole, whole };
+        const int results[] = { -22, -22, -22, -22, 0, 0, -22 };
 
         configs[0].region = NULL;
         configs[1].ca_file = NULL;
@@ -91,7 +91,8 @@ static int left_out(char **argv)
         configs[3].project = NULL;
         configs[4].project = NULL;
         configs[4].provider = "aws";
-        for (int i = 0; i < 6; i++) {
+        configs[6].mode = QTKMS_API;
+        for (int i = 0; i < 7; i++) {
                 struct qtkms_secret secret = { 0 };
                 struct qtkms_client *client = NULL;
 
@@ -223,7 +224,7 @@ def runs(rig, program):
     out = rig.run(program, "others", proxy, module)
     check(out.status == 0, "data keys, random, limits, and one key and document for several calls", out)
     out = rig.run(program, "left-out", proxy, module, rig.home / "tls.pem")
-    check(out.status == 0, "pipe mode without region, CA file, credentials or Huawei's project: EINVAL", out)
+    check(out.status == 0, "pipe mode without region, CA file, credentials or Huawei's project, api mode with them: EINVAL", out)
     path = rig.top / "hang-up.sock"
     WrongServer(unix_listener(path), lambda stream: None)
     out = rig.run(program, "hung-up", f"unix:{path}", module, rig.home / "tls.pem")
