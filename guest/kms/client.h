@@ -24,7 +24,8 @@ struct kms_client_config {
         /* Pipe mode only: */
         const char *region;
         const char *project;
-        const char *endpoint;    /* "host[:port]"; NULL: the cloud's own of the region */
+        const char
+                *endpoint; /* "host[:port]", or that behind "https://"; NULL: the cloud's own of the region */
         const char *ca_file;     /* the only CAs that count: part of the measured image */
         const char *credentials; /* "environment", or the address of a creds listener */
         /* For so many seconds, at most 60, key and document serve further calls. They are then not bound to

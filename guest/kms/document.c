@@ -26,16 +26,21 @@ static int open_stream(const char *address, uint64_t deadline_usec, struct qtatt
 
 static int open_module(const char *module, uint64_t deadline_usec, struct qtattest_device **ret,
                        struct error *reterr) {
-        int r = module ? open_stream(module, deadline_usec, ret, reterr)
+        _cleanup_error_ struct error e = ERROR_NULL;
+        int r = module ? open_stream(module, deadline_usec, ret, &e)
                        : qtattest_device_open(QTATTEST_DEVICE_AUTO, ret);
 
+        if (r >= 0) {
+                device_set_deadline(*ret, deadline_usec);
+                return 0;
+        }
+        if (e.kind == ERROR_KMS_UNREACHABLE)
+                return error_set(reterr, ERROR_ATTESTATION_UNAVAILABLE, "no security module answers: %s",
+                                 e.message);
         if (r == ERROR_DESCRIBED)
-                return r;
-        if (r < 0)
-                return error_set_errno(reterr, ERROR_KMS_UNREACHABLE, r,
-                                       "no security module answers here; is this an enclave?");
-        device_set_deadline(*ret, deadline_usec);
-        return 0;
+                return error_move(reterr, r, &e);
+        return error_set_errno(reterr, ERROR_ATTESTATION_UNAVAILABLE, r,
+                               "no security module answers here; is this an enclave?");
 }
 
 static int module_failed(int r, const char *what, struct error *reterr) {

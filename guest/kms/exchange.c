@@ -189,7 +189,7 @@ static int read_answer(struct stream *s, struct http_message *ret, struct error 
 static int host_of(const char *endpoint, char *ret, size_t size) {
         size_t n = strcspn(endpoint, ":");
 
-        if (n == 0 || n >= size)
+        if (n == 0 || n >= size || strchr(endpoint, '/'))
                 return -EINVAL;
         memcpy(ret, endpoint, n);
         ret[n] = '\0';
@@ -204,7 +204,10 @@ static int https_call(const struct kms_client_config *config, uint64_t deadline_
         int r;
 
         if (host_of(endpoint, host, sizeof(host)) < 0)
-                return error_set(reterr, ERROR_USAGE, "endpoint %s must be HOST or HOST:PORT", endpoint);
+                return error_set(reterr, ERROR_USAGE,
+                                 "endpoint %s must be HOST or HOST:PORT, with or without https:// in front "
+                                 "and with no path behind",
+                                 endpoint);
         r = http_message_append(&out, (const char *)call->path.data, call->headers, call->n_headers,
                                 call->body.data, call->body.size);
         if (r < 0)
@@ -220,6 +223,13 @@ static int https_call(const struct kms_client_config *config, uint64_t deadline_
         return r < 0 ? r : read_answer(&s, ret, reterr);
 }
 
+/* The proxy's configuration says it as an address. */
+static const char *without_scheme(const char *endpoint) {
+        static const char scheme[] = "https://";
+
+        return strncmp(endpoint, scheme, strlen(scheme)) == 0 ? endpoint + strlen(scheme) : endpoint;
+}
+
 int exchange_pipe(const struct kms_client_config *config, uint64_t deadline_usec,
                   enum kms_operation operation, const json_t *body, const struct bytes *document,
                   const struct credentials *credentials, struct kms_answer *ret, struct error *reterr) {
@@ -227,7 +237,7 @@ int exchange_pipe(const struct kms_client_config *config, uint64_t deadline_usec
         _cleanup_kms_call_ struct kms_call call = KMS_CALL_NULL;
         _cleanup_http_message_ struct http_message answer = HTTP_MESSAGE_NULL;
         struct kms_site site = { config->provider, NULL, config->region, config->project };
-        int r = config->endpoint ? bytes_text(&endpoint, config->endpoint)
+        int r = config->endpoint ? bytes_text(&endpoint, without_scheme(config->endpoint))
                                  : config->provider->host(config->region, &endpoint);
 
         if (r < 0)

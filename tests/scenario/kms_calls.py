@@ -129,6 +129,14 @@ def qingtian():
             out = rig.qt_kms("decrypt", *api, "--module", module, "--output-fd", file.fileno(), stdin=ciphertext,
                              pass_fds=[file.fileno()])
         check(out.out == b"" and read.read_bytes() == SECRET, "the secret goes to a descriptor of one's choice", out)
+        host = pipe.index("--endpoint") + 1
+        for endpoint, status in ((f"https://{pipe[host]}", 0), (f"http://{pipe[host]}", 2), (f"https://{pipe[host]}/v1", 2),
+                                 ("https://", 2)):
+            out = rig.qt_kms("decrypt", *pipe[:host], endpoint, *pipe[host + 1:], "--module", module, stdin=ciphertext, env=environment)
+            check(out.status == status and out.out == (b"" if status else SECRET) and ("must be HOST" in out.err) == (status == 2),
+                  f"the endpoint {endpoint}", out)
+        out = rig.qt_kms("decrypt", *api, "--module", f"unix:{rig.top}/none", stdin=ciphertext)
+        check(out.status == 9 and "AttestationUnavailable" in out.err, "no security module is told from no KMS", out)
         for i in range(4, len(pipe), 2):
             name = pipe[i][2:]
             if name in ("proxy", "mode"):
