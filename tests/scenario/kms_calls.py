@@ -229,15 +229,21 @@ def proxy_rules():
 def answered_key():
     """What the request says of its key is the enclave's word; that of the answer decides, and is recorded."""
     arn = "arn:aws:kms:r:1:key/"
-    for provider, platform, member, envelope, names in (
-            ("huawei", "qingtian", "key_id", "ciphertext_recipient", {"listed": True, "other": False}),
+    decrypt, datakey = ["decrypt"], ["datakey", "--accept-unauthenticated"]
+    for provider, platform, member, envelope, rows in (
+            ("huawei", "qingtian", "key_id", "ciphertext_recipient",
+             [(decrypt, "listed", True), (decrypt, "other", False), (decrypt, None, False), (decrypt, ["listed"], False),
+              (datakey, "listed", True), (datakey, None, False), (["datakey", "wrapped"], None, True),
+              (["datakey", "wrapped"], "other", False), (["random"], None, True)]),
             ("aws", "nitro", "KeyId", "CiphertextForRecipient",
-             {"listed": True, arn + "listed": True, arn + "other": False, "key/listed": False})):
-        answers = iter(names)
+             [(decrypt, "listed", True), (decrypt, arn + "listed", True), (decrypt, arn + "other", False),
+              (decrypt, "key/listed", False), (decrypt, None, False), (datakey, 5, False), (["random"], None, True)])):
+        answers = iter(rows)
 
         def act(stream):
             read_http(stream)
-            text = json.dumps({member: next(answers), envelope: "AAAA"})
+            name = next(answers)[1]
+            text = json.dumps({**({member: name} if name else {}), envelope: "AAAA"})
             stream.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
 
         with Rig() as rig:
@@ -245,16 +251,20 @@ def answered_key():
             rig.attest_policy(PCR0)
             rig.proxy(rig.proxy_section() +
                       rig.api_section("kms", 8001, tls_server(rig, act), provider, platform, more="key = listed\n"), 8001)
-            for name, accepted in names.items():
-                out = rig.qt_kms("decrypt", "--provider", provider, "--proxy", f"unix:{rig.socket(8001)}", "--module", module,
-                                 "--key-id", "listed", stdin=rig.encrypt(SECRET))
+            (rig.top / "wrapped").write_bytes(b"00")
+            for (command, *more), name, accepted in rows:
+                more = [rig.top / m if m == "wrapped" else m for m in more]
+                out = rig.qt_kms(command, "--provider", provider, "--proxy", f"unix:{rig.socket(8001)}", "--module", module,
+                                 *([] if command == "random" else ["--key-id", "listed"]), *more, stdin=rig.encrypt(SECRET))
                 last = rig.audit()[-1]
                 check(last["address"].startswith("127.0.0.1:") and last["bytes_out"] > 1000 and 0 < last["bytes_in"] < 500,
                       f"{provider}: with the address and the bytes both ways", last)
-                check(("the KMS used key" in out.err) != accepted and not out.out and last["key_id"] == name and
+                # An accepted answer does not open, as its envelope is none.
+                refused = out.status == 8 and ("the KMS used key" if isinstance(name, str) else "does not say which key") in out.err
+                key = name if isinstance(name, str) else None if command == "random" else "listed"
+                check((out.status == 4 if accepted else refused) and not out.out and last.get("key_id") == key and
                       last["verdict"] == ("allowed" if accepted else "refused"),
-                      f"{provider}: an answer of the key {name}, where another is listed" if not accepted else
-                      f"{provider}: an answer of the listed key, named {name}", out, last)
+                      f"{provider}: an answer to {command} of the key {name}, where one is listed", out, last)
 
 
 def rules_of_now():
