@@ -121,7 +121,7 @@ static int load_home(struct dev_kms *kms, const char *directory, struct error *r
         int r = load_store(&kms->store, directory, reterr);
 
         if (r >= 0)
-                r = policy ? kms_policy_load(policy, &kms->policy, reterr) : -ENOMEM;
+                r = policy ? kms_policy_load(policy, kms->store.keys, &kms->policy, reterr) : -ENOMEM;
         if (r >= 0)
                 r = read_home(directory, HOME_CREDENTIALS, &credentials, &size, reterr);
         if (r >= 0 && credentials_parse(credentials, size, &kms->credentials) < 0)

@@ -15,16 +15,6 @@
 #define BYTES_MAX 1024
 #define CONTEXT_PAIRS_MAX 64
 
-/* Names in policies: Huawei's, AWS's. */
-static const struct {
-        const char *huawei, *aws;
-} actions[KMS_OPERATION_MAX] = {
-        [KMS_DECRYPT] = { "kms:cmk:decrypt", "kms:Decrypt" },
-        [KMS_DATAKEY] = { "kms:dek:create", "kms:GenerateDataKey" },
-        [KMS_DATAKEY_DECRYPT] = { "kms:dek:decrypt", "kms:Decrypt" },
-        [KMS_RANDOM] = { "kms:cmk:generate", "kms:GenerateRandom" },
-};
-
 void dev_call_done(struct dev_call *call) {
         json_decref(call->body);
         json_decref(call->answer);
@@ -48,17 +38,12 @@ static const char *member(const struct dev_call *call, const char *huawei, const
 
 static int check_policy(struct dev_kms *kms, struct dev_call *call, const char *key_id) {
         call->policy.key_id = key_id;
-        if (call->encrypt) {
-                call->policy.action[0] = "kms:cmk:encrypt";
-                call->policy.action[1] = "kms:Encrypt";
-        } else {
-                call->policy.action[0] = actions[call->operation].huawei;
-                call->policy.action[1] = actions[call->operation].aws;
-        }
+        call->policy.action = &kms_policy_actions[call->encrypt ? KMS_POLICY_ENCRYPT : call->operation];
         call->action_name = call->provider->operations[call->operation];
         if (!kms_policy_allows(kms->policy, &call->policy))
                 return dev_refuse(call, 403, "policy denies %s %s",
-                                  call->policy.action[call->provider == &provider_aws],
+                                  call->provider == &provider_aws ? call->policy.action->aws
+                                                                  : call->policy.action->huawei,
                                   call->claims ? "for these measurements"
                                                : "without an attestation document");
         return 0;

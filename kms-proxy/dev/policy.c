@@ -13,6 +13,14 @@
 #define FILE_MAX ((size_t)1 << 20)
 #define PCR_SIZE 48
 
+const struct kms_policy_action kms_policy_actions[KMS_OPERATION_MAX + 1] = {
+        [KMS_DECRYPT] = { "kms:cmk:decrypt", "kms:Decrypt" },
+        [KMS_DATAKEY] = { "kms:dek:create", "kms:GenerateDataKey" },
+        [KMS_DATAKEY_DECRYPT] = { "kms:dek:decrypt", "kms:Decrypt" },
+        [KMS_RANDOM] = { "kms:cmk:generate", "kms:GenerateRandom" },
+        [KMS_POLICY_ENCRYPT] = { "kms:cmk:encrypt", "kms:Encrypt" },
+};
+
 static const char *const statement_members[] = { "Sid", "Effect", "Action", "Resource", "Condition", NULL };
 
 /* "kms:RecipientAttestation/PCR8" (Huawei), "kms:RecipientAttestation:PCR8" and ":ImageSha384" (AWS). */
@@ -30,32 +38,116 @@ static int pcr_of_key(const char *key) {
         return (int)index;
 }
 
-static bool condition_valid(const json_t *condition) {
+/* A name, or the beginning of names and '*'. */
+static bool pattern_matches(const char *pattern, const char *text) {
+        size_t n = strlen(pattern);
+
+        if (n && pattern[n - 1] == '*')
+                return strncasecmp(pattern, text, n - 1) == 0;
+        return strcasecmp(pattern, text) == 0;
+}
+
+static bool names_action(const char *pattern, const struct kms_policy_action *action) {
+        return pattern_matches(pattern, action->huawei) || pattern_matches(pattern, action->aws);
+}
+
+static bool action_valid(const char *text, const json_t *keys _unused_) {
+        for (size_t i = 0; i < ELEMENTSOF(kms_policy_actions); i++)
+                if (names_action(text, &kms_policy_actions[i]))
+                        return true;
+        return false;
+}
+
+static bool resource_valid(const char *text, const json_t *keys) {
+        const char *id;
+        json_t *value;
+
+        json_object_foreach((json_t *)keys, id, value) {
+                if (pattern_matches(text, id))
+                        return true;
+        }
+        return false;
+}
+
+static bool measurement_valid(const char *text, const json_t *keys _unused_) {
+        uint8_t pcr[PCR_SIZE];
+
+        return parse_hex(text, pcr, sizeof(pcr)) >= 0;
+}
+
+/* A policy that is being looked at, and where in it. */
+struct reading {
+        const char *path;
+        size_t statement;
+        const json_t *keys;
+        struct error *reterr;
+};
+
+static int refuse(const struct reading *p, const char *member, const char *item, const char *rule) {
+        return error_set(p->reterr, ERROR_CONFIG_INVALID, "%s: statement %zu: %s%s%.128s%s %s", p->path,
+                         p->statement, member, item ? " \"" : "", item ? item : "", item ? "\"" : "", rule);
+}
+
+/* A text, or a list of some. */
+static int check_texts(const struct reading *p, const char *member, const json_t *value,
+                       bool (*valid)(const char *text, const json_t *keys), const char *rule) {
+        size_t n = json_is_array(value) ? json_array_size(value) : 1;
+
+        for (size_t i = 0; i < n; i++) {
+                const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
+                const char *text = json_string_value(item);
+
+                if (!text)
+                        return refuse(p, member, NULL, "must be a text or a list of texts");
+                if (!valid(text, p->keys))
+                        return refuse(p, member, text, rule);
+        }
+        return n ? 0 : refuse(p, member, NULL, "must not be empty");
+}
+
+static int check_condition(const struct reading *p, const json_t *condition) {
         const char *operator_name, *key;
         json_t *tests, *value;
 
+        if (condition && !json_is_object(condition))
+                return refuse(p, "Condition", NULL, "must be an object");
         json_object_foreach((json_t *)condition, operator_name, tests) {
                 if (strcmp(operator_name, "StringEqualsIgnoreCase") != 0 || !json_is_object(tests))
-                        return false;
+                        return refuse(p, "Condition", operator_name, "must be StringEqualsIgnoreCase: {…}");
                 json_object_foreach(tests, key, value) {
-                        if (pcr_of_key(key) < 0 || (!json_is_string(value) && !json_is_array(value)))
-                                return false;
+                        int r = pcr_of_key(key) >= 0
+                                        ? check_texts(p, key, value, measurement_valid,
+                                                      "must be a measurement: 96 hexadecimal digits")
+                                        : refuse(p, "Condition", key,
+                                                 "must be on kms:RecipientAttestation/PCRn, or AWS's :PCRn "
+                                                 "or :ImageSha384");
+
+                        if (r < 0)
+                                return r;
                 }
         }
-        return !condition || json_is_object(condition);
+        return 0;
 }
 
-static bool statement_valid(const json_t *s) {
-        const char *effect = json_string_value(json_object_get(s, "Effect")), *other;
-        const json_t *action = json_object_get(s, "Action");
+static int check_statement(const struct reading *p, const json_t *s) {
+        const char *effect = json_string_value(json_object_get(s, "Effect")), *other = NULL;
+        const json_t *resource = json_object_get(s, "Resource");
+        int r;
 
-        return json_is_object(s) && json_only(s, statement_members, &other) && effect &&
-               (strcmp(effect, "Allow") == 0 || strcmp(effect, "Deny") == 0) &&
-               (json_is_string(action) || json_is_array(action)) &&
-               condition_valid(json_object_get(s, "Condition"));
+        if (!json_is_object(s) || !json_only(s, statement_members, &other))
+                return refuse(p, "member", other,
+                              "is not understood; it may have Effect, Action, Resource and Condition");
+        if (!effect || (strcmp(effect, "Allow") != 0 && strcmp(effect, "Deny") != 0))
+                return refuse(p, "Effect", effect, "must be Allow or Deny");
+        r = check_texts(p, "Action", json_object_get(s, "Action"), action_valid,
+                        "is no action of this service; qt-dev-kms(1) lists them");
+        if (r >= 0 && resource)
+                r = check_texts(p, "Resource", resource, resource_valid, "is the id of no key in keys.json");
+        return r < 0 ? r : check_condition(p, json_object_get(s, "Condition"));
 }
 
-int kms_policy_load(const char *path, json_t **ret, struct error *reterr) {
+int kms_policy_load(const char *path, const json_t *keys, json_t **ret, struct error *reterr) {
+        struct reading reading = { .path = path, .keys = keys, .reterr = reterr };
         _cleanup_json_ json_t *root = NULL;
         _cleanup_free_ char *text = NULL;
         const json_t *statements;
@@ -71,40 +163,24 @@ int kms_policy_load(const char *path, json_t **ret, struct error *reterr) {
                 return error_set(reterr, ERROR_CONFIG_INVALID, "%s: no JSON object with a Statement array",
                                  path);
         json_array_foreach(statements, i, s) {
-                if (!statement_valid(s))
-                        return error_set(
-                                reterr, ERROR_CONFIG_INVALID,
-                                "%s: statement %zu is not understood; it may have Effect, Action, Resource "
-                                "and "
-                                "a Condition StringEqualsIgnoreCase on kms:RecipientAttestation/PCRn",
-                                path, i + 1);
+                reading.statement = i + 1;
+                r = check_statement(&reading, s);
+                if (r < 0)
+                        return r;
         }
         *ret = TAKE(root);
         return 0;
 }
 
-static bool equals(const json_t *value, const char *text) {
-        const char *single = json_string_value(value);
-
-        return single && text && strcasecmp(single, text) == 0;
-}
-
-static bool equals_or_star(const json_t *value, const char *text) {
-        const char *single = json_string_value(value);
-
-        return (single && strcmp(single, "*") == 0) || equals(value, text);
-}
-
 /* A text, or a list of which one must match. */
-static bool any_matches(const json_t *value, const char *text,
-                        bool (*matches)(const json_t *value, const char *text)) {
+static bool any_matches(const json_t *value, const char *text) {
         json_t *item;
         size_t i;
 
         if (!json_is_array(value))
-                return matches(value, text);
+                return pattern_matches(json_string_value(value), text);
         json_array_foreach(value, i, item) {
-                if (matches(item, text))
+                if (pattern_matches(json_string_value(item), text))
                         return true;
         }
         return false;
@@ -116,7 +192,7 @@ static bool pcr_matches(const json_t *value, const uint8_t *pcr) {
         if (!pcr)
                 return false;
         format_hex(pcr, PCR_SIZE, text);
-        return any_matches(value, text, equals); /* of a measurement '*' is none: the operator is "equals" */
+        return any_matches(value, text);
 }
 
 static bool conditions_match(const json_t *condition, const struct kms_policy_call *call) {
@@ -135,9 +211,8 @@ static bool conditions_match(const json_t *condition, const struct kms_policy_ca
 static bool statement_matches(const json_t *s, const struct kms_policy_call *call) {
         const json_t *action = json_object_get(s, "Action"), *resource = json_object_get(s, "Resource");
 
-        return (any_matches(action, call->action[0], equals_or_star) ||
-                any_matches(action, call->action[1], equals_or_star)) &&
-               (!resource || any_matches(resource, call->key_id, equals_or_star)) &&
+        return (any_matches(action, call->action->huawei) || any_matches(action, call->action->aws)) &&
+               (!resource || any_matches(resource, call->key_id ? call->key_id : "")) &&
                conditions_match(json_object_get(s, "Condition"), call);
 }
 
