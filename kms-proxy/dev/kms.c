@@ -9,6 +9,7 @@
 #include "kms/json.h"
 
 #include <errno.h>
+#include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <string.h>
 
@@ -77,16 +78,26 @@ static int check_signature(const struct dev_kms *kms, const struct dev_request *
         return signing_check(&claim, authorization, &s, &key, date);
 }
 
-/* A document is good once, or for a while after its first use: a proxy that replays one gets nothing new. */
-static int check_replay(struct dev_kms *kms, struct dev_call *call, struct qtattest_bytes hash) {
+/* A document is good once, or for a while after its first use, and its nonce is good for no other: a proxy
+ * that replays either gets nothing new. */
+static int check_replay(struct dev_kms *kms, struct dev_call *call, const struct qtattest_result *result) {
+        struct qtattest_bytes hash = qtattest_claim_payload_sha256(result),
+                              nonce = qtattest_claim_nonce(result);
         /* So long after its first use its age may still do. */
         uint64_t keep_usec = kms->max_age_ms * 1000 + UINT64_C(2) * LEEWAY_SEC * 1000000;
-        int r = hash.size == 32
-                        ? seen_use(&kms->seen, hash.data, kms->reuse_usec, keep_usec, now_realtime_usec())
-                        : -EEXIST;
+        uint8_t nonce_hash[SHA256_DIGEST_LENGTH];
+        int r = -EEXIST;
 
+        if (nonce.size == 0)
+                return dev_refuse(call, 403, "attestation document has no nonce");
+        (void)SHA256(nonce.data, nonce.size, nonce_hash);
+        if (hash.size == 32)
+                r = seen_use(&kms->seen, hash.data, nonce_hash, kms->reuse_usec, keep_usec,
+                             now_realtime_usec());
         if (r == -ENOSPC)
                 return dev_refuse(call, 503, "too many attestation documents are in use; try again later");
+        if (r == -ENOTUNIQ)
+                return dev_refuse(call, 403, "nonce of the attestation document was used before");
         return r < 0 ? dev_refuse(call, 403, "attestation document was used before") : 0;
 }
 
@@ -103,7 +114,7 @@ static int take_claims(struct dev_kms *kms, struct dev_call *call, const struct 
         }
         if (qtattest_claim_debug(result) && !kms->allow_debug)
                 return dev_refuse(call, 403, "attestation document of a debug enclave");
-        if (check_replay(kms, call, qtattest_claim_payload_sha256(result)) < 0)
+        if (check_replay(kms, call, result) < 0)
                 return -EACCES;
         call->recipient = p ? d2i_PUBKEY(NULL, &p, (long)key.size) : NULL;
         if (!call->recipient)

@@ -3,6 +3,7 @@
 #include "kms-proxy/dev/seen.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,25 +35,36 @@ static void forget_old(struct seen *s, uint64_t keep_usec, uint64_t now_usec) {
         }
 }
 
-static int use(struct seen *s, const uint8_t *hash, uint64_t reuse_usec, uint64_t now_usec) {
-        for (size_t i = 0; i < s->n; i++)
-                if (memcmp(at(s, i)->hash, hash, sizeof(at(s, i)->hash)) == 0)
-                        return age(at(s, i), now_usec) < reuse_usec ? 0 : -EEXIST;
+static bool same(const uint8_t *a, const uint8_t *b) {
+        return memcmp(a, b, 32) == 0;
+}
+
+static int use(struct seen *s, const struct seen_document *document, uint64_t reuse_usec) {
+        for (size_t i = 0; i < s->n; i++) {
+                const struct seen_document *d = at(s, i);
+
+                if (!same(d->nonce_hash, document->nonce_hash))
+                        continue;
+                if (!same(d->hash, document->hash))
+                        return -ENOTUNIQ;
+                return age(d, document->first_usec) < reuse_usec ? 0 : -EEXIST;
+        }
         if (s->n == SEEN_MAX)
                 return -ENOSPC;
-        memcpy(at(s, s->n)->hash, hash, sizeof(at(s, 0)->hash));
-        at(s, s->n)->first_usec = now_usec;
-        s->n++;
+        *at(s, s->n++) = *document;
         return 0;
 }
 
-int seen_use(struct seen *s, const uint8_t hash[static 32], uint64_t reuse_usec, uint64_t keep_usec,
-             uint64_t now_usec) {
+int seen_use(struct seen *s, const uint8_t hash[static 32], const uint8_t nonce_hash[static 32],
+             uint64_t reuse_usec, uint64_t keep_usec, uint64_t now_usec) {
+        struct seen_document document = { .first_usec = now_usec };
         int r;
 
+        memcpy(document.hash, hash, sizeof(document.hash));
+        memcpy(document.nonce_hash, nonce_hash, sizeof(document.nonce_hash));
         (void)pthread_mutex_lock(&s->lock);
         forget_old(s, keep_usec, now_usec);
-        r = use(s, hash, reuse_usec, now_usec);
+        r = use(s, &document, reuse_usec);
         (void)pthread_mutex_unlock(&s->lock);
         return r;
 }

@@ -3,19 +3,16 @@
 
 Three places to sit: instead of the proxy, behind the real proxy instead of the KMS, and at the end of a TLS connection.
 """
-import datetime
 import hashlib
-import hmac
-import http.client
 import json
 import socket
 import ssl
 import time
 
 from harness import check, done, wait_for
+from kms_caller import call_kms
 from kms_forger import SECRET, Forger, attacks, http_answer, key_of, never_ending
 from kms_rig import PCR0, Rig, WrongServer, read_frame, send_frame, unix_listener
-
 
 
 def drip(rig):
@@ -207,28 +204,6 @@ private-addresses = yes
     pipe[3] = f"unix:{path}"
     out = rig.qt_kms("decrypt", *pipe, stdin=ciphertext, env=environment)
     check(out.status == 9 and not out.out and "certificate" in out.err, "TLS that ends at the parent", out)
-
-
-def sign(keys, port, body):
-    """What whoever holds the parent's credentials can always do: a call of his own."""
-    path, host = "/v1.0/p1/kms/decrypt-data", f"localhost:{port}"
-    date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    canonical = f"POST\n{path}/\n\nhost:{host}\nx-sdk-date:{date}\n\nhost;x-sdk-date\n{hashlib.sha256(body).hexdigest()}"
-    text = f"SDK-HMAC-SHA256\n{date}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    signature = hmac.new(keys["secret_key"].encode(), text.encode(), hashlib.sha256).hexdigest()
-    return path, {"Host": host, "X-Sdk-Date": date, "Content-Type": "application/json", "Authorization":
-                  f"SDK-HMAC-SHA256 Access={keys['access_key']}, SignedHeaders=host;x-sdk-date, Signature={signature}"}
-
-
-def call_kms(rig, port, body):
-    keys = json.loads((rig.home / "credentials.json").read_text())
-    data = json.dumps(body).encode()
-    path, headers = sign(keys, port, data)
-    connection = http.client.HTTPSConnection("localhost", port, timeout=60,
-                                             context=ssl.create_default_context(cafile=rig.home / "tls.pem"))
-    connection.request("POST", path, data, headers)
-    answer = connection.getresponse()
-    return answer.status, json.loads(answer.read())
 
 
 def operator(rig, module, ciphertext):

@@ -11,11 +11,16 @@
 #define BEGIN UINT64_C(1000000)
 #define KEEP UINT64_C(600)
 
-static int use(struct seen *s, size_t number, uint64_t reuse_usec, uint64_t now_usec) {
-        uint8_t hash[32] = { 0 };
+static int use_nonce(struct seen *s, size_t number, size_t nonce, uint64_t reuse_usec, uint64_t now_usec) {
+        uint8_t hash[32] = { 0 }, nonce_hash[32] = { 1 };
 
         memcpy(hash, &number, sizeof(number));
-        return seen_use(s, hash, reuse_usec, KEEP, now_usec);
+        memcpy(nonce_hash + 1, &nonce, sizeof(nonce));
+        return seen_use(s, hash, nonce_hash, reuse_usec, KEEP, now_usec);
+}
+
+static int use(struct seen *s, size_t number, uint64_t reuse_usec, uint64_t now_usec) {
+        return use_nonce(s, number, number, reuse_usec, now_usec);
 }
 
 /* However many others were used: a document that is young enough to be used again is never forgotten. */
@@ -44,8 +49,24 @@ static void good_for_a_while(void **state _unused_) {
         seen_done(&s);
 }
 
+/* Whether or not documents are good for a while: a nonce is good for one of them. */
+static void one_nonce(void **state _unused_) {
+        struct seen s;
+
+        assert_int_equal(seen_init(&s), 0);
+        assert_int_equal(use_nonce(&s, 7, 1, 100, BEGIN), 0);
+        assert_int_equal(use_nonce(&s, 8, 1, 100, BEGIN), -ENOTUNIQ);
+        assert_int_equal(use_nonce(&s, 7, 1, 100, BEGIN), 0);
+        assert_int_equal(use_nonce(&s, 8, 2, 100, BEGIN), 0);
+        assert_int_equal(s.n, 2);
+        assert_int_equal(use_nonce(&s, 9, 1, 100, BEGIN + KEEP), -ENOTUNIQ);
+        assert_int_equal(use_nonce(&s, 9, 1, 100, BEGIN + KEEP + 1), 0);
+        seen_done(&s);
+}
+
 int main(void) {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(good_once), cmocka_unit_test(good_for_a_while) };
+        const struct CMUnitTest tests[] = { cmocka_unit_test(good_once), cmocka_unit_test(good_for_a_while),
+                                            cmocka_unit_test(one_nonce) };
 
         return unit_run("seen", tests);
 }
