@@ -119,12 +119,15 @@ static int write_missing(int dir_fd, const char *name, int (*make)(struct bytes 
         return r < 0 ? r : replace_file(dir_fd, name, text.data, text.size, 0600);
 }
 
+/* Neither is good without the other. */
 static int write_certificate(int dir_fd) {
         _cleanup_bytes_ struct bytes certificate = BYTES_NULL, key = BYTES_NULL;
         int r;
 
-        if (faccessat(dir_fd, HOME_CERTIFICATE, F_OK, 0) == 0)
+        if (faccessat(dir_fd, HOME_CERTIFICATE, F_OK, 0) == 0 &&
+            faccessat(dir_fd, HOME_CERTIFICATE_KEY, F_OK, 0) == 0)
                 return 0;
+        (void)unlinkat(dir_fd, HOME_CERTIFICATE, 0); /* written last, it says that both are there */
         r = make_certificate(&certificate, &key);
         if (r >= 0)
                 r = replace_file(dir_fd, HOME_CERTIFICATE_KEY, key.data, key.size, 0600);

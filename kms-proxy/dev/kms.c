@@ -56,13 +56,16 @@ static int check_signature(const struct dev_kms *kms, const struct dev_request *
                               .headers = covered,
                               .body = q->body,
                               .body_size = q->body_size };
-        struct signing_key key = { kms->credentials.access_key, kms->credentials.secret_key, NULL, NULL };
+        struct signing_key key = { kms->credentials.access_key, kms->credentials.secret_key, NULL,
+                                   call->provider->service };
         uint64_t sec, now = now_realtime_usec() / 1000000;
 
         if (!authorization || !date || signing_claim_parse(authorization, &claim) < 0 ||
             signing_parse_date(date, &sec) < 0 || (sec > now ? sec - now : now - sec) > CLOCK_SKEW_SEC)
                 return -EKEYREJECTED;
-        if (!signing_claim_covers(&claim, "host") || !signing_claim_covers(&claim, date_name) ||
+        if (claim.scheme != call->provider->scheme ||
+            (claim.service && strcmp(claim.service, call->provider->service) != 0) ||
+            !signing_claim_covers(&claim, "host") || !signing_claim_covers(&claim, date_name) ||
             (kms->credentials.token && (!token || strcmp(token, kms->credentials.token) != 0 ||
                                         !signing_claim_covers(&claim, token_name))) ||
             (call->provider == &provider_aws && !signing_claim_covers(&claim, "x-amz-target")))
@@ -73,8 +76,8 @@ static int check_signature(const struct dev_kms *kms, const struct dev_request *
                                 return -EKEYREJECTED;
                         covered[s.n_headers++] = q->headers[i];
                 }
+        /* Any region: this one has none. */
         key.region = claim.region;
-        key.service = claim.service;
         return signing_check(&claim, authorization, &s, &key, date);
 }
 

@@ -18,7 +18,6 @@
 #include <string.h>
 
 #define TEXT_MAX ((size_t)1 << 20)
-#define SECRET_MAX ((size_t)64 << 10)
 
 static const struct option_spec specs[] = {
         { "root", 0, "FILE", "serve: a root that documents may come from; the development root, say" },
@@ -63,22 +62,26 @@ static int load_store(struct store *store, const char *directory, struct error *
 
 static int encrypt(const struct options *o, const char *directory, struct error *reterr) {
         const char *key_id = options_value(o, "key-id");
-        _cleanup_bytes_ struct bytes plaintext = { .max = SECRET_MAX }, sealed = BYTES_NULL,
-                                     text = BYTES_NULL;
+        _cleanup_bytes_ struct bytes plaintext = BYTES_NULL, sealed = BYTES_NULL, text = BYTES_NULL;
         _cleanup_store_ struct store store = { .keys = NULL };
         ssize_t n;
         int r = load_store(&store, directory, reterr);
 
         if (r < 0)
                 return r;
-        if (bytes_reserve(&plaintext, SECRET_MAX) < 0)
+        if (bytes_reserve(&plaintext, STORE_PLAINTEXT_MAX + 1) < 0)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
-        n = read_up_to(STDIN_FILENO, plaintext.data, SECRET_MAX);
+        n = read_up_to(STDIN_FILENO, plaintext.data, STORE_PLAINTEXT_MAX + 1);
         if (n <= 0)
                 return error_set(reterr, ERROR_FILE_UNREADABLE, "no plaintext on standard input");
         plaintext.size = (size_t)n;
         r = store_seal(&store, key_id ? key_id : HOME_KEY_ID, options_value(o, "context"), plaintext.data,
                        plaintext.size, &sealed);
+        if (r == -EMSGSIZE)
+                return error_set(reterr, ERROR_LIMIT_EXCEEDED,
+                                 "a key management service encrypts at most %d bytes: encrypt a key, and "
+                                 "with it the rest",
+                                 STORE_PLAINTEXT_MAX);
         if (r < 0)
                 return error_set_errno(reterr, ERROR_USAGE, r, "cannot encrypt under key %s",
                                        key_id ? key_id : HOME_KEY_ID);

@@ -237,7 +237,7 @@ static int operation_encrypt(struct dev_kms *kms, struct dev_call *call) {
         if (r >= 0)
                 r = encode(call, &sealed, &encoded);
         if (r < 0)
-                return dev_refuse(call, 400, "no such key, or a malformed plaintext");
+                return dev_refuse(call, 400, "no such key, or a malformed or too large plaintext");
         call->answer = json_pack("{s:s, s:s}", call->provider->key_id, key_id, call->provider->wrapped,
                                  (const char *)encoded.data);
         return call->answer ? 0 : dev_refuse(call, 500, "out of memory");

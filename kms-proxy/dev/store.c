@@ -106,7 +106,7 @@ int store_seal(const struct store *s, const char *key_id, const char *context, c
                size_t size, struct bytes *ret) {
         _cleanup_bytes_ struct bytes header = BYTES_NULL;
         uint8_t key[KEY_SIZE], iv[IV_SIZE];
-        int r = find_key(s, key_id, key);
+        int r = size > STORE_PLAINTEXT_MAX ? -EMSGSIZE : find_key(s, key_id, key);
 
         if (r < 0)
                 return r;
