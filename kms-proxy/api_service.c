@@ -22,7 +22,7 @@ struct api_service *api_service_ref(struct api_service *service) {
 void api_service_unref(struct api_service *s) {
         if (!s || --s->references > 0)
                 return;
-        credential_source_free(s->credentials);
+        credential_source_unref(s->credentials);
         http_pool_free(s->http);
         qtattest_policy_free(s->policy);
         qtattest_context_free(s->context);
@@ -134,8 +134,29 @@ static int load_api(struct api_service *s, struct error *reterr) {
         return r < 0 ? r : make_endpoint(s, reterr);
 }
 
-static int service_new(struct config *config, const struct listener *listener, struct api_service **ret,
-                       struct error *reterr) {
+static bool same_text(const char *a, const char *b) {
+        return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* What was fetched before a reload is good after it: the metadata service may not answer just then. */
+static int find_credentials(struct api_service *s, const struct api_service *present, struct error *reterr) {
+        const struct listener *l = s->listener;
+
+        for (; present; present = present->next) {
+                const struct listener *before = present->listener;
+
+                if (before->mode == l->mode && same_text(before->name, l->name) &&
+                    same_text(before->credentials, l->credentials) &&
+                    same_text(before->metadata, l->metadata)) {
+                        s->credentials = credential_source_ref(present->credentials);
+                        return 0;
+                }
+        }
+        return credential_source_new(l->credentials, l->metadata, &s->credentials, reterr);
+}
+
+static int service_new(struct config *config, const struct listener *listener,
+                       const struct api_service *present, struct api_service **ret, struct error *reterr) {
         _cleanup_(api_service_unrefp) struct api_service *s = calloc(1, sizeof(*s));
         int r;
 
@@ -144,8 +165,7 @@ static int service_new(struct config *config, const struct listener *listener, s
         *s = (struct api_service){ .references = 1, .config = config_ref(config), .listener = listener };
         if (http_pool_new(&s->http) < 0)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
-        r = credential_source_new(listener->credentials, listener->metadata, s->http, &s->credentials,
-                                  reterr);
+        r = find_credentials(s, present, reterr);
         if (r >= 0 && listener->mode == LISTENER_API)
                 r = load_api(s, reterr);
         if (r < 0)
@@ -163,7 +183,7 @@ int api_services_renew(struct proxy *proxy, struct config *config, struct error 
 
                 if (config->listeners[i].mode == LISTENER_PIPE)
                         continue;
-                r = service_new(config, &config->listeners[i], &s, reterr);
+                r = service_new(config, &config->listeners[i], proxy->services, &s, reterr);
                 if (r < 0)
                         break;
                 s->next = made;

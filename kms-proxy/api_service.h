@@ -29,8 +29,8 @@ struct api_service {
         char *base; /* "https://host:port" */
 };
 
-/* Make the services of a configuration, and keep them in place of the present ones; on failure nothing
- * changes. */
+/* Make the services of a configuration, and keep them in place of the present ones, of which those with the
+ * same source of credentials pass it on; on failure nothing changes. */
 int api_services_renew(struct proxy *proxy, struct config *config, struct error *reterr);
 /* Could they be made? And are the credentials what they must be, as far as that can be known without asking
  * anybody: in a file, not from the environment, the service manager or a metadata service of the real start.

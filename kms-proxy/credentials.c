@@ -23,6 +23,7 @@
 enum source_kind { SOURCE_FILE, SOURCE_CREDENTIAL, SOURCE_ENVIRONMENT, SOURCE_ECS, SOURCE_EC2 };
 
 struct credential_source {
+        unsigned references;
         enum source_kind kind;
         char *path, *metadata;
         struct http_pool *http;
@@ -55,18 +56,20 @@ static int take_kind(struct credential_source *s, const char *spec) {
         return 0;
 }
 
-int credential_source_new(const char *spec, const char *metadata, struct http_pool *http,
-                          struct credential_source **ret, struct error *reterr) {
-        _cleanup_(credential_source_freep) struct credential_source *s = calloc(1, sizeof(*s));
+int credential_source_new(const char *spec, const char *metadata, struct credential_source **ret,
+                          struct error *reterr) {
+        _cleanup_(credential_source_unrefp) struct credential_source *s = calloc(1, sizeof(*s));
         int r;
 
         if (!s)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
+        s->references = 1;
         (void)pthread_mutex_init(&s->lock, NULL);
         (void)pthread_cond_init(&s->renewed, NULL);
-        s->http = http;
         s->metadata = strdup(metadata ? metadata : METADATA_DEFAULT);
-        r = s->metadata ? take_kind(s, spec) : -ENOMEM;
+        r = s->metadata ? http_pool_new(&s->http) : -ENOMEM;
+        if (r >= 0)
+                r = take_kind(s, spec);
         if (r == -ENOENT)
                 return error_set(
                         reterr, ERROR_NO_CREDENTIALS,
@@ -78,10 +81,16 @@ int credential_source_new(const char *spec, const char *metadata, struct http_po
         return 0;
 }
 
-void credential_source_free(struct credential_source *s) {
-        if (!s)
+struct credential_source *credential_source_ref(struct credential_source *s) {
+        s->references++;
+        return s;
+}
+
+void credential_source_unref(struct credential_source *s) {
+        if (!s || --s->references > 0)
                 return;
         credentials_done(&s->kept);
+        http_pool_free(s->http);
         free(s->path);
         free(s->metadata);
         (void)pthread_mutex_destroy(&s->lock);

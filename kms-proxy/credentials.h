@@ -14,10 +14,12 @@ struct credential_source;
 
 /* spec: "file:/PATH", "environment", "credential:NAME", "ecs", "ec2". metadata: base URL, or NULL for the
  * cloud's. */
-int credential_source_new(const char *spec, const char *metadata, struct http_pool *http,
-                          struct credential_source **ret, struct error *reterr);
-void credential_source_free(struct credential_source *source);
-DEFINE_CLEANUP(struct credential_source *, credential_source_free)
+int credential_source_new(const char *spec, const char *metadata, struct credential_source **ret,
+                          struct error *reterr);
+/* References are taken and given back in one thread. */
+struct credential_source *credential_source_ref(struct credential_source *source);
+void credential_source_unref(struct credential_source *source);
+DEFINE_CLEANUP(struct credential_source *, credential_source_unref)
 
 /* A copy of what is valid now; may block for the metadata service. Safe in several threads.
  * ERROR_NO_CREDENTIALS. */

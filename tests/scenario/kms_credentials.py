@@ -252,6 +252,35 @@ def renewal(rig, server, section, module, ciphertext):
     rig.end(proxy)
 
 
+def borrow(path):
+    answer = ask(path, {"operation": "credentials"})
+    while answer.get("error", {}).get("name") == "LimitExceeded":  # a creds listener is asked once in a while
+        time.sleep(0.5)
+        answer = ask(path, {"operation": "credentials"})
+    return answer
+
+
+def reloaded(rig, server):
+    """What was fetched stays good over a reload, also while the service gives none; that of another source does not."""
+    config = rig.proxy_section() + f"""[creds some]
+port = 8002
+enclave = one
+credentials = ecs
+metadata = http://127.0.0.1:{server.server_port}
+"""
+    proxy = rig.proxy(config, 8002)
+    first = borrow(rig.socket(8002))
+    server.mode = "none"
+    server.asked.clear()
+    rig.reload(proxy, config.replace("enclave = one\n", "enclave = one\nenclave = two\n"))
+    check(first["credentials"] and borrow(rig.socket(8002)) == first and not server.asked, reloaded.__doc__, server.asked)
+    rig.reload(proxy, config.replace("127.0.0.1", "localhost"))
+    answer = borrow(rig.socket(8002))
+    check("agency" in answer.get("error", {}).get("message", "") and server.asked, "and another source is asked anew", answer)
+    server.mode = "good"
+    rig.end(proxy)
+
+
 def lent(rig):
     """What a creds listener hands out ends by itself, soon, or it is not handed out."""
     file, keys = rig.top / "lent.json", {"access_key": "a", "secret_key": "s"}
@@ -262,10 +291,7 @@ def lent(rig):
                           ({"security_token": "t", "expires_at": in_hours(35)}, None)):
         file.write_text(json.dumps({**keys, **more}))
         file.chmod(0o600)
-        answer = ask(rig.socket(8005), {"operation": "credentials"})
-        while answer.get("error", {}).get("name") == "LimitExceeded":  # a creds listener is asked once in a while
-            time.sleep(0.5)
-            answer = ask(rig.socket(8005), {"operation": "credentials"})
+        answer = borrow(rig.socket(8005))
         if refusal:
             check(answer.get("error", {}).get("name") == "NoCredentials" and refusal in answer["error"]["message"],
                   f"a creds listener does not hand out what has {refusal}: {sorted(more)}", answer)
@@ -293,6 +319,7 @@ with Rig() as rig:
     options = ["--provider", "huawei", "--proxy", f"unix:{rig.socket(8001)}", "--module", module["qingtian"]]
     hanging(rig, section, options, ciphertext)
     hanging_renewal(rig, server)
+    reloaded(rig, server)
     lent(rig)
     shown_nowhere(rig, server, section, options, ciphertext)
     renewal(rig, server, section, module["qingtian"], ciphertext)
