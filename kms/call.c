@@ -141,15 +141,28 @@ static bool has_value(const json_t *member) {
                !(json_is_string(member) && json_string_length(member) == 0);
 }
 
+/* An outage, or too many calls: not a denial, and not to be taken for one. AWS may put a name space and '#'
+ * in front of its code. */
+static bool means_later(const struct provider *p, long http_status, const char *code) {
+        const char *bare = code ? strrchr(code, '#') : NULL;
+
+        bare = bare ? bare + 1 : code;
+        return http_status == 429 || http_status >= 500 ||
+               (bare && p->throttled && strcmp(bare, p->throttled) == 0);
+}
+
 static int answer_failed(const struct provider *p, long http_status, const json_t *answer,
                          struct error *reterr) {
         const char *code = NULL, *message = NULL;
+        bool told = answer && p->failure(answer, &code, &message);
+        bool later = means_later(p, http_status, code);
+        enum error_kind kind = later ? ERROR_KMS_UNREACHABLE : ERROR_KMS_REFUSED;
 
-        if (!answer || !p->failure(answer, &code, &message))
-                return error_set(reterr, ERROR_KMS_REFUSED, "the KMS answered with HTTP status %ld",
-                                 http_status);
-        return error_set(reterr, ERROR_KMS_REFUSED, "the KMS refused (HTTP status %ld): %.64s: %.400s",
-                         http_status, code, message);
+        if (!told)
+                return error_set(reterr, kind, "the KMS answered with HTTP status %ld%s", http_status,
+                                 later ? "; try again later" : "");
+        return error_set(reterr, kind, "the KMS %s (HTTP status %ld): %.64s: %.400s",
+                         later ? "cannot serve just now" : "refused", http_status, code, message);
 }
 
 static int copy_text(const json_t *answer, const char *name, char **ret) {

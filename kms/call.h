@@ -50,7 +50,7 @@ struct kms_answer {
 void kms_answer_done(struct kms_answer *a);
 #define _cleanup_kms_answer_ _cleanup_(kms_answer_done)
 
-/* ERROR_KMS_REFUSED when the KMS said no; ERROR_ANSWER_REFUSED when it said something that must not be used.
- */
+/* ERROR_KMS_REFUSED when the KMS said no, ERROR_KMS_UNREACHABLE when it said "not now"; ERROR_ANSWER_REFUSED
+ * when it said something that must not be used. */
 int kms_answer_parse(struct kms_answer *a, const struct provider *p, long http_status, const void *data,
                      size_t size, struct error *reterr);

@@ -43,6 +43,8 @@ struct provider {
         const char *wrapped;          /* of the answer: a data key's wrapped form */
         const char *envelope;         /* of the answer: for the recipient only */
         const char *const *plaintext; /* members that must never have a value; NULL-terminated */
+        const char
+                *throttled; /* the code of "too many calls" where the HTTP status does not say it, or NULL */
 
         int (*host)(const char *region, struct bytes *ret);
         int (*path)(const char *project, enum kms_operation operation, struct bytes *ret);

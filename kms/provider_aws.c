@@ -93,6 +93,7 @@ const struct provider provider_aws = {
         .wrapped = "CiphertextBlob",
         .envelope = "CiphertextForRecipient",
         .plaintext = plaintext_members,
+        .throttled = "ThrottlingException",
         .host = aws_host,
         .path = aws_path,
         .body = aws_body,

@@ -353,9 +353,45 @@ def surroundings():
         release.set()
         wait_for(lambda: rig.audit()[-1].get("http_status") == 500, "the record of the call")
         last = rig.audit()[-1]
-        check(last["operation"] == "decrypt-data" and last["connection"] == ended["connection"],
+        check(last["operation"] == "decrypt-data" and last["connection"] == ended["connection"] and last["verdict"] == "failed",
               "a call whose connection ended before its answer is recorded", ended, last)
         caller.wait(60)
+
+
+def outages():
+    """A KMS that says "not now" has not said no: neither the enclave nor the record takes one for the other."""
+    said = []
+
+    def act(stream):
+        read_http(stream)
+        status, text = said[0][:2]
+        stream.sendall(f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
+
+    with Rig() as rig:
+        rig.attest_policy(PCR0)
+        port = tls_server(rig, act)
+        for provider, platform, listener, rows in (
+                ("huawei", "qingtian", 8001, [("503 Unavailable", "", 9), ("429 Too Many Requests", "{}", 9), ("403 Forbidden", "{}", 1)]),
+                ("aws", "nitro", 8002, [("400 Bad Request", '{"__type": "ThrottlingException", "message": "Rate exceeded"}', 9),
+                                        ("400 Bad Request", '{"__type": "AccessDeniedException"}', 1)])):
+            module = rig.module(platform, platform, PCR0)
+            proxy = rig.proxy(rig.proxy_section() + rig.api_section("kms", listener, port, provider, platform) +
+                              pipe_section(8000, port), listener)
+            options = ["decrypt", "--provider", provider, "--module", module, "--proxy"]
+            pipe = [f"unix:{rig.socket(8000)}", "--mode", "pipe", "--region", "r", "--project", "p", "--endpoint",
+                    f"localhost:{port}", "--ca-file", rig.home / "tls.pem", "--credentials", "environment"]
+            for said[:] in [[row] for row in rows]:
+                status, text, expected = said[0]
+                out = rig.qt_kms(*options, f"unix:{rig.socket(listener)}", stdin=rig.encrypt(SECRET))
+                last = rig.audit()[-1]
+                verdict = ("failed", "KmsUnreachable") if expected == 9 else ("refused", "KmsRefused")
+                check(out.status == expected and (last["verdict"], last["reason"]) == verdict and last["http_status"] == int(status[:3]),
+                      f"{provider}: {status} {text} is {verdict[0]}", out, last)
+                out = rig.qt_kms(*options, *pipe, stdin=rig.encrypt(SECRET),
+                                 env={"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"})
+                check(out.status == expected and not out.out, "and the same in pipe mode", out)
+            rig.end(proxy)
+            rig.socket(8000).unlink(missing_ok=True)
 
 
 def signer():
@@ -379,6 +415,7 @@ def signer():
 
 qingtian()
 surroundings()
+outages()
 signer()
 debug_allowed("huawei", "qingtian", huawei_statements)
 debug_allowed("aws", "nitro", aws_statements)

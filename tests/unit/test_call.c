@@ -139,9 +139,23 @@ static const struct {
           ERROR_KMS_REFUSED },
         { &provider_huawei, 403, "{\"error\":{\"error_code\":\"KMS.0308\",\"error_msg\":\"no\"}}",
           ERROR_KMS_REFUSED },
-        { &provider_huawei, 500, "<html>", ERROR_KMS_REFUSED },
+        { &provider_huawei, 404, "<html>", ERROR_KMS_REFUSED },
+        { &provider_aws, 400, "{\"__type\":\"LimitExceededException\",\"message\":\"no\"}",
+          ERROR_KMS_REFUSED },
+        /* An outage is no denial. */
+        { &provider_huawei, 500, "<html>", ERROR_KMS_UNREACHABLE },
+        { &provider_huawei, 503, "{\"error\":{\"error_code\":\"KMS.0205\",\"error_msg\":\"no\"}}",
+          ERROR_KMS_UNREACHABLE },
+        { &provider_huawei, 429, "{\"error\":{\"error_code\":\"APIGW.0308\",\"error_msg\":\"no\"}}",
+          ERROR_KMS_UNREACHABLE },
+        { &provider_aws, 500, "{\"__type\":\"KMSInternalException\"}", ERROR_KMS_UNREACHABLE },
+        { &provider_aws, 400, "{\"__type\":\"ThrottlingException\",\"message\":\"no\"}",
+          ERROR_KMS_UNREACHABLE },
+        { &provider_aws, 400, "{\"__type\":\"com.amazon.coral.availability#ThrottlingException\"}",
+          ERROR_KMS_UNREACHABLE },
         /* An error status never yields an envelope. */
         { &provider_huawei, 403, "{\"ciphertext_recipient\":\"MIIB\"}", ERROR_KMS_REFUSED },
+        { &provider_huawei, 503, "{\"ciphertext_recipient\":\"MIIB\"}", ERROR_KMS_UNREACHABLE },
 };
 
 static void answers(void **state _unused_) {
