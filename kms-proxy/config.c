@@ -115,7 +115,7 @@ static int add_text(struct text_list *list, const char *value) {
         char **larger;
 
         if (list->n == LIST_MAX)
-                return -ERANGE;
+                return -E2BIG;
         larger = reallocarray(list->items, list->n + 1, sizeof(*larger));
         if (!larger)
                 return -ENOMEM;
@@ -199,8 +199,9 @@ static int take_key(struct parser *p, const char *name, const char *value) {
                 return refuse(p, "\"%s\" has no value", name);
         r = set_value(key, p->listener ? (void *)p->listener : (void *)p->config, value);
         return r == -EINVAL || r == -ERANGE ? refuse_value(p, key, value)
-               : r < 0                      ? refuse(p, "out of memory")
-                                            : 0;
+               : r == -E2BIG ? refuse(p, "\"%s\" is there more than %d times in this section", name, LIST_MAX)
+               : r < 0       ? refuse(p, "out of memory")
+                             : 0;
 }
 
 const char *listener_mode_name(enum listener_mode mode) {

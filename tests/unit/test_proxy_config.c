@@ -110,10 +110,35 @@ static void refused(void **state _unused_) {
         }
 }
 
+/* 256 times is right, once more is refused by what is wrong with it. */
+static void long_lists(void **state _unused_) {
+        static const char *const lines[][3] = {
+                { PROXY "[pipe a]\nport = 1\n", "allow = h", ".example.com:443\n" },
+                { PROXY PIPE, "enclave = e", "\n" },
+                { PROXY API, "key = k", "\n" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(lines); i++)
+                for (size_t n = 256; n <= 257; n++) {
+                        _cleanup_(config_unrefp) struct config *c = NULL;
+                        _cleanup_bytes_ struct bytes text = BYTES_NULL;
+                        _cleanup_error_ struct error e = ERROR_NULL;
+
+                        assert_int_equal(bytes_text(&text, lines[i][0]), 0);
+                        for (size_t k = 0; k < n; k++)
+                                assert_int_equal(bytes_printf(&text, "%s%zu%s", lines[i][1], k, lines[i][2]),
+                                                 0);
+                        assert_int_equal(parse((const char *)text.data, &c, &e),
+                                         n == 256 ? 0 : ERROR_DESCRIBED);
+                        assert_true(n == 256 || strstr(e.message, "more than 256 times in this section"));
+                }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(whole),
                 cmocka_unit_test(refused),
+                cmocka_unit_test(long_lists),
         };
 
         return unit_run("proxy_config", tests);
