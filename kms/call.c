@@ -151,6 +151,28 @@ static bool means_later(const struct provider *p, long http_status, const char *
                (bare && p->throttled && strcmp(bare, p->throttled) == 0);
 }
 
+/* The member that carries plaintext, however deep, or NULL. As deep as the parser goes, which is as many
+ * values as an answer may have. */
+static const char *find_plaintext(const json_t *value) {
+        const char *name, *found;
+        json_t *member;
+        size_t i;
+
+        json_object_foreach((json_t *)value, name, member) {
+                if (provider_names_plaintext(name) && has_value(member))
+                        return name;
+                found = find_plaintext(member);
+                if (found)
+                        return found;
+        }
+        json_array_foreach(value, i, member) {
+                found = find_plaintext(member);
+                if (found)
+                        return found;
+        }
+        return NULL;
+}
+
 static int answer_failed(const struct provider *p, long http_status, const json_t *answer,
                          struct error *reterr) {
         const char *code = NULL, *message = NULL;
@@ -177,8 +199,7 @@ int kms_answer_parse(struct kms_answer *a, const struct provider *p, long http_s
         _cleanup_json_ json_t *answer = size <= KMS_ANSWER_MAX ? json_parse(data, size) : NULL;
         _cleanup_kms_answer_ struct kms_answer found = KMS_ANSWER_NULL;
         const json_t *envelope;
-        const char *member;
-        json_t *value;
+        const char *plaintext;
 
         if (http_status != 200)
                 return answer_failed(p, http_status, answer, reterr);
@@ -186,14 +207,13 @@ int kms_answer_parse(struct kms_answer *a, const struct provider *p, long http_s
                 return error_set(reterr, ERROR_ANSWER_REFUSED,
                                  "the KMS's answer is no JSON object of at most %zu bytes and %d values",
                                  KMS_ANSWER_MAX, JSON_VALUES_MAX);
-        json_object_foreach(answer, member, value) {
-                if (provider_names_plaintext(member) && has_value(value))
-                        return error_set(
-                                reterr, ERROR_ANSWER_REFUSED,
-                                "the KMS's answer carries plaintext (%.64s); the key's policy must demand an "
-                                "attestation document",
-                                member);
-        }
+        plaintext = find_plaintext(answer);
+        if (plaintext)
+                return error_set(
+                        reterr, ERROR_ANSWER_REFUSED,
+                        "the KMS's answer carries plaintext (%.64s); the key's policy must demand an "
+                        "attestation document",
+                        plaintext);
         envelope = json_object_get(answer, p->envelope);
         if (!json_is_string(envelope) ||
             base64_decode(json_string_value(envelope), json_string_length(envelope), &found.envelope) < 0 ||

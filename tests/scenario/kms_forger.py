@@ -67,6 +67,7 @@ def attacks(forger):
     yield "plaintext instead of an envelope", lambda d: {"plain_text": SECRET.decode()}
     yield "plaintext beside the envelope", lambda d: {**sealed()(d), "plain_text": SECRET.decode()}
     yield "plaintext under another name", lambda d: {**sealed()(d), "data_key": "00"}
+    yield "plaintext one level down", lambda d: {**sealed()(d), "data": {"plain_text": SECRET.decode()}}
     yield "RSA with PKCS#1 v1.5", sealed(padding="pkcs1")
     yield "OAEP with SHA-1", sealed(digest="sha1")
     yield "AES-128", sealed(cipher="-aes128")

@@ -126,6 +126,14 @@ static const struct {
           ERROR_ANSWER_REFUSED },
         { &provider_aws, 200, "{\"SharedSecret\":\"eA==\",\"CiphertextForRecipient\":\"MIIB\"}",
           ERROR_ANSWER_REFUSED },
+        /* However deep. */
+        { &provider_huawei, 200, "{\"ciphertext_recipient\":\"MIIB\",\"data\":{\"plain_text\":\"x\"}}",
+          ERROR_ANSWER_REFUSED },
+        { &provider_aws, 200,
+          "{\"CiphertextForRecipient\":\"MIIB\",\"a\":[1,[{\"b\":[{\"Plaintext\":\"eA==\"}]}]]}",
+          ERROR_ANSWER_REFUSED },
+        { &provider_aws, 200, "{\"CiphertextForRecipient\":\"MIIB\",\"a\":{\"Plaintext\":null},\"b\":[{}]}",
+          ERROR_NONE },
         { &provider_aws, 200, "{\"Plaintexts\":\"eA==\",\"CiphertextForRecipient\":\"MIIB\"}",
           ERROR_NONE }, /* another word */
         { &provider_aws, 200, "{\"CiphertextForRecipient\":\"MII\"}", ERROR_ANSWER_REFUSED },
@@ -170,6 +178,28 @@ static void answers(void **state _unused_) {
                 assert_int_equal(r, answer_rows[i].kind == ERROR_NONE ? 0 : ERROR_DESCRIBED);
                 assert_int_equal(e.kind, answer_rows[i].kind);
                 assert_int_equal(a.envelope.size, r == 0 ? 3 : 0);
+        }
+}
+
+/* As many values as an answer may have, each in the one before. */
+static void deepest_answer(void **state _unused_) {
+        static const char *const members[] = { "plain_text", "other" };
+
+        for (size_t i = 0; i < ELEMENTSOF(members); i++) {
+                _cleanup_kms_answer_ struct kms_answer a = KMS_ANSWER_NULL;
+                _cleanup_bytes_ struct bytes text = BYTES_NULL;
+                _cleanup_error_ struct error e = ERROR_NULL;
+
+                assert_int_equal(bytes_text(&text, "{\"ciphertext_recipient\":\"MIIB\",\"a\":"), 0);
+                for (size_t k = 0; k < JSON_VALUES_MAX - 4; k++)
+                        assert_int_equal(bytes_text(&text, "["), 0);
+                assert_int_equal(bytes_printf(&text, "{\"%s\":1}", members[i]), 0);
+                for (size_t k = 0; k < JSON_VALUES_MAX - 4; k++)
+                        assert_int_equal(bytes_text(&text, "]"), 0);
+                assert_int_equal(bytes_text(&text, "}"), 0);
+                assert_int_equal(kms_answer_parse(&a, &provider_huawei, 200, text.data, text.size, &e),
+                                 i == 0 ? ERROR_DESCRIBED : 0);
+                assert_true(i == 1 || strstr(e.message, "carries plaintext (plain_text)"));
         }
 }
 
@@ -238,13 +268,10 @@ static void trees_are_small(void **state _unused_) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(huawei_call),
-                cmocka_unit_test(aws_call),
-                cmocka_unit_test(recipient_of_its_own),
-                cmocka_unit_test(answers),
-                cmocka_unit_test(endpoints),
-                cmocka_unit_test(digest_is_canonical),
-                cmocka_unit_test(trees_are_small),
+                cmocka_unit_test(huawei_call),          cmocka_unit_test(aws_call),
+                cmocka_unit_test(recipient_of_its_own), cmocka_unit_test(answers),
+                cmocka_unit_test(deepest_answer),       cmocka_unit_test(endpoints),
+                cmocka_unit_test(digest_is_canonical),  cmocka_unit_test(trees_are_small),
         };
 
         return unit_run("call", tests);
