@@ -282,9 +282,10 @@ metadata = http://127.0.0.1:{server.server_port}
 
 
 def lent(rig):
-    """What a creds listener hands out ends by itself, soon, or it is not handed out."""
+    """What a creds listener hands out ends by itself, soon, or it is not handed out; and that once a second, twice at once."""
     file, keys = rig.top / "lent.json", {"access_key": "a", "secret_key": "s"}
-    proxy = rig.proxy(rig.proxy_section() + f"[creds lent]\nport = 8005\nenclave = one\ncredentials = file:{file}\n", 8005)
+    config = rig.proxy_section() + f"[creds lent]\nport = 8005\nenclave = one\ncredentials = file:{file}\n"
+    proxy = rig.proxy(config, 8005)
     for more, refusal in (({}, "no token"), ({"security_token": "t"}, "nothing says when"),
                           ({"security_token": "t", "expires_at": in_hours(37)}, "more than 36 hours"),
                           ({"expires_at": in_hours(1)}, "no token"), ({"security_token": "t", "expires_at": in_hours(-1)}, "expired"),
@@ -297,6 +298,15 @@ def lent(rig):
                   f"a creds listener does not hand out what has {refusal}: {sorted(more)}", answer)
         else:
             check(answer.get("credentials", {}).get("access_key") == "a", "and does what ends in time", answer)
+    rig.end(proxy)
+    proxy = rig.proxy(config, 8005)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(rig.socket(8005)))
+        names = []
+        for _ in range(4):
+            send_frame(s, {"operation": "credentials"})
+            names.append(read_frame(s).get("error", {}).get("name"))
+    check(names[:2] == [None, None] and "LimitExceeded" in names, "and not more often than it may", names)
     rig.end(proxy)
 
 
