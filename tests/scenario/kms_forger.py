@@ -8,6 +8,7 @@ import subprocess
 from kms_rig import read_http
 
 SECRET = b"the secret of the enclave\n"
+ENVELOPE = "not for this enclave, not of the one accepted form, or damaged"  # one text, whatever is wrong with it
 SPKI_START = bytes.fromhex("30820122300d06092a864886f70d01010105000382010f00")
 
 
@@ -80,6 +81,14 @@ def attacks(forger):
     yield "an empty envelope", lambda d: {"ciphertext_recipient": ""}
     yield "no envelope", lambda d: {"key_id": "k"}
     yield "an answer that never ends", None
+
+
+def message_of(what):
+    """What the refusal of an attack must say, whoever refuses it."""
+    if "plaintext" in what:
+        return "carries plaintext"
+    return {"no envelope": "has no ciphertext_recipient", "an empty envelope": "has no ciphertext_recipient",
+            "300 KB in many chunks": "large", "an answer that never ends": "answer"}.get(what, ENVELOPE)
 
 
 def http_answer(stream, answer):

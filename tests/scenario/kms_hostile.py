@@ -12,13 +12,12 @@ import sys
 import threading
 
 from harness import check, done, wait_for
-from kms_forger import SECRET, Forger, attacks, key_of, never_ending
+from kms_forger import ENVELOPE, SECRET, Forger, attacks, key_of, message_of, never_ending
 from kms_rig import Rig, WrongServer, huawei_statements, read_frame, send_frame, unix_listener
 from kms_vm import build, directory_of, make_root, run
 from vsock_vm import reason_to_skip
 
 API, HOSTILE = 8001, 8005
-ENVELOPE = "not for this enclave, not of the one accepted form, or damaged"  # one text, whatever is wrong with it
 REFUSED, TIMEOUT, KMS_REFUSED = 4, 10, 1
 
 SCRIPT = f"""n=0
@@ -35,15 +34,6 @@ call() {{
         fi
 }}
 """
-
-
-def message_of(what):
-    """What the refusal of an attack must say."""
-    if "plaintext" in what:
-        return "plaintext"
-    return {"no envelope": "has no ciphertext_recipient", "an empty envelope": "has no ciphertext_recipient",
-            "300 KB in many chunks": "announces an answer that is too large",
-            "an answer that never ends": ""}.get(what, ENVELOPE)
 
 
 class Hostile:
