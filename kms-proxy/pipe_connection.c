@@ -14,12 +14,17 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* So long an address may be silent while others are left to be tried: its second SYN was sent after one
+ * second, the third after three. */
+#define TURN_MAX_USEC (3 * UINT64_C(1000000))
+
 struct pipe_connection {
         struct connection base;
         char name[HOST_NAME_MAX_SIZE], address[80];
         struct resolution *resolution; /* being worked on, or holding the addresses still to be tried */
         bool resolving;
         size_t next_address;
+        uint64_t turn_ends_usec; /* of the address before that one */
         int upstream;
         struct watch *upstream_watch;
         struct flow out, in; /* from the enclave, to the enclave */
@@ -58,7 +63,16 @@ static void pipe_describe(const struct connection *base, struct audit_record *re
         record->bytes_in = c->in.bytes;
 }
 
-static const struct connection_ops pipe_ops = { pipe_free, pipe_describe, NULL };
+static void pipe_second(struct connection *base) {
+        struct pipe_connection *c = as_pipe(base);
+        bool connecting = c->resolution && !c->resolving;
+
+        if (connecting && c->next_address < c->resolution->n_addresses &&
+            now_monotonic_usec() >= c->turn_ends_usec)
+                try_next_address(c);
+}
+
+static const struct connection_ops pipe_ops = { pipe_free, pipe_describe, pipe_second };
 
 /* What each side is watched for follows from what the two directions wait for. */
 static int watch_both(struct pipe_connection *c) {
@@ -176,10 +190,19 @@ static int connect_to(struct pipe_connection *c, const struct sockaddr *address)
         return loop_watch(c->base.proxy->loop, c->upstream, EPOLLOUT, serve_upstream, c, &c->upstream_watch);
 }
 
+/* An address that does not answer must leave time for the others: it has its part of what is left. */
+static uint64_t turn_end(const struct pipe_connection *c) {
+        uint64_t now = now_monotonic_usec(), end = c->base.opened_usec + c->base.config->handshake_usec;
+        uint64_t part = (end > now ? end - now : 0) / (c->resolution->n_addresses - c->next_address);
+
+        return now + (part < TURN_MAX_USEC ? part : TURN_MAX_USEC);
+}
+
 static void try_next_address(struct pipe_connection *c) {
         while (c->next_address < c->resolution->n_addresses) {
                 c->upstream_watch = watch_remove(c->upstream_watch);
                 c->upstream = close_fd(c->upstream);
+                c->turn_ends_usec = turn_end(c);
                 if (connect_to(c, (struct sockaddr *)&c->resolution->addresses[c->next_address++]) >= 0)
                         return;
         }

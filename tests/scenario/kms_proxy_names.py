@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """qt-kms-proxy looks a name up for each connection and tries all its addresses: with an /etc/hosts of its own, where only one of
-several addresses has somebody listening, and which changes between connections."""
+several addresses has somebody listening, where others do not even refuse, and which changes between connections."""
 import contextlib
 import os
 import pathlib
@@ -31,6 +31,24 @@ class Server(Echo):
         self.listener.close()
 
 
+class Silent:
+    """Neither takes a connection nor refuses it: the queue of those that nobody accepts is full."""
+
+    def __init__(self, address, port):
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((address, port))
+        self.listener.listen(0)
+        self.waiting = []
+        with contextlib.suppress(TimeoutError):
+            while True:
+                self.waiting.append(socket.create_connection((address, port), timeout=0.5))
+
+    def end(self):
+        for s in [*self.waiting, self.listener]:
+            s.close()
+
+
 def in_namespace(hosts, *command):
     return [*NAMESPACE, "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts), *map(str, command)]
 
@@ -58,6 +76,22 @@ class ProxyThere(Proxy):
         return found[0]["reason"], found[0].get("address", "").rpartition(":")[0]
 
 
+def order_of_addresses(hosts):
+    """As the resolver gives them."""
+    found = subprocess.run(in_namespace(hosts, "getent", "ahosts", NAME), capture_output=True, text=True, check=True)
+    return [line.split()[0] for line in found.stdout.splitlines() if "STREAM" in line]
+
+
+def silent_addresses(proxy, hosts, port):
+    *silent, last = order_of_addresses(hosts)
+    mute, server = [Silent(address, port) for address in silent], Server(last, port)
+    found = proxy.reaches()
+    check(len(mute) > 1 and found == ("closed", last), f"{silent} do not answer: the last address is tried in time", found)
+    server.end()
+    for listener in mute:
+        listener.end()
+
+
 def look_ups(root, hosts):
     free = socket.create_server((ADDRESSES[0], 0))
     port = free.getsockname()[1]
@@ -80,6 +114,7 @@ private-addresses = yes
             found = proxy.reaches()
             check(found == ("closed", address), f"of {len(ADDRESSES)} addresses the one where somebody listens is found: {address}", found)
             server.end()
+        silent_addresses(proxy, hosts, port)
         with proxy.connect("one", 8002) as s:
             check(refused(s), "none of them: the connection ends")
         until(lambda: proxy.records()[-1]["reason"] == "connect-failed")
