@@ -87,8 +87,8 @@ static int watch_both(struct pipe_connection *c) {
         return r < 0 ? r : watch_set(c->upstream_watch, upstream);
 }
 
-static const char *broken_reason(int r) {
-        return r == -ECONNRESET || r == -EPIPE ? "reset" : "error";
+static const char *end_reason(int r) {
+        return r == 0 ? "closed" : r == -ECONNRESET || r == -EPIPE ? "reset" : "error";
 }
 
 /* How many more bytes may pass, both ways together, and which limit it is that says so. */
@@ -127,9 +127,10 @@ static void relay(struct pipe_connection *c, bool out_ready, bool in_ready) {
         if (r == -EDQUOT)
                 connection_end(&c->base, CONNECTION_REFUSED, limit);
         else if (r < 0)
-                connection_end(&c->base, CONNECTION_ALLOWED, broken_reason(r));
+                connection_end(&c->base, CONNECTION_ALLOWED, end_reason(r));
         else if (c->out.wait == FLOW_ENDED && c->in.wait == FLOW_ENDED)
-                connection_end(&c->base, CONNECTION_ALLOWED, "closed");
+                connection_end(&c->base, CONNECTION_ALLOWED,
+                               end_reason(c->out.broken ? c->out.broken : c->in.broken));
         else if (watch_both(c) < 0)
                 connection_end(&c->base, CONNECTION_FAILED, "out-of-memory");
 }

@@ -112,6 +112,15 @@ static ssize_t receive(struct flow *f, struct relay_pool *pool, uint64_t allowan
         return n;
 }
 
+static enum flow_wait receiver_broke(struct flow *f, int r) {
+        f->broken = r;
+        if (f->buffer)
+                f->buffer->start = f->buffer->end;
+        bytes_done(&f->head);
+        (void)shutdown(f->from, SHUT_RD);
+        return FLOW_ENDED;
+}
+
 /* What to wait for (enum flow_wait), or a negative errno. */
 static int pump(struct flow *f, struct relay_pool *pool, uint64_t allowance) {
         for (size_t moved = 0; moved < BUDGET;) {
@@ -119,7 +128,7 @@ static int pump(struct flow *f, struct relay_pool *pool, uint64_t allowance) {
                 ssize_t n;
 
                 if (r < 0)
-                        return r == -EAGAIN ? FLOW_WAIT_OUTPUT : r;
+                        return r == -EAGAIN ? FLOW_WAIT_OUTPUT : receiver_broke(f, r);
                 if (f->end_read) {
                         (void)shutdown(f->to, SHUT_WR);
                         return FLOW_ENDED;

@@ -38,8 +38,9 @@ struct flow {
         struct bytes head;           /* to be sent before anything else: what was read to find out where to */
         uint64_t bytes;
         bool end_read; /* the sender has ended */
+        int broken;    /* why the receiver takes nothing any more: a negative errno */
         /* What would let it go on (after a budget ran out: what it would do next); FLOW_ENDED: the receiver
-         * was told. */
+         * was told, or broke. */
         enum flow_wait wait;
 };
 
@@ -48,5 +49,6 @@ void flow_done(struct flow *f);
 
 /* Move what can be moved now, within a budget that keeps one connection from holding up the others; then
  * flow->wait says what to wait for. No byte beyond the allowance is taken: -EDQUOT when there is one.
- * 0, or another negative errno when the connection is broken. */
+ * A receiver that broke ends this direction only, for it may have said something before: its bytes are
+ * dropped, and the sender can send no more. 0, or another negative errno when the sender broke off. */
 int flow_pump(struct flow *f, struct relay_pool *pool, uint64_t allowance);

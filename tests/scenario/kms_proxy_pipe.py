@@ -102,6 +102,27 @@ class Echo:
             connection.sendall(b"bye")
 
 
+class EarlyAnswer:
+    """Reads a little, and when `answer` is set, answers and closes with the rest unread: that resets the connection."""
+
+    SIZE = 1040
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.read, self.answer, self.closed = threading.Event(), threading.Event(), threading.Event()
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        connection, _ = self.listener.accept()
+        with connection:
+            connection.recv(1000)
+            self.read.set()
+            self.answer.wait(60)
+            connection.sendall(bytes(self.SIZE))
+        self.closed.set()
+
+
 class Proxy:
     def __init__(self, root, config, **more):
         self.root, self.config = root, root / "proxy.conf"
@@ -244,6 +265,27 @@ def check_plain(proxy):
         point("8 MiB both ways at once are the same bytes", got == payload + b"bye", len(got))
 
 
+def check_early_answer(proxy, early):
+    """While the proxy is stopped the answer, the reset behind it and more from the client come together."""
+    with proxy.connect("two", 8004) as s:
+        s.sendall(bytes(2000))
+        early.read.wait(60)
+        proxy.process.send_signal(signal.SIGSTOP)
+        until(lambda: pathlib.Path(f"/proc/{proxy.process.pid}/stat").read_text().rpartition(") ")[2][0] == "T")
+        s.sendall(bytes(2000))
+        early.answer.set()
+        early.closed.wait(60)
+        until(lambda: f":{early.port:04X} 01 " not in pathlib.Path("/proc/net/tcp").read_text())
+        proxy.process.send_signal(signal.SIGCONT)
+        got = b""
+        with contextlib.suppress(ConnectionResetError):
+            while data := s.recv(65536):
+                got += data
+        point("an answer that came before a reset arrives, though the client goes on sending", len(got) == early.SIZE, len(got))
+    until(lambda: "reset" in proxy.reasons())
+    point("and the record says that it was reset", "reset" in proxy.reasons())
+
+
 def check_enclaves(proxy, root):
     (root / "three").mkdir()
     (root / "three/.vsock.sock_8002~").write_text("what a proxy that was killed left behind")
@@ -251,9 +293,9 @@ def check_enclaves(proxy, root):
     with proxy.connect("three", 8002) as s:
         s.sendall(b"x")
         point("an enclave that comes later is served", s.recv(1) == b"x")
-    until(lambda: len(list((root / "e/three").iterdir())) == 3)
+    until(lambda: len(list((root / "e/three").iterdir())) == 4)
     names = sorted(p.name for p in (root / "e/three").iterdir())
-    point("and nothing of its sockets' making is left", names == [f"vsock.sock_{port}" for port in (8000, 8001, 8002)], names)
+    point("and nothing of its sockets' making is left", names == [f"vsock.sock_{port}" for port in (8000, 8001, 8002, 8004)], names)
     until(lambda: any(r["enclave"] == "three" for r in proxy.records()))
     point("and recorded under its own name", any(r["enclave"] == "three" for r in proxy.records()))
     shutil.rmtree(root / "e/three")
@@ -401,7 +443,7 @@ def main():
     proxy = None
     try:
         make_certificate(root)
-        upstream, echo = Upstream(root), Echo()
+        upstream, echo, early = Upstream(root), Echo(), EarlyAnswer()
         (root / "e/one").mkdir(parents=True)
         (root / "e/two").mkdir()
         config = f"""[proxy]
@@ -423,11 +465,17 @@ port = 8002
 tls = no
 allow = localhost:{echo.port}
 private-addresses = yes
+[pipe early]
+port = 8004
+tls = no
+allow = localhost:{early.port}
+private-addresses = yes
 """
         proxy = Proxy(root, config)
         check_tls(proxy, root)
         check_gate(proxy)
         check_plain(proxy)
+        check_early_answer(proxy, early)
         check_enclaves(proxy, root)
         check_limits(proxy)
         check_hour(proxy, config)
