@@ -101,6 +101,7 @@ static void send_answer(struct call_connection *c) {
                 }
                 bytes_drop(&c->out, (size_t)n);
                 c->bytes_in += (uint64_t)n;
+                c->base.metrics->received_bytes_total += (uint64_t)n;
         }
         bytes_done(&c->out);
         c->base.active_usec = now_monotonic_usec();
@@ -303,6 +304,7 @@ static void read_frame(struct call_connection *c) {
         }
         c->in.size += (size_t)n;
         c->bytes_out += (uint64_t)n;
+        c->base.metrics->sent_bytes_total += (uint64_t)n;
         c->base.active_usec = now_monotonic_usec();
         if (c->in.size > FRAME_HEADER_SIZE && frame_size(c->in.data, &size) >= 0 &&
             c->in.size == FRAME_HEADER_SIZE + size) {

@@ -62,8 +62,6 @@ void connection_end(struct connection *c, enum connection_end how, const char *r
         if (!c->recorded || how != CONNECTION_ALLOWED)
                 audit_write(proxy->audit, &record);
         count_end(c->metrics, how);
-        c->metrics->sent_bytes_total += record.bytes_out;
-        c->metrics->received_bytes_total += record.bytes_in;
         c->metrics->connections--;
         proxy->limits.connections--;
         if (c->usage) {

@@ -104,12 +104,15 @@ static uint64_t bytes_left(const struct pipe_connection *c, const char **ret_lim
 
 /* One direction; what it moves is gone from what the other may. */
 static int pump(struct pipe_connection *c, struct flow *flow, const char **ret_limit) {
+        struct listener_metrics *metrics = c->base.metrics;
         uint64_t before = flow->bytes;
         int r = flow_pump(flow, &c->base.proxy->relays, bytes_left(c, ret_limit));
 
         if (flow->bytes != before) {
                 c->base.active_usec = now_monotonic_usec();
                 hour_count(&c->base.usage->hour, flow->bytes - before, c->base.active_usec);
+                *(flow == &c->out ? &metrics->sent_bytes_total : &metrics->received_bytes_total) +=
+                        flow->bytes - before;
         }
         return r;
 }
@@ -274,6 +277,7 @@ static void read_hello(struct pipe_connection *c) {
         }
         c->out.head.size += (size_t)n;
         c->out.bytes += (uint64_t)n;
+        c->base.metrics->sent_bytes_total += (uint64_t)n;
         verdict = client_hello_parse(c->out.head.data, c->out.head.size, c->name);
         if (verdict == CLIENT_HELLO_OK)
                 pass_gate(c);

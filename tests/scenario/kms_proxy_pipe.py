@@ -157,6 +157,14 @@ class Proxy:
     def reasons(self):
         return [r["reason"] for r in self.records()]
 
+    def counted(self, name, listener):
+        with contextlib.suppress(FileNotFoundError):
+            wanted = f'qt_kms_proxy_{name}{{listener="{listener}",mode="pipe"}} '
+            for line in (self.root / "metrics").read_text().splitlines():
+                if line.startswith(wanted):
+                    return int(line.removeprefix(wanted))
+        return 0
+
     def reload(self, config):
         before = len((self.root / "log").read_text())
         self.config.write_text(config)
@@ -246,6 +254,17 @@ def check_gate(proxy):
         s.close()
         until(lambda: len(proxy.records()) > before)
         point(f"refused and recorded: {what}", gone and proxy.reasons()[before:] == [reason], proxy.records()[before:])
+
+
+def check_counters_of_an_open_connection(proxy):
+    with proxy.connect("two", 8002) as s:
+        s.sendall(bytes(5000))
+        left = 5000
+        while left:
+            left -= len(s.recv(left))
+        found = until(lambda: proxy.counted("sent_bytes_total", "echo"))
+        received = proxy.counted("received_bytes_total", "echo")
+        point("bytes are counted when they pass, not when the connection ends", (found, received) == (5000, 5000), found, received)
 
 
 def check_plain(proxy):
@@ -426,10 +445,7 @@ def check_audit(proxy, root):
     out = subprocess.run(verify, capture_output=True, text=True)
     point("and says where a record was taken out", out.returncode == 1 and ":3:" in out.stderr, out.stderr)
     metrics = dict(line.split(" ") for line in (root / "metrics").read_text().splitlines() if not line.startswith("#"))
-
-    def counted(name, listener):
-        return int(metrics[f'qt_kms_proxy_{name}{{listener="{listener}",mode="pipe"}}'])
-
+    counted = proxy.counted
     point("the counters counted, each for its listener",
           counted("connections_total", "echo") > 10 and counted("refused_total", "kms") > 4 and
           counted("refused_total", "public") == 1 and counted("timeouts_total", "kms") == 1 and
@@ -474,6 +490,7 @@ private-addresses = yes
         proxy = Proxy(root, config)
         check_tls(proxy, root)
         check_gate(proxy)
+        check_counters_of_an_open_connection(proxy)
         check_plain(proxy)
         check_early_answer(proxy, early)
         check_enclaves(proxy, root)
