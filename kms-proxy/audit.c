@@ -17,7 +17,7 @@
 #define HASH_TEXT (2 * SHA256_DIGEST_LENGTH + 1)
 #define LINE_MAX_SIZE ((size_t)64 << 10)
 #define TAIL_MAX (4 * LINE_MAX_SIZE)
-#define AUDIT_FIELDS_MAX 24
+#define AUDIT_FIELDS_MAX 25
 
 struct audit {
         int fd;               /* -1: the journal only */
@@ -159,6 +159,7 @@ static size_t list_fields(const struct audit_record *r, struct audit_field field
                 { "repeated", "REPEATED", NULL, r->repeated },
                 { "name", "SERVER_NAME", r->name, 0 },
                 { "address", "ADDRESS", r->address, 0 },
+                { "error", "ERROR", r->error, 0 },
                 { "bytes_out", "BYTES_OUT", NULL, r->bytes_out },
                 { "bytes_in", "BYTES_IN", NULL, r->bytes_in },
                 { "duration_usec", "DURATION_USEC", NULL, r->duration_usec },

@@ -23,7 +23,8 @@ struct audit_record {
         uid_t peer_uid; /* of a local user who is not the enclave */
         const char *mode, *listener, *verdict, *reason;
         const char *name;    /* where to: server name */
-        const char *address; /* and the address that was taken */
+        const char *address; /* and the address: taken, or else last tried, or first refused */
+        const char *error;   /* what the system said about it or the name */
         uint64_t repeated;   /* so many of this kind since the record before */
         uint64_t bytes_out, bytes_in, duration_usec;
         /* api */

@@ -10,6 +10,7 @@
 #include "kms-proxy/resolve.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,7 +21,8 @@
 
 struct pipe_connection {
         struct connection base;
-        char name[HOST_NAME_MAX_SIZE], address[80];
+        char name[HOST_NAME_MAX_SIZE], address[80]; /* taken or last tried, or refused */
+        const char *error;                          /* what the system said about it or the name */
         struct resolution *resolution; /* being worked on, or holding the addresses still to be tried */
         bool resolving;
         size_t next_address;
@@ -59,6 +61,7 @@ static void pipe_describe(const struct connection *base, struct audit_record *re
 
         record->name = c->name[0] ? c->name : NULL;
         record->address = c->address[0] ? c->address : NULL;
+        record->error = c->error;
         record->bytes_out = c->out.bytes;
         record->bytes_in = c->in.bytes;
 }
@@ -87,8 +90,11 @@ static int watch_both(struct pipe_connection *c) {
         return r < 0 ? r : watch_set(c->upstream_watch, upstream);
 }
 
-static const char *end_reason(int r) {
-        return r == 0 ? "closed" : r == -ECONNRESET || r == -EPIPE ? "reset" : "error";
+static void end_relay(struct pipe_connection *c, int r) {
+        bool reset = r == -ECONNRESET || r == -EPIPE;
+
+        c->error = r < 0 ? strerrordesc_np(-r) : NULL;
+        connection_end(&c->base, CONNECTION_ALLOWED, r == 0 ? "closed" : reset ? "reset" : "error");
 }
 
 /* How many more bytes may pass, both ways together, and which limit it is that says so. */
@@ -130,10 +136,9 @@ static void relay(struct pipe_connection *c, bool out_ready, bool in_ready) {
         if (r == -EDQUOT)
                 connection_end(&c->base, CONNECTION_REFUSED, limit);
         else if (r < 0)
-                connection_end(&c->base, CONNECTION_ALLOWED, end_reason(r));
+                end_relay(c, r);
         else if (c->out.wait == FLOW_ENDED && c->in.wait == FLOW_ENDED)
-                connection_end(&c->base, CONNECTION_ALLOWED,
-                               end_reason(c->out.broken ? c->out.broken : c->in.broken));
+                end_relay(c, c->out.broken ? c->out.broken : c->in.broken);
         else if (watch_both(c) < 0)
                 connection_end(&c->base, CONNECTION_FAILED, "out-of-memory");
 }
@@ -154,8 +159,6 @@ static void begin_relay(struct pipe_connection *c) {
                 return;
         }
         hour_count(&c->base.usage->hour, c->out.bytes, now_monotonic_usec());
-        address_format((struct sockaddr *)&c->resolution->addresses[c->next_address - 1], c->address,
-                       sizeof(c->address));
         free(c->resolution);
         c->resolution = NULL;
         (void)setsockopt(c->upstream, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -178,9 +181,12 @@ static void serve_upstream(void *userdata, uint32_t events) {
         }
         if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
                 return;
-        if (getsockopt(c->upstream, SOL_SOCKET, SO_ERROR, &error, &size) < 0 || error)
+        if (getsockopt(c->upstream, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+                error = errno;
+        if (error) {
+                c->error = strerrordesc_np(error);
                 try_next_address(c);
-        else
+        } else
                 begin_relay(c);
 }
 
@@ -204,13 +210,30 @@ static uint64_t turn_end(const struct pipe_connection *c) {
 
 static void try_next_address(struct pipe_connection *c) {
         while (c->next_address < c->resolution->n_addresses) {
+                const struct sockaddr *address =
+                        (struct sockaddr *)&c->resolution->addresses[c->next_address];
+                int r;
+
                 c->upstream_watch = watch_remove(c->upstream_watch);
                 c->upstream = close_fd(c->upstream);
                 c->turn_ends_usec = turn_end(c);
-                if (connect_to(c, (struct sockaddr *)&c->resolution->addresses[c->next_address++]) >= 0)
+                c->next_address++;
+                address_format(address, c->address, sizeof(c->address));
+                r = connect_to(c, address);
+                c->error = r < 0 ? strerrordesc_np(-r) : NULL;
+                if (r >= 0)
                         return;
         }
         connection_end(&c->base, CONNECTION_FAILED, "connect-failed");
+}
+
+/* Whether it is the name that is wrong, or the resolver. */
+static void end_unresolved(struct pipe_connection *c, const struct resolution *q) {
+        bool failed = q->result == EAI_AGAIN || q->result == EAI_FAIL || q->result == EAI_MEMORY ||
+                      q->result == EAI_SYSTEM;
+
+        c->error = q->error ? strerrordesc_np(q->error) : gai_strerror(q->result);
+        connection_end(&c->base, CONNECTION_FAILED, failed ? "resolver-failed" : "no-such-name");
 }
 
 static void resolved(struct resolution *q) {
@@ -222,10 +245,11 @@ static void resolved(struct resolution *q) {
         }
         c->resolving = false;
         if (q->result != 0)
-                connection_end(&c->base, CONNECTION_FAILED, "no-such-name");
-        else if (q->n_addresses == 0 && q->n_refused)
+                end_unresolved(c, q);
+        else if (q->n_addresses == 0 && q->n_refused) {
+                address_format((struct sockaddr *)&q->refused, c->address, sizeof(c->address));
                 connection_end(&c->base, CONNECTION_REFUSED, "private-address");
-        else
+        } else
                 try_next_address(c);
 }
 

@@ -2,6 +2,7 @@
 
 #include "kms-proxy/resolve.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <string.h>
 
@@ -14,13 +15,15 @@ static void resolve(struct job *job) {
 
         (void)snprintf(port, sizeof(port), "%u", q->port);
         q->result = getaddrinfo(q->name, port, &hints, &list);
+        q->error = q->result == EAI_SYSTEM ? errno : 0;
         if (q->result != 0)
                 return;
         for (const struct addrinfo *a = list; a && q->n_addresses < ADDRESSES_MAX; a = a->ai_next) {
                 if (a->ai_addrlen > sizeof(q->addresses[0]))
                         continue;
                 if (!q->private_addresses && address_is_private(a->ai_addr)) {
-                        q->n_refused++;
+                        if (q->n_refused++ == 0)
+                                memcpy(&q->refused, a->ai_addr, a->ai_addrlen);
                         continue;
                 }
                 memcpy(&q->addresses[q->n_addresses++], a->ai_addr, a->ai_addrlen);

@@ -22,7 +22,8 @@ struct resolution {
         void *userdata; /* NULL: whoever asked has gone */
 
         int result; /* 0, or an EAI_ code */
-        struct sockaddr_storage addresses[ADDRESSES_MAX];
+        int error;  /* with EAI_SYSTEM: errno */
+        struct sockaddr_storage addresses[ADDRESSES_MAX], refused /* the first of these */;
         size_t n_addresses, n_refused;
 };
 

@@ -50,7 +50,15 @@ class Silent:
 
 
 def in_namespace(hosts, *command):
-    return [*NAMESPACE, "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts), *map(str, command)]
+    """With the files of this directory in place of the system's."""
+    own = 'for f in hosts nsswitch.conf resolv.conf; do [ ! -e /etc/$f ] || mount --bind "$0/$f" /etc/$f || exit 1; done; exec "$@"'
+    return [*NAMESPACE, "sh", "-c", own, str(hosts.parent), *map(str, command)]
+
+
+def write_resolver(directory, sources):
+    """Where names are looked up; nobody answers at the name server."""
+    (directory / "nsswitch.conf").write_text(f"hosts: {sources}\n")
+    (directory / "resolv.conf").write_text("nameserver 127.0.0.99\noptions timeout:1 attempts:1\n")
 
 
 def write_hosts(hosts, *addresses):
@@ -82,12 +90,27 @@ def order_of_addresses(hosts):
     return [line.split()[0] for line in found.stdout.splitlines() if "STREAM" in line]
 
 
+def fails(proxy, what, reason, address, error):
+    before = len(proxy.records())
+    with proxy.connect("one", 8002) as s:
+        check(refused(s), f"{what}: the connection ends")
+    record = until(lambda: proxy.records()[before:])[0]
+    check((record["reason"], record.get("address"), record.get("error")) == (reason, address, error),
+          f"and the record says {reason}, which address and what the system said", record)
+
+
 def silent_addresses(proxy, hosts, port):
     *silent, last = order_of_addresses(hosts)
     mute, server = [Silent(address, port) for address in silent], Server(last, port)
     found = proxy.reaches()
     check(len(mute) > 1 and found == ("closed", last), f"{silent} do not answer: the last address is tried in time", found)
     server.end()
+    mute.append(Silent(last, port))
+    with proxy.connect("one", 8002) as s:
+        check(refused(s), "nor does the last one: the connection ends")
+    record = proxy.records()[-1]
+    check((record["reason"], record["address"]) == ("handshake-timeout", f"{last}:{port}"), "and the record says which was the last",
+          record)
     for listener in mute:
         listener.end()
 
@@ -115,20 +138,17 @@ private-addresses = yes
             check(found == ("closed", address), f"of {len(ADDRESSES)} addresses the one where somebody listens is found: {address}", found)
             server.end()
         silent_addresses(proxy, hosts, port)
-        with proxy.connect("one", 8002) as s:
-            check(refused(s), "none of them: the connection ends")
-        until(lambda: proxy.records()[-1]["reason"] == "connect-failed")
-        check(proxy.records()[-1]["reason"] == "connect-failed", "and that is recorded", proxy.records()[-1])
+        last = order_of_addresses(hosts)[-1]
+        fails(proxy, "none of them", "connect-failed", f"{last}:{port}", "Connection refused")
         servers = [Server("127.0.0.5", port), Server("127.0.0.6", port)]
         for address in ("127.0.0.5", "127.0.0.6", "127.0.0.5"):
             write_hosts(hosts, address)
             found = proxy.reaches()
             check(found == ("closed", address), f"the name moves to {address}: the next connection goes there", found)
         write_hosts(hosts)
-        with proxy.connect("one", 8002) as s:
-            check(refused(s), "the name is gone: the connection ends")
-        until(lambda: proxy.records()[-1]["reason"] == "no-such-name")
-        check(proxy.records()[-1]["reason"] == "no-such-name", "and that is recorded", proxy.records()[-1])
+        fails(proxy, "the name is gone", "no-such-name", None, "Name or service not known")
+        write_resolver(hosts.parent, "files dns")
+        fails(proxy, "the name server does not answer", "resolver-failed", None, "Temporary failure in name resolution")
         for server in servers:
             server.end()
         check(proxy.end() == 0, "and the proxy ends well")
@@ -140,8 +160,10 @@ def main():
     root = pathlib.Path(tempfile.mkdtemp(prefix="qt-kp."))
     try:
         (root / "e/one").mkdir(parents=True)
-        hosts = root / "hosts"
+        (root / "etc").mkdir()
+        hosts = root / "etc/hosts"
         write_hosts(hosts, ADDRESSES[0])
+        write_resolver(root / "etc", "files")
         tried = subprocess.run(in_namespace(hosts, "getent", "ahosts", NAME), capture_output=True, text=True)
         if tried.returncode != 0 or ADDRESSES[0] not in tried.stdout:
             skip("look-ups", "needs a mount namespace, and a resolver that reads /etc/hosts: " + tried.stderr.strip())

@@ -236,7 +236,7 @@ def check_tls(proxy, root):
     until(lambda: len(proxy.records()) == 3)
 
 
-def check_gate(proxy):
+def check_gate(proxy, port):
     rows = [("a name that no rule allows", hello_for("other.localhost"), "not-allowed"),
             ("no server name", hello_for(None), "no-server-name"),
             ("a name with a dot at its end", hello_for("localhost."), "bad-server-name"),
@@ -254,6 +254,9 @@ def check_gate(proxy):
         s.close()
         until(lambda: len(proxy.records()) > before)
         point(f"refused and recorded: {what}", gone and proxy.reasons()[before:] == [reason], proxy.records()[before:])
+        if reason == "private-address":
+            address = proxy.records()[-1].get("address", "")
+            point("with the address", address.endswith(f":{port}"), address)
 
 
 def check_counters_of_an_open_connection(proxy):
@@ -489,7 +492,7 @@ private-addresses = yes
 """
         proxy = Proxy(root, config)
         check_tls(proxy, root)
-        check_gate(proxy)
+        check_gate(proxy, upstream.port)
         check_counters_of_an_open_connection(proxy)
         check_plain(proxy)
         check_early_answer(proxy, early)
