@@ -26,6 +26,7 @@ const char *client_hello_reason(enum client_hello_verdict verdict) {
                 [CLIENT_HELLO_SEVERAL_NAMES] = "several-server-names",
                 [CLIENT_HELLO_BAD_NAME] = "bad-server-name",
                 [CLIENT_HELLO_HIDDEN_NAME] = "encrypted-client-hello",
+                [CLIENT_HELLO_BYTES_BEHIND] = "bytes-behind-client-hello",
         };
 
         return names[verdict];
@@ -104,6 +105,7 @@ enum client_hello_verdict client_hello_parse(const void *data, size_t size,
                                              char ret_name[static HOST_NAME_MAX_SIZE]) {
         static const uint8_t start[] = { RECORD_HANDSHAKE, 3 };
         const uint8_t *p = data;
+        enum client_hello_verdict verdict;
         struct reader record, message;
         size_t record_size;
 
@@ -127,9 +129,10 @@ enum client_hello_verdict client_hello_parse(const void *data, size_t size,
                 return CLIENT_HELLO_INCOMPLETE;
         record = reader_over(p + 5 + 1, record_size - 1);
         message = take_vector(&record, 3);
-        /* Nothing may follow in the record, nor behind it: the client has to wait for the server now. (Early
-         * data would be sent here; the servers this is for do not offer it.) */
         if (message.failed || reader_left(&record))
                 return CLIENT_HELLO_MALFORMED;
-        return parse_message(message, ret_name);
+        verdict = parse_message(message, ret_name);
+        /* Nor may anything follow behind the record: the client has to wait for the server now. (Early data
+         * would be sent here; the servers this is for do not offer it.) */
+        return verdict == CLIENT_HELLO_OK && size > 5 + record_size ? CLIENT_HELLO_BYTES_BEHIND : verdict;
 }

@@ -22,8 +22,9 @@ enum client_hello_verdict {
         CLIENT_HELLO_MALFORMED,  /* lengths that do not add up, an extension twice */
         CLIENT_HELLO_NO_NAME,    /* no server_name, or one without host_name */
         CLIENT_HELLO_SEVERAL_NAMES,
-        CLIENT_HELLO_BAD_NAME,    /* an address, or not the characters of a host name */
-        CLIENT_HELLO_HIDDEN_NAME, /* encrypted_client_hello, or its earlier form */
+        CLIENT_HELLO_BAD_NAME,     /* an address, or not the characters of a host name */
+        CLIENT_HELLO_HIDDEN_NAME,  /* encrypted_client_hello, or its earlier form */
+        CLIENT_HELLO_BYTES_BEHIND, /* it is not all that was sent: another one, or early data (0-RTT) */
         CLIENT_HELLO_VERDICT_MAX,
 };
 

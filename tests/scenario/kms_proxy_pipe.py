@@ -246,6 +246,7 @@ def check_gate(proxy, port):
     whole = hello_for("localhost")
     split = whole[:3] + (30).to_bytes(2, "big") + whole[5:35] + whole[:3] + (len(whole) - 35).to_bytes(2, "big") + whole[35:]
     rows.append(("a ClientHello over two records", split, "fragmented-client-hello"))
+    rows.append(("a second ClientHello behind the first", whole + hello_for("other.localhost"), "bytes-behind-client-hello"))
     for what, data, reason in rows:
         before = len(proxy.records())
         s = proxy.connect("one", 8001 if reason == "private-address" else 8000)

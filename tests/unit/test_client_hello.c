@@ -141,11 +141,33 @@ static void not_one_record(void **state _unused_) {
         assert_int_equal(client_hello_parse("\x16\x03\x01\x00\x00", 5, name), CLIENT_HELLO_NOT_TLS);
 }
 
+/* The client has to wait for the server: whatever comes with its first message is nothing that was looked at.
+ */
+static void bytes_behind(void **state _unused_) {
+        uint8_t hello[4096], again[4096];
+        char name[HOST_NAME_MAX_SIZE];
+        size_t n = real_hello("kms.example.com", hello, sizeof(hello)),
+               m = real_hello("other.example.com", again, sizeof(again));
+
+        assert_true(n + m < sizeof(hello));
+        memcpy(hello + n, again, m);
+        for (size_t i = n + 1; i <= n + m; i++)
+                assert_int_equal(client_hello_parse(hello, i, name), CLIENT_HELLO_BYTES_BEHIND);
+        memcpy(hello + n, "\x14\x03\x03\x00\x01\x01", 6); /* with which a client's early data begins */
+        assert_int_equal(client_hello_parse(hello, n + 6, name), CLIENT_HELLO_BYTES_BEHIND);
+        assert_string_equal(client_hello_reason(CLIENT_HELLO_BYTES_BEHIND), "bytes-behind-client-hello");
+        /* What is wrong with the message itself is said first. */
+        n = real_hello(NULL, hello, sizeof(hello));
+        hello[n] = 0;
+        assert_int_equal(client_hello_parse(hello, n + 1, name), CLIENT_HELLO_NO_NAME);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(real_client),
                 cmocka_unit_test(extensions),
                 cmocka_unit_test(not_one_record),
+                cmocka_unit_test(bytes_behind),
         };
 
         return unit_run("client_hello", tests);
