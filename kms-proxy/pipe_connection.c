@@ -45,8 +45,8 @@ static void pipe_free(struct connection *base) {
 
         c->upstream_watch = watch_remove(c->upstream_watch);
         (void)close_fd(c->upstream);
-        flow_done(&c->out);
-        flow_done(&c->in);
+        flow_done(&c->out, &base->proxy->relays);
+        flow_done(&c->in, &base->proxy->relays);
         /* With a resolver that does not answer, a queue of questions that nobody asks any more would grow for
          * ever. */
         if (c->resolving && !workers_withdraw(base->proxy->resolvers, &c->resolution->job))

@@ -12,8 +12,9 @@
 
 struct relay_buffer {
         struct relay_buffer *next;
+        size_t size;
         size_t start, end; /* what is in flight */
-        uint8_t data[RELAY_BUFFER_SIZE];
+        uint8_t data[];
 };
 
 void relay_pool_done(struct relay_pool *pool) {
@@ -23,28 +24,34 @@ void relay_pool_done(struct relay_pool *pool) {
                 pool->free = b->next;
                 free(b);
         }
+        pool->n_large -= pool->n_free;
         pool->n_free = 0;
 }
 
 static struct relay_buffer *pool_take(struct relay_pool *pool) {
+        bool large = pool->free || pool->n_large < RELAY_BUFFERS_MAX;
+        size_t size = large ? RELAY_BUFFER_SIZE : RELAY_SMALL_BUFFER_SIZE;
         struct relay_buffer *b = pool->free;
 
         if (b) {
                 pool->free = b->next;
                 pool->n_free--;
         } else {
-                b = malloc(sizeof(*b)); /* not zeroed: only what was received into it is ever sent */
+                b = malloc(sizeof(*b) + size); /* not zeroed: only what was received is ever sent */
                 if (!b)
                         return NULL;
+                pool->n_large += large;
         }
+        b->size = size;
         b->start = b->end = 0;
         return b;
 }
 
 static void pool_give(struct relay_pool *pool, struct relay_buffer *b) {
-        if (!b)
-                return;
-        if (pool->n_free == POOL_MAX) {
+        bool large = b && b->size == RELAY_BUFFER_SIZE;
+
+        if (!large || pool->n_free == POOL_MAX) {
+                pool->n_large -= large;
                 free(b);
                 return;
         }
@@ -53,8 +60,8 @@ static void pool_give(struct relay_pool *pool, struct relay_buffer *b) {
         pool->n_free++;
 }
 
-void flow_done(struct flow *f) {
-        free(f->buffer);
+void flow_done(struct flow *f, struct relay_pool *pool) {
+        pool_give(pool, f->buffer);
         bytes_done(&f->head);
         *f = FLOW_NULL;
 }
@@ -93,13 +100,16 @@ static int send_all(struct flow *f) {
 /* Bytes received, at most so many, or 0 at the end; -EAGAIN when there is nothing now, -EDQUOT when there is
  * something and none is allowed. */
 static ssize_t receive(struct flow *f, struct relay_pool *pool, uint64_t allowance) {
-        size_t size = allowance < RELAY_BUFFER_SIZE ? (size_t)allowance : RELAY_BUFFER_SIZE;
+        size_t size;
         ssize_t n;
 
-        if (!f->buffer)
+        if (!f->buffer || f->buffer->size < RELAY_BUFFER_SIZE) { /* there may be a large one by now */
+                pool_give(pool, f->buffer);
                 f->buffer = pool_take(pool);
+        }
         if (!f->buffer)
                 return -ENOMEM;
+        size = allowance < f->buffer->size ? (size_t)allowance : f->buffer->size;
         do
                 n = recv(f->from, f->buffer->data, size ? size : 1, size ? 0 : MSG_PEEK);
         while (n < 0 && errno == EINTR);

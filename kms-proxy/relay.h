@@ -20,12 +20,17 @@
 #include <stdbool.h>
 
 #define RELAY_BUFFER_SIZE ((size_t)256 << 10)
+/* A flow whose receiver does not read keeps its buffer: so many large ones there are, for all connections
+ * together (16 MiB), and while they are out the others have small ones (128 MiB for the two directions of
+ * 4096 connections, where large ones would be 2 GiB). */
+#define RELAY_BUFFERS_MAX 64
+#define RELAY_SMALL_BUFFER_SIZE ((size_t)16 << 10)
 
 struct relay_buffer;
 
 struct relay_pool {
         struct relay_buffer *free;
-        size_t n_free;
+        size_t n_free, n_large; /* of the large ones: at rest, and in all */
 };
 
 void relay_pool_done(struct relay_pool *pool);
@@ -45,7 +50,7 @@ struct flow {
 };
 
 #define FLOW_NULL ((struct flow){ .from = -1, .to = -1 })
-void flow_done(struct flow *f);
+void flow_done(struct flow *f, struct relay_pool *pool);
 
 /* Move what can be moved now, within a budget that keeps one connection from holding up the others; then
  * flow->wait says what to wait for. No byte beyond the allowance is taken: -EDQUOT when there is one.

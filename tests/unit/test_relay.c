@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -103,7 +104,7 @@ static void carry(struct relay_pool *pool, int from_far, int from, int to, int t
         assert_int_equal(f.bytes, TRANSFER);
         assert_int_equal(checked, TRANSFER);
         assert_null(f.buffer);
-        flow_done(&f);
+        flow_done(&f, pool);
 }
 
 static void both_ways(void **state _unused_) {
@@ -153,7 +154,7 @@ static void receiver_that_pauses(void **state _unused_) {
         assert_non_null(f.buffer);
         drain(&pool, &f, &e, fed);
         assert_null(f.buffer);
-        flow_done(&f);
+        flow_done(&f, &pool);
         ends_close(&e);
         relay_pool_done(&pool);
 }
@@ -173,7 +174,7 @@ static void nothing_left_in_a_buffer(void **state _unused_) {
         assert_int_equal(f.wait, FLOW_ENDED);
         assert_true(f.broken == -ECONNRESET || f.broken == -EPIPE);
         assert_null(f.buffer);
-        flow_done(&f);
+        flow_done(&f, &pool);
         carry(&pool, next.enclave_far, next.enclave, next.upstream, next.upstream_far);
         ends_close(&e);
         ends_close(&next);
@@ -204,10 +205,46 @@ static void receiver_that_broke(void **state _unused_) {
         assert_int_equal(checked, 1040);
         assert_int_equal(send(e.enclave_far, "x", 1, MSG_NOSIGNAL), -1);
         assert_int_equal(errno, EPIPE);
-        flow_done(&out);
-        flow_done(&in);
+        flow_done(&out, &pool);
+        flow_done(&in, &pool);
         ends_close(&e);
         relay_pool_done(&pool);
+}
+
+/* However many stall, the large buffers are so many; the others hold a small one each, and move what they
+ * must. */
+static void many_that_stall(void **state _unused_) {
+        enum { MANY = RELAY_BUFFERS_MAX + 8 };
+        struct relay_pool pool = { 0 };
+        struct flow flows[MANY];
+        struct ends ends[MANY], other = ends_open();
+        const int kernel = 64 << 10; /* not megabytes for each */
+        size_t fed[MANY];
+
+        for (size_t i = 0; i < MANY; i++) {
+                ends[i] = ends_open();
+                assert_int_equal(setsockopt(ends[i].upstream, SOL_SOCKET, SO_SNDBUF, &kernel, sizeof(kernel)),
+                                 0);
+                assert_int_equal(
+                        setsockopt(ends[i].upstream_far, SOL_SOCKET, SO_RCVBUF, &kernel, sizeof(kernel)), 0);
+                flows[i] = FLOW_NULL;
+                fed[i] = stall(&pool, &flows[i], &ends[i]);
+                assert_non_null(flows[i].buffer);
+                assert_true(malloc_usable_size(flows[i].buffer) <
+                            (i < RELAY_BUFFERS_MAX ? RELAY_BUFFER_SIZE : RELAY_SMALL_BUFFER_SIZE) + 8192);
+        }
+        assert_int_equal(pool.n_large, RELAY_BUFFERS_MAX);
+        carry(&pool, other.enclave_far, other.enclave, other.upstream, other.upstream_far);
+        drain(&pool, &flows[MANY - 1], &ends[MANY - 1], fed[MANY - 1]);
+        drain(&pool, &flows[0], &ends[0], fed[0]);
+        assert_int_equal(pool.n_free, 1); /* a large one again for the next */
+        for (size_t i = 0; i < MANY; i++) {
+                flow_done(&flows[i], &pool);
+                ends_close(&ends[i]);
+        }
+        ends_close(&other);
+        relay_pool_done(&pool);
+        assert_int_equal(pool.n_large, 0);
 }
 
 /* Ended by a limit or a timeout with bytes in flight: the sanitizer tells whether anything is left. */
@@ -218,7 +255,7 @@ static void ended_in_flight(void **state _unused_) {
 
         (void)stall(&pool, &f, &e);
         assert_non_null(f.buffer);
-        flow_done(&f);
+        flow_done(&f, &pool);
         assert_null(f.buffer);
         ends_close(&e);
         relay_pool_done(&pool);
@@ -248,7 +285,7 @@ static void sender_that_breaks_off(void **state _unused_) {
                 (void)check(e.upstream_far, &checked);
         }
         assert_int_equal(r, -ECONNRESET);
-        flow_done(&f);
+        flow_done(&f, &pool);
         ends_close(&e);
         relay_pool_done(&pool);
 }
@@ -272,7 +309,7 @@ static void allowance(void **state _unused_) {
         while (!check(e.upstream_far, &place))
                 continue;
         assert_int_equal(place, 101000);
-        flow_done(&f);
+        flow_done(&f, &pool);
         relay_pool_done(&pool);
         ends_close(&e);
 }
@@ -283,6 +320,7 @@ int main(void) {
                 cmocka_unit_test(receiver_that_pauses),
                 cmocka_unit_test(nothing_left_in_a_buffer),
                 cmocka_unit_test(receiver_that_broke),
+                cmocka_unit_test(many_that_stall),
                 cmocka_unit_test(ended_in_flight),
                 cmocka_unit_test(sender_that_breaks_off),
                 cmocka_unit_test(allowance),
