@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "kms-proxy/loop.h"
 #include "kms/json.h"
 
@@ -12,7 +13,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define REPLY_MAX ((size_t)64 << 10)
+#define INPUT_MAX ((size_t)128 << 10) /* a message has at most 64 KiB; and what was read behind it */
+#define ANSWER_USEC 500000
 #define KEEP_USEC 1000000
 #define ASK_USEC 50000
 #define REST_USEC 2000000
@@ -30,7 +32,7 @@ void enclaves_done(struct enclaves *e) {
 static int connect_daemon(const char *path) {
         _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         struct sockaddr_un address = { .sun_family = AF_UNIX };
-        const struct timeval wait = { .tv_usec = 500000 };
+        const struct timeval wait = { .tv_usec = ANSWER_USEC };
 
         if (strlen(path) >= sizeof(address.sun_path))
                 return -ENAMETOOLONG;
@@ -42,24 +44,26 @@ static int connect_daemon(const char *path) {
         return TAKE_FD(fd);
 }
 
-/* One call, one reply, each ending in a NUL. */
-static int call_describe(int fd, struct bytes *reply) {
-        static const char call[] = "{\"method\":\"io.qtenclave.Manager.Describe\",\"parameters\":{}}";
-        int r = write_all(fd, call, sizeof(call));
+/* The next of the replies, each of which ends in a NUL. */
+static int read_reply(int fd, uint64_t deadline_usec, struct bytes *input, json_t **ret) {
+        const uint8_t *end;
+        ssize_t n = 0;
+        int r;
 
-        reply->max = REPLY_MAX;
-        while (r >= 0 && (reply->size == 0 || reply->data[reply->size - 1] != '\0')) {
-                ssize_t n;
-
-                r = bytes_reserve(reply, 4096);
+        while (!(end = input->size ? memchr(input->data, '\0', input->size) : NULL)) {
+                r = bytes_reserve(input, 4096);
                 if (r < 0)
-                        break;
-                n = read(fd, reply->data + reply->size, 4096);
-                if (n <= 0)
-                        return n < 0 ? -errno : -EPIPE;
-                reply->size += (size_t)n;
+                        return r;
+                n = now_monotonic_usec() < deadline_usec ? read(fd, input->data + input->size, 4096) : -1;
+                if (n < 0)
+                        return errno == EAGAIN || now_monotonic_usec() >= deadline_usec ? -ETIMEDOUT : -errno;
+                if (n == 0)
+                        return -EPIPE;
+                input->size += (size_t)n;
         }
-        return r;
+        *ret = json_parse_own(input->data, (size_t)(end - input->data));
+        bytes_drop(input, (size_t)(end - input->data) + 1);
+        return *ret ? 0 : -EBADMSG;
 }
 
 /* On this host's vsock is what runs as another virtual machine of this kernel. An enclave of the hypervisor
@@ -76,24 +80,11 @@ static bool is_on_vsock(const json_t *enclave) {
         return lives && hypervisor && strcmp(hypervisor, "local") != 0;
 }
 
-static int ask(struct enclaves *e) {
-        _cleanup_close_ int fd = connect_daemon(e->socket);
-        _cleanup_bytes_ struct bytes reply = BYTES_NULL;
-        _cleanup_json_ json_t *answer = NULL;
+static void take_list(struct enclaves *e, const json_t *list) {
         json_t *enclave;
         size_t i;
-        int r;
 
-        if (fd < 0)
-                return fd;
-        r = call_describe(fd, &reply);
-        if (r < 0)
-                return r;
-        answer = json_parse_own(reply.data, reply.size - 1);
-        if (!answer)
-                return -EBADMSG;
-        e->n = 0;
-        json_array_foreach(json_object_get(json_object_get(answer, "parameters"), "Enclaves"), i, enclave) {
+        json_array_foreach(list, i, enclave) {
                 const char *name = json_string_value(json_object_get(enclave, "EnclaveName"));
                 json_int_t cid = json_integer_value(json_object_get(enclave, "EnclaveCID"));
 
@@ -104,8 +95,53 @@ static int ask(struct enclaves *e) {
                 memcpy(e->known[e->n].name, name, strlen(name) + 1);
                 e->n++;
         }
-        e->asked_usec = now_monotonic_usec();
-        return 0;
+}
+
+/* A list that does not fit into one message comes in several. */
+static int ask(struct enclaves *e, char refusal[static COMPLAINT_MAX]) {
+        static const char call[] =
+                "{\"method\":\"io.qtenclave.Manager.Describe\",\"parameters\":{},\"more\":true}";
+        uint64_t deadline_usec = now_monotonic_usec() + ANSWER_USEC;
+        _cleanup_close_ int fd = connect_daemon(e->socket);
+        _cleanup_bytes_ struct bytes input = { .max = INPUT_MAX };
+        bool continues = true;
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = write_all(fd, call, sizeof(call));
+        for (e->n = 0; r >= 0 && continues;) {
+                _cleanup_json_ json_t *reply = NULL;
+                const json_t *error, *list;
+
+                r = read_reply(fd, deadline_usec, &input, &reply);
+                if (r < 0)
+                        break;
+                error = json_object_get(reply, "error");
+                list = json_object_get(json_object_get(reply, "parameters"), "Enclaves");
+                if (json_is_string(error))
+                        (void)snprintf(refusal, COMPLAINT_MAX, "it answers %s", json_string_value(error));
+                if (error || !json_is_array(list))
+                        return -EBADMSG;
+                take_list(e, list);
+                continues = json_is_true(json_object_get(reply, "continues"));
+        }
+        if (r >= 0)
+                e->asked_usec = now_monotonic_usec();
+        return r;
+}
+
+/* Once for each change, not for each connection. */
+static void tell_change(struct enclaves *e, const char *complaint) {
+        if (strcmp(e->complaint, complaint) == 0)
+                return;
+        if (*complaint)
+                log_warning(
+                        "cannot ask qt-enclaved at %s: %s; enclaves on vsock are refused until it answers",
+                        e->socket, complaint);
+        else
+                log_notice("qt-enclaved at %s answers again", e->socket);
+        (void)snprintf(e->complaint, sizeof(e->complaint), "%s", complaint);
 }
 
 static int find(const struct enclaves *e, uint32_t cid, char *ret, size_t size) {
@@ -119,14 +155,16 @@ static int find(const struct enclaves *e, uint32_t cid, char *ret, size_t size) 
 
 /* The loop waits for the answer, so a daemon that hangs is not asked again at once. */
 static int ask_again(struct enclaves *e, uint64_t now) {
+        char refusal[COMPLAINT_MAX] = "";
         int r;
 
         if (e->failed_usec && now - e->failed_usec < REST_USEC)
                 return -EHOSTDOWN;
-        r = ask(e);
+        r = ask(e, refusal);
         e->failed_usec = r < 0 ? now_monotonic_usec() : 0;
         if (r < 0)
                 e->n = 0;
+        tell_change(e, r >= 0 ? "" : *refusal ? refusal : strerror(-r));
         return r;
 }
 

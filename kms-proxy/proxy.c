@@ -38,7 +38,7 @@ static void refuse_early(struct proxy *p, const struct listener *listener, const
 static const char *over_limit(struct proxy *p, const struct listener *listener, struct enclave_usage *usage,
                               const struct peer *peer) {
         if (!peer->enclave[0])
-                return "no-enclave-of-this-host";
+                return peer->unasked ? "daemon-not-answering" : "no-enclave-of-this-host";
         if (peer->foreign)
                 return "not-the-enclaves-user";
         if (!usage)

@@ -14,6 +14,7 @@
 
 struct peer {
         char enclave[PEER_NAME_MAX]; /* "": no enclave of this host, to be refused */
+        bool unasked;                /* then: the daemon, which would know, does not answer */
         uint32_t cid, port;          /* 0: not known, and not needed */
         bool foreign;                /* at the enclave's socket, but as this other user: to be refused */
         uid_t uid;

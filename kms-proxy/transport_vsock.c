@@ -30,6 +30,18 @@ struct vsock_transport {
 
 /* The kernel says who the peer is; the daemon, whether this host started it. Nothing that the peer sends
  * counts. */
+static struct peer identify(struct vsock_transport *t, const struct sockaddr_vm *address) {
+        struct peer peer = { .cid = address->svm_cid, .port = address->svm_port };
+        int r = address->svm_family == AF_VSOCK && peer.cid >= FIRST_GUEST_CID
+                        ? enclaves_name_of(&t->enclaves, peer.cid, peer.enclave, sizeof(peer.enclave))
+                        : -ENOENT;
+
+        if (r < 0)
+                peer.enclave[0] = '\0';
+        peer.unasked = r < 0 && r != -ENOENT;
+        return peer;
+}
+
 static void accept_batch(void *userdata, uint32_t events _unused_) {
         struct vsock_endpoint *e = userdata;
         struct transport *base = &e->owner->base;
@@ -37,7 +49,7 @@ static void accept_batch(void *userdata, uint32_t events _unused_) {
         for (int i = 0; i < ACCEPT_BATCH; i++) {
                 struct sockaddr_vm address = { .svm_family = AF_VSOCK };
                 socklen_t size = sizeof(address);
-                struct peer peer = { .cid = 0 };
+                struct peer peer;
                 int fd = accept4(e->fd, (struct sockaddr *)&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
                 if (fd < 0) {
@@ -46,11 +58,7 @@ static void accept_batch(void *userdata, uint32_t events _unused_) {
                                                 0); /* no descriptors: again at the next reconcile */
                         return;
                 }
-                peer.cid = address.svm_cid;
-                peer.port = address.svm_port;
-                if (address.svm_family != AF_VSOCK || peer.cid < FIRST_GUEST_CID ||
-                    enclaves_name_of(&e->owner->enclaves, peer.cid, peer.enclave, sizeof(peer.enclave)) < 0)
-                        peer.enclave[0] = '\0';
+                peer = identify(e->owner, &address);
                 base->accept(base->userdata, e->port, fd, &peer);
         }
 }

@@ -196,6 +196,13 @@ def enclave(vm):
     record = audit(vm)[-1]
     check(call_of_nobody.status == 9 and (record["reason"], record["enclave"], record["peer_uid"]) ==
           ("not-the-enclaves-user", "web", 65534), "nor another local user at the socket of an enclave", call_of_nobody, record)
+    vm.ok("systemctl stop qt-enclaved.socket qt-enclaved.service")
+    r = call(vm, f"unix:/run/{STRANGER}.sock")
+    record = audit(vm)[-1]
+    check(r.status == 9 and (record["reason"], record["cid"]) == ("daemon-not-answering", STRANGER),
+          "when the daemon is down, nobody on the vsock is served, and the record says that it is for that", r, record)
+    journal = vm.ok("journalctl -u qt-kms-proxy -o cat | grep 'cannot ask'").out
+    check("enclaves on vsock are refused until it answers" in journal and journal.count("\n") == 1, "as does the journal, once", journal)
 
 
 def the_end(vm):
