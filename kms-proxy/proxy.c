@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <systemd/sd-daemon.h>
@@ -184,6 +185,25 @@ static int check_kept(const struct config *now, const struct config *next, struc
         return 0;
 }
 
+/* The soft limit is usual for programs that call select(2); nothing here does. */
+static void allow_descriptors(const struct config *config) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return;
+        if (limit.rlim_cur < limit.rlim_max) {
+                const struct rlimit whole = { limit.rlim_max, limit.rlim_max };
+
+                if (setrlimit(RLIMIT_NOFILE, &whole) >= 0)
+                        limit = whole;
+        }
+        if (limit.rlim_cur / 2 < config->connections)
+                log_warning("connections = %" PRIu64
+                            " may take twice as many descriptors, and the limit is %" PRIu64
+                            ": set a lower number, or LimitNOFILE= of the service higher",
+                            config->connections, (uint64_t)limit.rlim_cur);
+}
+
 /* All or nothing: whatever is wrong with the new configuration, the old one goes on. */
 static int reload(struct proxy *p, struct error *reterr) {
         _cleanup_(config_unrefp) struct config *config = NULL;
@@ -200,6 +220,7 @@ static int reload(struct proxy *p, struct error *reterr) {
                 return r;
         config_unref(p->config);
         p->config = TAKE(config);
+        allow_descriptors(p->config);
         reconcile(p);
         return 0;
 }
@@ -320,6 +341,7 @@ void proxy_free(struct proxy *p) {
 int proxy_run(struct proxy *p, struct error *reterr) {
         int r;
 
+        allow_descriptors(p->config);
         reconcile(p);
         (void)sd_notify(0, "READY=1");
         log_notice("serving %zu listener%s", p->config->n_listeners, p->config->n_listeners == 1 ? "" : "s");

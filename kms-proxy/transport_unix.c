@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
@@ -24,7 +25,6 @@ struct endpoint {
         char name[SOCKET_NAME_SIZE]; /* below dir_fd */
         struct watch *watch;
         ino_t directory, socket; /* what it was bound as: an enclave of the same name may come again */
-        bool wanted;
 };
 
 struct unix_transport {
@@ -96,10 +96,30 @@ static void accept_batch(void *userdata, uint32_t events _unused_) {
         }
 }
 
+static bool has_port(const struct unix_transport *t, uint32_t port) {
+        for (size_t i = 0; i < t->n_ports; i++)
+                if (t->ports[i] == port)
+                        return true;
+        return false;
+}
+
+/* An entry that is no enclave's directory, or no more. */
+static bool is_no_directory(int r) {
+        return r == -ENOENT || r == -ENOTDIR || r == -ELOOP;
+}
+
 /* The socket file must be the one we bound, in the directory that is there now: the guest's side dials by
- * name. */
-static bool endpoint_current(const struct endpoint *e, const struct stat *directory) {
-        return e->directory == directory->st_ino && socket_is_ours(e);
+ * name. To know that takes no descriptor, so to have none left ends nothing that serves. */
+static bool endpoint_current(const struct unix_transport *t, const struct endpoint *e) {
+        char path[PATH_MAX];
+        struct stat st;
+
+        if (!has_port(t, e->port) ||
+            snprintf(path, sizeof(path), "%s/%s", t->directory, e->peer.enclave) >= (int)sizeof(path))
+                return false;
+        if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return !is_no_directory(-errno);
+        return S_ISDIR(st.st_mode) && st.st_ino == e->directory && socket_is_ours(e);
 }
 
 /* Bound, open to its enclave and listening under another name first: who sees the name can connect. */
@@ -136,7 +156,7 @@ static int endpoint_open(struct unix_transport *t, int dir_fd, const char *encla
 
         if (!e)
                 return -ENOMEM;
-        *e = (struct endpoint){ .owner = t, .port = port, .directory = directory->st_ino, .wanted = true };
+        *e = (struct endpoint){ .owner = t, .port = port, .directory = directory->st_ino };
         (void)snprintf(e->name, sizeof(e->name), "%s", name);
         (void)snprintf(e->peer.enclave, sizeof(e->peer.enclave), "%.127s", enclave);
         e->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -155,50 +175,56 @@ static int endpoint_open(struct unix_transport *t, int dir_fd, const char *encla
         return 0;
 }
 
-static struct endpoint *find_endpoint(struct unix_transport *t, const char *enclave, uint32_t port) {
-        for (struct endpoint *e = t->endpoints; e; e = e->next)
+static bool has_endpoint(const struct unix_transport *t, const char *enclave, uint32_t port) {
+        for (const struct endpoint *e = t->endpoints; e; e = e->next)
                 if (e->port == port && strcmp(e->peer.enclave, enclave) == 0)
-                        return e;
-        return NULL;
+                        return true;
+        return false;
+}
+
+static bool is_served(const struct unix_transport *t, const char *enclave) {
+        for (size_t i = 0; i < t->n_ports; i++)
+                if (!has_endpoint(t, enclave, t->ports[i]))
+                        return false;
+        return true;
 }
 
 static int serve_enclave(struct unix_transport *t, int parent_fd, const char *enclave) {
-        _cleanup_close_ int dir_fd =
-                openat(parent_fd, enclave, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        _cleanup_close_ int dir_fd = -1;
         struct stat st;
         int r = 0;
 
+        if (is_served(t, enclave))
+                return 0;
+        dir_fd = openat(parent_fd, enclave, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (dir_fd < 0 || fstat(dir_fd, &st) < 0)
                 return -errno;
         for (size_t i = 0; i < t->n_ports && r >= 0; i++) {
-                struct endpoint *e = find_endpoint(t, enclave, t->ports[i]);
                 char name[SOCKET_NAME_SIZE];
 
                 (void)snprintf(name, sizeof(name), "%.100s_%u", t->socket_name, t->ports[i]);
-                if (e && endpoint_current(e, &st)) {
-                        e->wanted = true;
-                        (void)watch_set(e->watch, EPOLLIN);
-                } else
+                if (!has_endpoint(t, enclave, t->ports[i]))
                         r = endpoint_open(t, dir_fd, enclave, name, t->ports[i], &st);
         }
         return r;
 }
 
 static void complain(struct unix_transport *t, const char *enclave, int r) {
-        if (r >= 0 || r == -ENOTDIR || r == -ENOENT || r == -ELOOP || strcmp(t->failed, enclave) == 0)
+        if (r >= 0 || is_no_directory(r) || strcmp(t->failed, enclave) == 0)
                 return;
         (void)snprintf(t->failed, sizeof(t->failed), "%.127s", enclave);
         log_record(LOG_WARNING, enclave, "cannot listen for this enclave in %s/%s: %s", t->directory, enclave,
                    strerror(-r));
 }
 
-static void drop_unwanted(struct unix_transport *t) {
+static void drop_outdated(struct unix_transport *t) {
         struct endpoint **link = &t->endpoints;
 
         while (*link) {
                 struct endpoint *e = *link;
 
-                if (e->wanted) {
+                if (endpoint_current(t, e)) {
+                        (void)watch_set(e->watch, EPOLLIN);
                         link = &e->next;
                         continue;
                 }
@@ -219,15 +245,13 @@ static void reconcile(struct unix_transport *t) {
         _cleanup_(closedirp) DIR *directory = NULL;
         const struct dirent *entry;
 
-        for (struct endpoint *e = t->endpoints; e; e = e->next)
-                e->wanted = false;
         t->resting = false;
         watch_directory(t);
+        drop_outdated(t);
         directory = opendir(t->directory);
         while (directory && (entry = readdir(directory)))
                 if (entry->d_name[0] != '.' && strlen(entry->d_name) < PEER_NAME_MAX)
                         complain(t, entry->d_name, serve_enclave(t, dirfd(directory), entry->d_name));
-        drop_unwanted(t);
 }
 
 static void directory_changed(void *userdata, uint32_t events _unused_) {

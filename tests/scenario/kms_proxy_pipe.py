@@ -399,11 +399,17 @@ def check_reload(proxy, config):
 
 
 def check_descriptors(root, echo):
-    """With no descriptor left the proxy waits instead of spinning or dying, and serves again when there are some."""
+    """With no descriptor left the proxy waits instead of spinning or dying, keeps what it listens on, and serves again when
+    there are some."""
     (root / "few/e/one").mkdir(parents=True)
+    (root / "few/e/two").mkdir()
     (root / "few/proxy.conf").write_text("")
     proxy = Proxy(root / "few", f"""[proxy]
 enclaves = {root}/few/e
+handshake-timeout = 60s
+[pipe kms]
+port = 8000
+allow = localhost:{echo.port}
 [pipe echo]
 port = 8002
 tls = no
@@ -411,11 +417,19 @@ allow = localhost:{echo.port}
 private-addresses = yes
 """, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
     try:
-        many = [proxy.connect("one", 8002) for _ in range(30)]
+        many = [proxy.connect("one", 8000) for _ in range(40)]
         log = until(lambda: "Too many open files" in (root / "few/log").read_text())
         time.sleep(1)
         said = (root / "few/log").read_text().count("Too many open files")
         point("out of descriptors it says so once in a while", log and said <= 3, said)
+        log = (root / "few/log").read_text()
+        point("and at the start that so many connections cannot be", "connections = 4096 may take twice as many" in log, log)
+        sockets = [proxy.path(name, 8002) for name in ("one", "two")] + [proxy.path("two", 8000)]
+        inodes = [path.stat().st_ino for path in sockets]
+        (root / "few/e/three").mkdir()  # it looks at the directory at once
+        time.sleep(1)
+        there = [path.stat().st_ino for path in sockets if path.exists()]
+        point("meanwhile no enclave loses its socket", there == inodes and not proxy.path("three", 8002).exists(), there, inodes)
         for s in many:
             s.close()
 
@@ -425,6 +439,7 @@ private-addresses = yes
                 return s.recv(1) == b"x"
 
         point("and serves again when there are some", until(served))
+        point("the enclave that came meanwhile too", until(proxy.path("three", 8002).exists))
         proxy.end()
     finally:
         if proxy.process.poll() is None:
@@ -491,7 +506,11 @@ tls = no
 allow = localhost:{early.port}
 private-addresses = yes
 """
-        proxy = Proxy(root, config)
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        proxy = Proxy(root, config, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard)))
+        until(proxy.path("one", 8000).exists)
+        limits = resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE)
+        point("the limit of descriptors is raised to what is allowed", limits == (hard, hard), limits)
         check_tls(proxy, root)
         check_gate(proxy, upstream.port)
         check_counters_of_an_open_connection(proxy)
