@@ -25,6 +25,8 @@ struct audit {
         bool cut;             /* a write failed: a part of a line may stand behind it */
         char head[HASH_TEXT]; /* of that record */
         char torn[HASH_TEXT]; /* of what stands between it and the next; "" for nothing */
+        uint64_t lost;        /* records that could not be written since that one */
+        uint64_t failures;    /* the same since the start */
 };
 
 static void hash_line(const void *line, size_t size, char ret[static HASH_TEXT]) {
@@ -220,6 +222,9 @@ static int write_line(struct audit *audit, const struct audit_field *fields, siz
         line.max = LINE_MAX_SIZE - 1;
         if (r >= 0 && audit->torn[0])
                 r = json_object_set_new(object, "torn", json_string(audit->torn)) < 0 ? -ENOMEM : 0;
+        if (r >= 0 && audit->lost)
+                r = json_object_set_new(object, "lost", json_integer((json_int_t)audit->lost)) < 0 ? -ENOMEM
+                                                                                                   : 0;
         if (r >= 0)
                 r = json_append(&line, object);
         if (r < 0)
@@ -238,6 +243,24 @@ static int write_line(struct audit *audit, const struct audit_field *fields, siz
         return r;
 }
 
+/* Said when it begins and when it is over, not for each record. */
+static void count_lost(struct audit *audit, int r) {
+        if (r < 0) {
+                if (audit->lost == 0)
+                        log_error("cannot write the audit file: %s; until it can be written, records are in "
+                                  "the "
+                                  "journal only",
+                                  strerror(-r));
+                audit->lost++;
+                audit->failures++;
+        } else if (audit->lost) {
+                log_notice("the audit file is written again; it lacks %" PRIu64
+                           " records, which are in the journal",
+                           audit->lost);
+                audit->lost = 0;
+        }
+}
+
 void audit_write(struct audit *audit, const struct audit_record *record) {
         struct audit_field fields[AUDIT_FIELDS_MAX];
         size_t n = list_fields(record, fields);
@@ -249,8 +272,11 @@ void audit_write(struct audit *audit, const struct audit_record *record) {
         r = audit->cut ? close_torn(audit) : 0;
         if (r >= 0)
                 r = write_line(audit, fields, n);
-        if (r < 0)
-                log_error("cannot write the audit file: %s", strerror(-r));
+        count_lost(audit, r);
+}
+
+uint64_t audit_failures(const struct audit *audit) {
+        return audit->failures;
 }
 
 static int broken(struct error *reterr, const char *path, uint64_t line, const char *what) {
@@ -276,9 +302,12 @@ static int check_torn(const json_t *object, struct bytes *torn) {
 }
 
 /* One whole record more. */
-static void count_record(struct audit_chain *chain, const char *head, bool *found, const char *line,
-                         size_t size) {
+static void count_record(struct audit_chain *chain, const char *head, bool *found, const json_t *object,
+                         const char *line, size_t size) {
+        json_int_t lost = json_integer_value(json_object_get(object, "lost"));
+
         hash_line(line, size, chain->head);
+        chain->n_lost += lost > 0 ? (uint64_t)lost : 0;
         chain->n_records++;
         chain->n_following += *found;
         *found = *found || (head && strcmp(head, chain->head) == 0);
@@ -316,7 +345,7 @@ int audit_verify(const char *path, const char *head, struct audit_chain *ret, st
                         return broken(
                                 reterr, path, n,
                                 "the chain breaks here: the line before was changed, removed or inserted");
-                count_record(ret, head, &found, line, (size_t)size - 1);
+                count_record(ret, head, &found, object, line, (size_t)size - 1);
         }
         if (torn.size)
                 return broken(reterr, path, n, NOT_A_RECORD);

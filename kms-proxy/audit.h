@@ -37,10 +37,13 @@ struct audit_record {
 int audit_open(const char *path, struct audit **ret, struct error *reterr);
 void audit_close(struct audit *audit);
 DEFINE_CLEANUP(struct audit *, audit_close)
+/* A record that cannot be written into the file is counted in the next one that can (lost). */
 void audit_write(struct audit *audit, const struct audit_record *record);
+uint64_t audit_failures(const struct audit *audit); /* records that the file lacks, since the start */
 
 struct audit_chain {
         uint64_t n_records, n_following; /* following: behind the head that was given */
+        uint64_t n_lost;                 /* could not be written, as later records say */
         char head[65];                   /* hash of the last record */
 };
 

@@ -57,6 +57,11 @@ static int verify(const struct options *o, struct error *reterr) {
                 return r;
         if (given)
                 (void)printf("%" PRIu64 " records follow the given head\n", chain.n_following);
+        if (chain.n_lost)
+                (void)printf("%" PRIu64
+                             " records are missing: the file could not be written when they were made, "
+                             "as the record after them says (lost); the journal has them\n",
+                             chain.n_lost);
         (void)printf("%s: %" PRIu64 " records, an unbroken chain, head %s\n", o->positional[2],
                      chain.n_records, chain.head);
         return 0;

@@ -25,9 +25,10 @@
         METRIC(documents_refused_total, counter, "attestation documents that failed their verification") \
         METRIC(plaintext_refused_total, counter, "answers refused because they must not be used")
 
-#define PROXY_METRICS(METRIC)                                           \
-        METRIC(reloads_total, counter, "configurations taken into use") \
-        METRIC(reload_failures_total, counter, "configurations that were not valid")
+#define PROXY_METRICS(METRIC)                                                        \
+        METRIC(reloads_total, counter, "configurations taken into use")              \
+        METRIC(reload_failures_total, counter, "configurations that were not valid") \
+        METRIC(audit_failures_total, counter, "records that the audit file lacks: it could not be written")
 
 #define METRIC_FIELD(field, type, help) uint64_t field;
 struct listener_metrics {

@@ -109,9 +109,13 @@ static void check_timeouts(struct proxy *p) {
         }
 }
 
-static void write_metrics(const struct proxy *p) {
-        int r = p->config->metrics_file ? metrics_write(&p->metrics, p->config->metrics_file) : 0;
+static void write_metrics(struct proxy *p) {
+        int r;
 
+        if (!p->config->metrics_file)
+                return;
+        p->metrics.audit_failures_total = p->audit ? audit_failures(p->audit) : 0;
+        r = metrics_write(&p->metrics, p->config->metrics_file);
         if (r < 0)
                 log_warning("cannot write %s: %s", p->config->metrics_file, strerror(-r));
 }

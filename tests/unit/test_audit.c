@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PATH_TEMPLATE "/tmp/qt-test-audit.XXXXXX"
@@ -91,13 +92,19 @@ static void chain(void **state _unused_) {
         replace(text, size);
 }
 
-static void expect_verify(int r, uint64_t n_records) {
+static void expect_loss(int r, uint64_t n_records, uint64_t n_lost) {
         _cleanup_error_ struct error e = ERROR_NULL;
         struct audit_chain chain;
 
         assert_int_equal(audit_verify(path, NULL, &chain, &e), r);
-        if (r == 0)
+        if (r == 0) {
                 assert_int_equal(chain.n_records, n_records);
+                assert_int_equal(chain.n_lost, n_lost);
+        }
+}
+
+static void expect_verify(int r, uint64_t n_records) {
+        expect_loss(r, n_records, 0);
 }
 
 /* What a crash leaves of a line stays, the next record vouches for it and links to the last whole one. */
@@ -139,6 +146,7 @@ static void full_disk(void **state _unused_) {
                                              .verdict = "refused",
                                              .reason = "not-allowed" };
         struct rlimit before, small;
+        struct stat st;
 
         (void)unlink(path);
         (void)signal(SIGXFSZ, SIG_IGN);
@@ -154,7 +162,20 @@ static void full_disk(void **state _unused_) {
         expect_verify(ERROR_DESCRIBED, 0);
         audit_write(audit, &record);
         audit_write(audit, &record);
-        expect_verify(0, 3);
+        expect_loss(0, 3, 3);
+
+        /* And one that has no room for a single byte: no torn line tells of the records. */
+        assert_int_equal(stat(path, &st), 0);
+        small.rlim_cur = (rlim_t)st.st_size;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        for (int i = 0; i < 13; i++)
+                audit_write(audit, &record);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        audit_write(audit, &record);
+        expect_loss(0, 4, 16);
+        audit_write(audit, &record);
+        expect_loss(0, 5, 16); /* said once */
+        assert_int_equal(audit_failures(audit), 16);
         log_set_max_level(LOG_ERR);
 }
 
