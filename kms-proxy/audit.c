@@ -13,6 +13,8 @@
 #include <inttypes.h>
 #include <openssl/sha.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 
 #define HASH_TEXT (2 * SHA256_DIGEST_LENGTH + 1)
 #define LINE_MAX_SIZE ((size_t)64 << 10)
@@ -20,7 +22,8 @@
 #define AUDIT_FIELDS_MAX 25
 
 struct audit {
-        int fd;               /* -1: the journal only */
+        char *path;           /* NULL: the journal only */
+        int fd;               /* of path, or -1 */
         off_t whole;          /* where the last whole record ends */
         bool cut;             /* a write failed: a part of a line may stand behind it */
         char head[HASH_TEXT]; /* of that record */
@@ -112,12 +115,21 @@ static int continue_chain(struct audit *audit, const char *path, struct error *r
                      : 0;
 }
 
-static int open_file(struct audit *audit, const char *path, struct error *reterr) {
-        audit->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+/* Two that write would each link to a line before the other's. */
+static int open_file(struct audit *audit, struct error *reterr) {
+        audit->fd = open(audit->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
         if (audit->fd < 0)
                 return error_set_errno(reterr, ERROR_OUTPUT_FAILED, errno, "cannot open the audit file %s",
-                                       path);
-        return continue_chain(audit, path, reterr);
+                                       audit->path);
+        if (flock(audit->fd, LOCK_EX | LOCK_NB) < 0)
+                return errno == EWOULDBLOCK
+                               ? error_set(reterr, ERROR_WRONG_STATE,
+                                           "another qt-kms-proxy writes the audit file %s; end it first, or "
+                                           "give each an audit-file and listeners of its own",
+                                           audit->path)
+                               : error_set_errno(reterr, ERROR_OUTPUT_FAILED, errno,
+                                                 "cannot lock the audit file %s", audit->path);
+        return continue_chain(audit, audit->path, reterr);
 }
 
 int audit_open(const char *path, struct audit **ret, struct error *reterr) {
@@ -127,10 +139,43 @@ int audit_open(const char *path, struct audit **ret, struct error *reterr) {
         if (!audit)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
         audit->fd = -1;
-        r = path ? open_file(audit, path, reterr) : 0;
+        if (path) {
+                audit->path = strdup(path);
+                r = audit->path ? open_file(audit, reterr)
+                                : error_set(reterr, ERROR_INTERNAL, "out of memory");
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE(audit);
+        return 0;
+}
+
+static bool was_moved(const struct audit *audit) {
+        struct stat open_one, named;
+
+        return fstat(audit->fd, &open_one) >= 0 &&
+               (stat(audit->path, &named) < 0 || open_one.st_dev != named.st_dev ||
+                open_one.st_ino != named.st_ino);
+}
+
+int audit_reopen(struct audit *audit, struct error *reterr) {
+        _cleanup_(audit_closep) struct audit *next = NULL;
+        int r;
+
+        if (!audit->path || !was_moved(audit))
+                return 0;
+        r = audit_open(audit->path, &next, reterr);
         if (r < 0)
                 return r;
-        *ret = TAKE(audit);
+        (void)close_fd(audit->fd);
+        audit->fd = TAKE_FD(next->fd);
+        audit->cut = next->cut;
+        audit->whole = next->whole;
+        memcpy(audit->torn, next->torn, sizeof(audit->torn));
+        if (audit->whole > 0) /* the chain of that file, else the one of the file before */
+                memcpy(audit->head, next->head, sizeof(audit->head));
+        log_notice("opened the audit file %s anew; its next record follows the head %s", audit->path,
+                   audit->head);
         return 0;
 }
 
@@ -138,6 +183,7 @@ void audit_close(struct audit *audit) {
         if (!audit)
                 return;
         (void)close_fd(audit->fd);
+        free(audit->path);
         free(audit);
 }
 
@@ -247,16 +293,15 @@ static int write_line(struct audit *audit, const struct audit_field *fields, siz
 static void count_lost(struct audit *audit, int r) {
         if (r < 0) {
                 if (audit->lost == 0)
-                        log_error("cannot write the audit file: %s; until it can be written, records are in "
-                                  "the "
-                                  "journal only",
-                                  strerror(-r));
+                        log_error("cannot write the audit file %s: %s; until it can be written, records are "
+                                  "in the journal only",
+                                  audit->path, strerror(-r));
                 audit->lost++;
                 audit->failures++;
         } else if (audit->lost) {
-                log_notice("the audit file is written again; it lacks %" PRIu64
+                log_notice("the audit file %s is written again; it lacks %" PRIu64
                            " records, which are in the journal",
-                           audit->lost);
+                           audit->path, audit->lost);
                 audit->lost = 0;
         }
 }
@@ -289,6 +334,12 @@ static int broken(struct error *reterr, const char *path, uint64_t line, const c
         "something else wrote here; compare it with the journal, which has the same records, and move the "  \
         "file away before the proxy is restarted"
 
+#define BREAKS_HERE "the chain breaks here: the line before was changed, removed or inserted"
+#define BEGINS_ELSEWHERE                                                                                \
+        "the chain does not begin here: lines before were removed; or this file followed another one, " \
+        "which "                                                                                        \
+        "`audit verify` prints the head of, for --after"
+
 /* A record behind a torn line must say so, and no other may. Empties torn. */
 static int check_torn(const json_t *object, struct bytes *torn) {
         const char *said = json_string_value(json_object_get(object, "torn"));
@@ -313,7 +364,8 @@ static void count_record(struct audit_chain *chain, const char *head, bool *foun
         *found = *found || (head && strcmp(head, chain->head) == 0);
 }
 
-int audit_verify(const char *path, const char *head, struct audit_chain *ret, struct error *reterr) {
+int audit_verify(const char *path, const char *after, const char *head, struct audit_chain *ret,
+                 struct error *reterr) {
         _cleanup_(fclosep) FILE *file = fopen(path, "re");
         _cleanup_free_ char *line = NULL;
         size_t capacity = 0;
@@ -327,6 +379,8 @@ int audit_verify(const char *path, const char *head, struct audit_chain *ret, st
                                        path);
         *ret = (struct audit_chain){ .n_records = 0 };
         first_hash(ret->head);
+        if (after)
+                (void)snprintf(ret->head, sizeof(ret->head), "%s", after);
         while ((size = getline(&line, &capacity, file)) > 0) {
                 _cleanup_json_ json_t *object = NULL;
                 const char *previous;
@@ -342,9 +396,7 @@ int audit_verify(const char *path, const char *head, struct audit_chain *ret, st
                 if (!previous)
                         continue;
                 if (strcmp(previous, ret->head) != 0)
-                        return broken(
-                                reterr, path, n,
-                                "the chain breaks here: the line before was changed, removed or inserted");
+                        return broken(reterr, path, n, ret->n_records ? BREAKS_HERE : BEGINS_ELSEWHERE);
                 count_record(ret, head, &found, object, line, (size_t)size - 1);
         }
         if (torn.size)

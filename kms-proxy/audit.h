@@ -33,8 +33,11 @@ struct audit_record {
         const char *request_id;
 };
 
-/* path NULL: the journal only. */
+/* path NULL: the journal only. The file is locked: whoever else writes there is refused. */
 int audit_open(const char *path, struct audit **ret, struct error *reterr);
+/* Whoever moved the file away gets a new one at its path, in which the chain goes on. When that fails, the
+ * file that is open stays. */
+int audit_reopen(struct audit *audit, struct error *reterr);
 void audit_close(struct audit *audit);
 DEFINE_CLEANUP(struct audit *, audit_close)
 /* A record that cannot be written into the file is counted in the next one that can (lost). */
@@ -47,5 +50,7 @@ struct audit_chain {
         char head[65];                   /* hash of the last record */
 };
 
-/* 0 when the chain is whole and has the given head: the hash of any of its records, or NULL. */
-int audit_verify(const char *path, const char *head, struct audit_chain *ret, struct error *reterr);
+/* 0 when the chain is whole, begins after that hash (the head of the file before; NULL: it is the first one)
+ * and has the given head: the hash of any of its records, or NULL. */
+int audit_verify(const char *path, const char *after, const char *head, struct audit_chain *ret,
+                 struct error *reterr);

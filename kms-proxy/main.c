@@ -22,6 +22,8 @@ static const struct option_spec specs[] = {
         { "check", 0, NULL, "the same" },
         { "head", 0, "HASH",
           "audit verify: the hash that a record must have, the last one of an earlier time" },
+        { "after", 0, "HASH",
+          "audit verify: the head of the file before, when this one was begun by a rotation" },
         { "version", 0, NULL, "print the version" },
         { "help", 'h', NULL, "show this help" },
         { NULL, 0, NULL, NULL },
@@ -29,33 +31,46 @@ static const struct option_spec specs[] = {
 
 static int usage(void) {
         (void)printf("usage: qt-kms-proxy [--config FILE] [--check-config]\n"
-                     "       qt-kms-proxy audit verify FILE [--head HASH]\n"
+                     "       qt-kms-proxy audit verify FILE [--head HASH] [--after HASH]\n"
                      "Carries attestation-bound calls out of enclaves to a key management service.\n\n");
         options_print(specs, stdout);
         return 0;
 }
 
-static int verify(const struct options *o, struct error *reterr) {
-        const char *given = options_value(o, "head");
-        struct audit_chain chain;
-        char wanted[65];
+/* *ret: the hash in lower case, or NULL when the option is not there. */
+static int take_hash(const struct options *o, const char *name, char text[static 65], const char **ret,
+                     struct error *reterr) {
+        const char *given = options_value(o, name);
         uint8_t hash[32];
+
+        *ret = given ? text : NULL;
+        if (given && parse_hex(given, hash, sizeof(hash)) < 0)
+                return error_set(reterr, ERROR_USAGE,
+                                 "--%s %s: a hash is 64 hexadecimal digits, as `audit verify` prints them",
+                                 name, given);
+        if (given)
+                format_hex(hash, sizeof(hash), text);
+        return 0;
+}
+
+static int verify(const struct options *o, struct error *reterr) {
+        const char *head, *after;
+        struct audit_chain chain;
+        char texts[2][65];
         int r;
 
         if (o->n_positional != 3 || strcmp(o->positional[0], "audit") != 0 ||
             strcmp(o->positional[1], "verify") != 0)
                 return error_set(reterr, ERROR_USAGE,
                                  "the only command is: audit verify FILE; --help says more");
-        if (given && parse_hex(given, hash, sizeof(hash)) < 0)
-                return error_set(reterr, ERROR_USAGE,
-                                 "--head %s: a hash is 64 hexadecimal digits, as `audit verify` prints them",
-                                 given);
-        if (given)
-                format_hex(hash, sizeof(hash), wanted);
-        r = audit_verify(o->positional[2], given ? wanted : NULL, &chain, reterr);
+        r = take_hash(o, "head", texts[0], &head, reterr);
+        if (r >= 0)
+                r = take_hash(o, "after", texts[1], &after, reterr);
+        if (r >= 0)
+                r = audit_verify(o->positional[2], after, head, &chain, reterr);
         if (r < 0)
                 return r;
-        if (given)
+        if (head)
                 (void)printf("%" PRIu64 " records follow the given head\n", chain.n_following);
         if (chain.n_lost)
                 (void)printf("%" PRIu64

@@ -229,10 +229,20 @@ static int reload(struct proxy *p, struct error *reterr) {
         return 0;
 }
 
+/* Whatever the configuration is like: whoever rotates moved the file away already. */
+static void reopen_audit(struct proxy *p) {
+        _cleanup_error_ struct error e = ERROR_NULL;
+
+        if (audit_reopen(p->audit, &e) < 0)
+                log_error("records go on into the audit file that was moved away: %s",
+                          e.message ? e.message : error_meaning(e.kind));
+}
+
 static void handle_reload(struct proxy *p) {
         _cleanup_error_ struct error e = ERROR_NULL;
 
         (void)sd_notify(0, "RELOADING=1");
+        reopen_audit(p);
         if (reload(p, &e) < 0) {
                 p->metrics.reload_failures_total++;
                 log_error("the configuration stays as it was: %s",

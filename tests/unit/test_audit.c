@@ -63,13 +63,13 @@ static void chain(void **state _unused_) {
         size_t size;
 
         add_records(2);
-        assert_int_equal(audit_verify(path, NULL, &first, &e), 0);
+        assert_int_equal(audit_verify(path, NULL, NULL, &first, &e), 0);
         add_records(3); /* a second run of the proxy goes on where the first ended */
-        assert_int_equal(audit_verify(path, NULL, &all, &e), 0);
+        assert_int_equal(audit_verify(path, NULL, NULL, &all, &e), 0);
         assert_int_equal(all.n_records, 5);
-        assert_int_equal(audit_verify(path, all.head, &other, &e), 0);
+        assert_int_equal(audit_verify(path, NULL, all.head, &other, &e), 0);
         assert_int_equal(other.n_following, 0);
-        assert_int_equal(audit_verify(path, first.head, &other, &e), 0); /* the file has grown since */
+        assert_int_equal(audit_verify(path, NULL, first.head, &other, &e), 0); /* the file has grown since */
         assert_int_equal(other.n_following, 3);
 
         assert_int_equal(read_text_file(AT_FDCWD, path, 1 << 20, &text, &size), 0);
@@ -77,18 +77,18 @@ static void chain(void **state _unused_) {
         for (size_t i = 0; i < (size_t)(last - text); i++) {
                 text[i] ^= 1;
                 replace(text, size);
-                assert_int_equal(audit_verify(path, NULL, &other, &e), ERROR_DESCRIBED);
+                assert_int_equal(audit_verify(path, NULL, NULL, &other, &e), ERROR_DESCRIBED);
                 assert_int_equal(e.kind, ERROR_VERIFY_FAILED);
                 told_what_to_do = told_what_to_do || strstr(e.message, "compare it with the journal");
                 text[i] ^= 1;
         }
         assert_true(told_what_to_do);
         replace(text, (size_t)(last - text) + 1);
-        assert_int_equal(audit_verify(path, NULL, &other, &e), 0);
+        assert_int_equal(audit_verify(path, NULL, NULL, &other, &e), 0);
         assert_int_equal(other.n_records, 4);
-        assert_int_equal(audit_verify(path, all.head, &other, &e), ERROR_DESCRIBED);
+        assert_int_equal(audit_verify(path, NULL, all.head, &other, &e), ERROR_DESCRIBED);
         replace(strchr(text, '\n') + 1, size - (size_t)(strchr(text, '\n') + 1 - text));
-        assert_int_equal(audit_verify(path, NULL, &other, &e), ERROR_DESCRIBED);
+        assert_int_equal(audit_verify(path, NULL, NULL, &other, &e), ERROR_DESCRIBED);
         replace(text, size);
 }
 
@@ -96,7 +96,7 @@ static void expect_loss(int r, uint64_t n_records, uint64_t n_lost) {
         _cleanup_error_ struct error e = ERROR_NULL;
         struct audit_chain chain;
 
-        assert_int_equal(audit_verify(path, NULL, &chain, &e), r);
+        assert_int_equal(audit_verify(path, NULL, NULL, &chain, &e), r);
         if (r == 0) {
                 assert_int_equal(chain.n_records, n_records);
                 assert_int_equal(chain.n_lost, n_lost);
@@ -179,6 +179,54 @@ static void full_disk(void **state _unused_) {
         log_set_max_level(LOG_ERR);
 }
 
+static void add_record(struct audit *audit) {
+        audit_write(audit, &(struct audit_record){ .enclave = "worker",
+                                                   .mode = "pipe",
+                                                   .listener = "kms",
+                                                   .verdict = "refused",
+                                                   .reason = "not-allowed" });
+}
+
+/* Moved away, the file has a follower whose first record links to its last. */
+static void rotation(void **state _unused_) {
+        _cleanup_(audit_closep) struct audit *audit = NULL;
+        _cleanup_error_ struct error e = ERROR_NULL;
+        struct audit_chain old, new;
+        char moved[sizeof(path) + 2];
+
+        (void)snprintf(moved, sizeof(moved), "%s.1", path);
+        assert_int_equal(audit_open(path, &audit, NULL), 0);
+        add_record(audit);
+        assert_int_equal(audit_reopen(audit, &e), 0); /* nobody moved it */
+        add_record(audit);
+        expect_verify(0, 2);
+        assert_int_equal(rename(path, moved), 0);
+        add_record(audit);
+        assert_int_equal(audit_reopen(audit, &e), 0);
+        add_record(audit);
+        add_record(audit);
+        assert_int_equal(audit_verify(moved, NULL, NULL, &old, &e), 0);
+        assert_int_equal(old.n_records, 3);
+        assert_int_equal(audit_verify(path, old.head, NULL, &new, &e), 0);
+        assert_int_equal(new.n_records, 2);
+        assert_int_equal(audit_verify(path, NULL, NULL, &new, &e), ERROR_DESCRIBED);
+        assert_non_null(strstr(e.message, "--after"));
+        assert_int_equal(unlink(moved), 0);
+}
+
+/* A second one that writes there would break the chain. */
+static void one_writer(void **state _unused_) {
+        struct audit *audit = NULL, *second = NULL;
+        _cleanup_error_ struct error e = ERROR_NULL;
+
+        assert_int_equal(audit_open(path, &audit, NULL), 0);
+        assert_int_equal(audit_open(path, &second, &e), ERROR_DESCRIBED);
+        assert_non_null(strstr(e.message, "another qt-kms-proxy writes"));
+        audit_close(audit);
+        assert_int_equal(audit_open(path, &second, NULL), 0);
+        audit_close(second);
+}
+
 static void buckets(void **state _unused_) {
         struct bucket b = { 0 };
         unsigned n = 0;
@@ -247,6 +295,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(chain, make_file, remove_file),
                 cmocka_unit_test_setup_teardown(torn_line, make_file, remove_file),
                 cmocka_unit_test_setup_teardown(full_disk, make_file, remove_file),
+                cmocka_unit_test_setup_teardown(rotation, make_file, remove_file),
+                cmocka_unit_test_setup_teardown(one_writer, make_file, remove_file),
                 cmocka_unit_test_setup_teardown(floods, make_file, remove_file),
                 cmocka_unit_test(buckets),
         };
