@@ -9,6 +9,7 @@
 #include <libgen.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -142,7 +143,9 @@ static int temporary_name(const char *path, char **ret) {
         return asprintf(ret, "%s.%08x.tmp", path, salt) < 0 ? -ENOMEM : 0;
 }
 
-int replace_file(int dir_fd, const char *path, const void *data, size_t n, mode_t mode) {
+/* Written and named path: durable, of what mode the umask leaves; or published, of exactly this mode. */
+static int write_renamed(int dir_fd, const char *path, const void *data, size_t n, mode_t mode,
+                         bool published) {
         _cleanup_free_ char *temporary = NULL;
         _cleanup_close_ int fd = -1;
         int r;
@@ -154,13 +157,21 @@ int replace_file(int dir_fd, const char *path, const void *data, size_t n, mode_
         if (fd < 0)
                 return -errno;
         r = write_all(fd, data, n);
-        if (r >= 0 && fsync(fd) < 0)
+        if (r >= 0 && (published ? fchmod(fd, mode) : fsync(fd)) < 0)
                 r = -errno;
         if (r >= 0 && renameat(dir_fd, temporary, dir_fd, path) < 0)
                 r = -errno;
         if (r < 0)
                 (void)unlinkat(dir_fd, temporary, 0);
         return r;
+}
+
+int replace_file(int dir_fd, const char *path, const void *data, size_t n, mode_t mode) {
+        return write_renamed(dir_fd, path, data, n, mode, false);
+}
+
+int publish_file(int dir_fd, const char *path, const void *data, size_t n, mode_t mode) {
+        return write_renamed(dir_fd, path, data, n, mode, true);
 }
 
 static int open_unnamed(const char *path, mode_t mode) {

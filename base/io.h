@@ -34,6 +34,10 @@ int read_text_file(int dir_fd, const char *path, size_t max, char **ret, size_t 
  * failure the old file is as it was and no temporary is left. */
 int replace_file(int dir_fd, const char *path, const void *data, size_t n, mode_t mode);
 
+/* The same for what others read and a restart makes anew: of exactly this mode, whatever the umask, and
+ * nothing waits for the disk. */
+int publish_file(int dir_fd, const char *path, const void *data, size_t n, mode_t mode);
+
 /* A file under construction beside its final path: written through output.fd, then committed (synced and
  * renamed) or abandoned by output_done(), which is legal after a commit and on OUTPUT_NULL. An unnamed
  * temporary (O_TMPFILE) is used where the file system has it, so that not even SIGKILL leaves anything

@@ -12,7 +12,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define CONFIG_DEFAULT "/etc/qt-enclave/qt-kms-proxy.conf"
 
@@ -82,6 +84,17 @@ static int verify(const struct options *o, struct error *reterr) {
         return 0;
 }
 
+/* Said, but no error: some directories are made by the service manager at the start. */
+static void look_at_directory(const char *key, const char *file) {
+        _cleanup_free_ char *directory = file ? strdup(file) : NULL;
+        struct stat st;
+
+        if (directory && (stat(dirname(directory), &st) < 0 || !S_ISDIR(st.st_mode)))
+                log_warning("%s = %s: there is no such directory now; qt-kms-proxy.service makes "
+                            "/run/qt-kms-proxy and /var/log/qt-enclave, any other must be made",
+                            key, file);
+}
+
 static int check(const char *path, struct error *reterr) {
         _cleanup_(config_unrefp) struct config *config = NULL;
         int r = config_load(path, &config, reterr);
@@ -90,6 +103,8 @@ static int check(const char *path, struct error *reterr) {
                 r = api_services_check(config, reterr);
         if (r < 0)
                 return r;
+        look_at_directory("audit-file", config->audit_file);
+        look_at_directory("metrics-file", config->metrics_file);
         (void)printf("%s: %zu listener%s, valid\n", path, config->n_listeners,
                      config->n_listeners == 1 ? "" : "s");
         return 0;

@@ -85,5 +85,5 @@ int metrics_write(const struct metrics *metrics, const char *path) {
                 r = write_listeners(&text, metrics, &of_listeners[i]);
         for (size_t i = 0; i < ELEMENTSOF(of_proxy) && r >= 0; i++)
                 r = write_own(&text, metrics, &of_proxy[i]);
-        return r < 0 ? r : replace_file(AT_FDCWD, path, text.data, text.size, 0644);
+        return r < 0 ? r : publish_file(AT_FDCWD, path, text.data, text.size, 0644);
 }

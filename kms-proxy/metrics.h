@@ -49,4 +49,5 @@ int metrics_add(struct metrics *metrics, const char *name, const char *mode);
 struct listener_metrics *metrics_find(const struct metrics *metrics, const char *name, const char *mode);
 void metrics_done(struct metrics *metrics);
 
+/* The loop waits for it: for no disk. */
 int metrics_write(const struct metrics *metrics, const char *path);

@@ -116,8 +116,10 @@ static void write_metrics(struct proxy *p) {
                 return;
         p->metrics.audit_failures_total = p->audit ? audit_failures(p->audit) : 0;
         r = metrics_write(&p->metrics, p->config->metrics_file);
-        if (r < 0)
-                log_warning("cannot write %s: %s", p->config->metrics_file, strerror(-r));
+        if (r < 0 && r != p->metrics_failed)
+                log_warning("cannot write the metrics file %s: %s; trying again every %d seconds",
+                            p->config->metrics_file, strerror(-r), METRICS_TICKS * TICK_SECONDS);
+        p->metrics_failed = r;
 }
 
 static void tick(void *userdata, uint32_t events _unused_) {

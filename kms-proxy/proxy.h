@@ -30,6 +30,7 @@ struct proxy {
         struct limits limits;
         struct refusals refusals;
         struct metrics metrics;
+        int metrics_failed; /* writing them, as logged last; 0: it went well */
         struct relay_pool relays;
         struct connection *connections;
         struct api_service *services; /* of the api and creds listeners, by name */

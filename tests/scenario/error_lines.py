@@ -88,7 +88,11 @@ def checked_files(rig, names):
     os.chmod(secret, 0o600)
     conf.write_text(good.replace(f"file:{secret}", "credential:kms"))
     r = rig.run(PROXY, "--check-config", "--config", conf)
-    check(r.status == 0, "what only the service manager has is not asked for", r)
+    check(r.status == 0 and r.err == "", "what only the service manager has is not asked for", r)
+    conf.write_text(good.replace(f"audit-file = {rig.top}", f"audit-file = {rig.top}/nope"))
+    r = rig.run(PROXY, "--check-config", "--config", conf)
+    check(r.status == 0 and f"audit-file = {rig.top}/nope/audit: there is no such directory" in r.err,
+          "a directory that is not there yet is said, and no more: the service manager may make it", r)
 
 
 names = table()

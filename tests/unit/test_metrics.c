@@ -8,12 +8,15 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static void listeners(void **state _unused_) {
         struct metrics metrics = { .listeners = NULL };
         char path[] = "/tmp/qt-metrics.XXXXXX";
         _cleanup_close_ int fd = mkstemp(path);
         _cleanup_free_ char *text = NULL;
+        struct stat st;
+        mode_t mask;
         size_t size;
 
         assert_true(fd >= 0);
@@ -28,7 +31,11 @@ static void listeners(void **state _unused_) {
         assert_int_equal(metrics_find(&metrics, "kms", "pipe")->connections_total, 3);
         assert_int_equal(metrics_find(&metrics, "kms", "api")->connections_total, 0);
         metrics.reloads_total = 1;
+        mask = umask(0077); /* the service's is strict; who reads this is another user */
         assert_int_equal(metrics_write(&metrics, path), 0);
+        (void)umask(mask);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0644);
         assert_int_equal(read_text_file(AT_FDCWD, path, 65536, &text, &size), 0);
         assert_non_null(strstr(text,
                                "\n# HELP qt_kms_proxy_connections_total connections accepted from enclaves\n"
