@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "base/log.h"
+#include "kms-proxy/complaints.h"
 #include "kms-proxy/transport.h"
 
 #include <errno.h>
@@ -37,7 +38,7 @@ struct unix_transport {
         struct endpoint *endpoints;
         uint32_t *ports;
         size_t n_ports;
-        char failed[PEER_NAME_MAX]; /* the directory that was complained about last */
+        struct complaints complaints; /* about enclaves, by name, and about what has a '/' in its name */
 };
 
 static void reconcile(struct unix_transport *t);
@@ -81,11 +82,11 @@ static void accept_batch(void *userdata, uint32_t events _unused_) {
                 if (fd < 0) {
                         /* Out of descriptors, the listener would be ready for ever: rest until the next
                          * reconcile. */
-                        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED &&
-                            !e->owner->resting) {
+                        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
                                 e->owner->resting = true;
-                                log_warning("cannot accept connections: %s; trying again soon",
-                                            strerror(errno));
+                                if (complaints_add(&e->owner->complaints, "/accept", -errno))
+                                        log_warning("cannot accept connections: %s; trying again soon",
+                                                    strerror(errno));
                         }
                         if (e->owner->resting)
                                 (void)watch_set(e->watch, 0);
@@ -199,22 +200,32 @@ static int serve_enclave(struct unix_transport *t, int parent_fd, const char *en
         dir_fd = openat(parent_fd, enclave, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (dir_fd < 0 || fstat(dir_fd, &st) < 0)
                 return -errno;
-        for (size_t i = 0; i < t->n_ports && r >= 0; i++) {
+        for (size_t i = 0; i < t->n_ports; i++) {
                 char name[SOCKET_NAME_SIZE];
+                int failed = 0;
 
                 (void)snprintf(name, sizeof(name), "%.100s_%u", t->socket_name, t->ports[i]);
                 if (!has_endpoint(t, enclave, t->ports[i]))
-                        r = endpoint_open(t, dir_fd, enclave, name, t->ports[i], &st);
+                        failed = endpoint_open(t, dir_fd, enclave, name, t->ports[i], &st);
+                r = r < 0 ? r : failed;
         }
         return r;
 }
 
 static void complain(struct unix_transport *t, const char *enclave, int r) {
-        if (r >= 0 || is_no_directory(r) || strcmp(t->failed, enclave) == 0)
+        if (r < 0 && !is_no_directory(r) && complaints_add(&t->complaints, enclave, r))
+                log_record(LOG_WARNING, enclave, "cannot listen for this enclave in %s/%s: %s", t->directory,
+                           enclave, strerror(-r));
+}
+
+static void complain_about_all(struct unix_transport *t, int r) {
+        if (!complaints_add(&t->complaints, "/", r))
                 return;
-        (void)snprintf(t->failed, sizeof(t->failed), "%.127s", enclave);
-        log_record(LOG_WARNING, enclave, "cannot listen for this enclave in %s/%s: %s", t->directory, enclave,
-                   strerror(-r));
+        if (r == -ENOENT)
+                log_notice("waiting for the directory of the enclaves, %s: it is not there", t->directory);
+        else
+                log_warning("cannot look for enclaves in %s: %s; none is served that is not served already",
+                            t->directory, strerror(-r));
 }
 
 static void drop_outdated(struct unix_transport *t) {
@@ -249,9 +260,12 @@ static void reconcile(struct unix_transport *t) {
         watch_directory(t);
         drop_outdated(t);
         directory = opendir(t->directory);
+        if (!directory)
+                complain_about_all(t, -errno);
         while (directory && (entry = readdir(directory)))
                 if (entry->d_name[0] != '.' && strlen(entry->d_name) < PEER_NAME_MAX)
                         complain(t, entry->d_name, serve_enclave(t, dirfd(directory), entry->d_name));
+        complaints_end_round(&t->complaints);
 }
 
 static void directory_changed(void *userdata, uint32_t events _unused_) {
@@ -294,6 +308,7 @@ static void unix_free(struct transport *base) {
         }
         t->watch = watch_remove(t->watch);
         (void)close_fd(t->inotify_fd);
+        complaints_done(&t->complaints);
         free(t->directory);
         free(t->socket_name);
         free(t->ports);

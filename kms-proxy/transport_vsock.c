@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "base/log.h"
+#include "kms-proxy/complaints.h"
 #include "kms-proxy/enclaves.h"
 #include "kms-proxy/transport.h"
 
@@ -25,7 +26,7 @@ struct vsock_transport {
         struct transport base;
         struct enclaves enclaves;
         struct vsock_endpoint *endpoints;
-        uint32_t failed_port;
+        struct complaints complaints; /* about ports, and about accepting */
 };
 
 /* The kernel says who the peer is; the daemon, whether this host started it. Nothing that the peer sends
@@ -53,9 +54,14 @@ static void accept_batch(void *userdata, uint32_t events _unused_) {
                 int fd = accept4(e->fd, (struct sockaddr *)&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
                 if (fd < 0) {
-                        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-                                (void)watch_set(e->watch,
-                                                0); /* no descriptors: again at the next reconcile */
+                        /* No descriptors: again at the next reconcile. */
+                        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+                                if (complaints_add(&e->owner->complaints, "accept", -errno))
+                                        log_warning(
+                                                "cannot accept connections on vsock: %s; trying again soon",
+                                                strerror(errno));
+                                (void)watch_set(e->watch, 0);
+                        }
                         return;
                 }
                 peer = identify(e->owner, &address);
@@ -94,6 +100,7 @@ static int endpoint_open(struct vsock_transport *t, uint32_t port) {
 }
 
 static void want_port(struct vsock_transport *t, uint32_t port) {
+        char about[16];
         int r;
 
         for (struct vsock_endpoint *e = t->endpoints; e; e = e->next)
@@ -103,10 +110,9 @@ static void want_port(struct vsock_transport *t, uint32_t port) {
                         return;
                 }
         r = endpoint_open(t, port);
-        if (r < 0 && t->failed_port != port)
+        (void)snprintf(about, sizeof(about), "%u", port);
+        if (r < 0 && complaints_add(&t->complaints, about, r))
                 log_warning("cannot listen on vsock port %u: %s", port, strerror(-r));
-        if (r < 0)
-                t->failed_port = port;
 }
 
 static void vsock_reconcile(struct transport *base, const uint32_t *ports, size_t n_ports) {
@@ -127,6 +133,7 @@ static void vsock_reconcile(struct transport *base, const uint32_t *ports, size_
                         (void)endpoint_free(e);
                 }
         }
+        complaints_end_round(&t->complaints);
 }
 
 static void vsock_free(struct transport *base) {
@@ -139,6 +146,7 @@ static void vsock_free(struct transport *base) {
                 (void)endpoint_free(e);
         }
         enclaves_done(&t->enclaves);
+        complaints_done(&t->complaints);
         free(t);
 }
 
