@@ -111,7 +111,8 @@ static int set_text(char **field, const char *value) {
         return *field ? 0 : -ENOMEM;
 }
 
-static int add_text(struct text_list *list, const char *value) {
+static int add_text(struct text_list *list, const char *value, unsigned line) {
+        unsigned *lines;
         char **larger;
 
         if (list->n == LIST_MAX)
@@ -120,6 +121,11 @@ static int add_text(struct text_list *list, const char *value) {
         if (!larger)
                 return -ENOMEM;
         list->items = larger;
+        lines = reallocarray(list->lines, list->n + 1, sizeof(*lines));
+        if (!lines)
+                return -ENOMEM;
+        list->lines = lines;
+        lines[list->n] = line;
         return set_text(&list->items[list->n], value) < 0 ? -ENOMEM : (int)(list->n++, 0);
 }
 
@@ -130,7 +136,7 @@ static int set_bool(bool *field, const char *value, bool negate) {
         return 0;
 }
 
-static int set_value(const struct config_key *key, void *object, const char *value) {
+static int set_value(const struct config_key *key, void *object, const char *value, unsigned line) {
         void *field = (char *)object + key->offset;
         uint64_t number;
         int r;
@@ -139,7 +145,7 @@ static int set_value(const struct config_key *key, void *object, const char *val
         case VALUE_TEXT:
                 return set_text(field, value);
         case VALUE_LIST:
-                return add_text(field, value);
+                return add_text(field, value, line);
         case VALUE_NUMBER:
                 return parse_u64(value, key->min, key->max, field);
         case VALUE_DURATION:
@@ -197,7 +203,7 @@ static int take_key(struct parser *p, const char *name, const char *value) {
         }
         if (!*value)
                 return refuse(p, "\"%s\" has no value", name);
-        r = set_value(key, p->listener ? (void *)p->listener : (void *)p->config, value);
+        r = set_value(key, p->listener ? (void *)p->listener : (void *)p->config, value, p->line);
         return r == -EINVAL || r == -ERANGE ? refuse_value(p, key, value)
                : r == -E2BIG ? refuse(p, "\"%s\" is there more than %d times in this section", name, LIST_MAX)
                : r < 0       ? refuse(p, "out of memory")
@@ -290,17 +296,24 @@ static int take_line(struct parser *p, char *line) {
         return take_key(p, strip(text), strip(equals + 1));
 }
 
+/* What is wrong with one of a list is told at its own line. */
+static const char *go_to(struct parser *p, const struct text_list *list, size_t i) {
+        p->line = list->lines[i];
+        return list->items[i];
+}
+
 static int check_pipe(struct parser *p, struct listener *l) {
         l->rules = calloc(l->allow.n + 1, sizeof(*l->rules));
         if (!l->rules)
                 return refuse(p, "out of memory");
         for (; l->n_rules < l->allow.n; l->n_rules++)
-                if (allow_rule_parse(l->allow.items[l->n_rules], &l->rules[l->n_rules]) < 0)
+                if (allow_rule_parse(go_to(p, &l->allow, l->n_rules), &l->rules[l->n_rules]) < 0)
                         return refuse(
                                 p,
                                 "[pipe %s]: allow = %s is no NAME:PORT (a '*' stands for characters of one "
                                 "label, the last two labels have none, an address is no name)",
                                 l->name, l->allow.items[l->n_rules]);
+        p->line = l->line;
         if (l->n_rules == 0)
                 return refuse(p, "[pipe %s] needs at least one allow = NAME:PORT", l->name);
         if (l->without_tls && (l->n_rules != 1 || !l->rules[0].exact))
@@ -353,7 +366,7 @@ static int check_api(struct parser *p, struct listener *l) {
         if (l->operations.n == 0)
                 return refuse(p, "[api %s] needs at least one operation = NAME", l->name);
         for (size_t i = 0; i < l->operations.n; i++)
-                if (provider_operation(l->provider, l->operations.items[i], &operation) < 0)
+                if (provider_operation(l->provider, go_to(p, &l->operations, i), &operation) < 0)
                         return refuse(p, "[api %s]: %s has no operation \"%s\"", l->name, l->provider->name,
                                       l->operations.items[i]);
         return 0;
@@ -361,12 +374,13 @@ static int check_api(struct parser *p, struct listener *l) {
 
 static int check_listener(struct parser *p, struct listener *l) {
         for (size_t i = 0; i < l->enclaves.n; i++)
-                if (!enclave_name_is_valid(l->enclaves.items[i]))
+                if (!enclave_name_is_valid(go_to(p, &l->enclaves, i)))
                         return refuse(
                                 p,
                                 "[%s %s]: enclave = %s: no enclave can have that name; it begins with a "
                                 "letter or digit and has letters, digits, '.', '_' and '-', at most 64",
                                 listener_mode_name(l->mode), l->name, l->enclaves.items[i]);
+        p->line = l->line;
         if (l->port == 0)
                 return refuse(p, "[%s %s] needs port = NUMBER", listener_mode_name(l->mode), l->name);
         if (l->port == 9000 || l->port == 9001)

@@ -12,7 +12,8 @@
 #include "kms/provider.h"
 
 struct text_list {
-        char **items; /* owned, each owned */
+        char **items;    /* owned, each owned */
+        unsigned *lines; /* owned: where each stands */
         size_t n;
 };
 

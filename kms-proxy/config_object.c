@@ -10,6 +10,7 @@ static void text_list_done(struct text_list *list) {
         for (size_t i = 0; i < list->n; i++)
                 free(list->items[i]);
         free(list->items);
+        free(list->lines);
 }
 
 static void listener_done(struct listener *l) {

@@ -76,8 +76,8 @@ static const struct {
         { PIPE, 1 },
         { PROXY "[pipe a]\nport = 1\n", 3 },
         { PROXY "[pipe a]\nallow = a.b:1\n", 3 },
-        { PROXY "[pipe a]\nport = 1\nallow = *:1\n", 3 },
-        { PROXY "[pipe a]\nport = 1\nallow = 127.0.0.1:1\n", 3 },
+        { PROXY "[pipe a]\nport = 1\nallow = *:1\n", 5 },
+        { PROXY "[pipe a]\nport = 1\nallow = 127.0.0.1:1\n", 5 },
         { PROXY "[pipe a]\nport = 1\ntls = no\nallow = *.b.c:1\n", 3 },
         { PROXY "[pipe a]\nport = 1\ntls = no\nallow = a.b:1\nallow = c.d:1\n", 3 },
         { PROXY "[pipe a]\nport = 1\ncredentials = ecs\n", 5 },
@@ -86,12 +86,12 @@ static const struct {
         { PROXY API_START "policy = /p\noperation = decrypt-data\n", 3 },
         { PROXY API_START "policy = /p\ncredentials = ecs\n", 3 },
         { PROXY API_START "operation = decrypt-data\ncredentials = ecs\n", 3 },
-        { PROXY API_START "policy = /p\noperation = Decrypt\ncredentials = ecs\n", 3 },
+        { PROXY API_START "policy = /p\noperation = Decrypt\ncredentials = ecs\n", 10 },
         { PROXY API_START "policy = /p\noperation = decrypt-data\ncredentials = file:relative\n", 3 },
         { PROXY API "endpoint = http://kms\n", 3 },
         { PROXY "[pipe a]\nport = 9000\nallow = a.b:1\n", 3 },
         { PROXY "[creds c]\nport = 7\ncredentials = ecs\n", 3 },
-        { PROXY "[pipe a]\nport = 1\nallow = a.b:1\nenclave = a/b\n", 3 },
+        { PROXY "[pipe a]\nport = 1\nallow = a.b:1\nenclave = a/b\n", 6 },
 };
 
 static void refused(void **state _unused_) {
