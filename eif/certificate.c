@@ -11,9 +11,10 @@
 #include <openssl/pem.h>
 #include <string.h>
 
-int eif_certificate_parse(const void *data, size_t n, X509 **ret, struct error *reterr) {
+int eif_certificate_parse(const void *data, size_t n, X509 **ret, bool *ret_is_pem, struct error *reterr) {
         const uint8_t *p = data, *end = p + n;
         X509 *certificate = NULL;
+        bool is_pem;
 
         if (n > EIF_SIGNATURE_MAX)
                 return error_set(reterr, ERROR_SIGNATURE_INVALID,
@@ -23,7 +24,8 @@ int eif_certificate_parse(const void *data, size_t n, X509 **ret, struct error *
                 certificate = d2i_X509(NULL, &p, (long)n);
         if (certificate && p != end)
                 certificate = certificate_free(certificate);
-        if (!certificate) { /* text in front of PEM may begin with that byte too: it is the digit 0 */
+        is_pem = !certificate;
+        if (is_pem) { /* text in front of PEM may begin with that byte too: it is the digit 0 */
                 BIO *bio = BIO_new_mem_buf(data, (int)n);
 
                 certificate = bio ? PEM_read_bio_X509(bio, NULL, NULL, (void *)"") : NULL;
@@ -33,6 +35,8 @@ int eif_certificate_parse(const void *data, size_t n, X509 **ret, struct error *
         if (!certificate)
                 return error_set(reterr, ERROR_SIGNATURE_INVALID,
                                  "the %zu bytes hold no X.509 certificate, neither PEM nor DER", n);
+        if (ret_is_pem)
+                *ret_is_pem = is_pem;
         *ret = certificate;
         return 0;
 }
@@ -50,8 +54,26 @@ int eif_certificate_read(const char *path, X509 **ret, struct error *reterr) {
         if (r < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "cannot read the certificate %s",
                                        path);
-        r = eif_certificate_parse(data, n, ret, reterr);
+        r = eif_certificate_parse(data, n, ret, NULL, reterr);
         return r < 0 ? error_wrap(reterr, r, "%s", path) : 0;
+}
+
+int eif_certificate_to_pem(X509 *certificate, char **ret, size_t *ret_size) {
+        BIO *bio = BIO_new(BIO_s_mem());
+        char *text = NULL, *copy = NULL;
+        long n = 0;
+
+        if (bio && PEM_write_bio_X509(bio, certificate) == 1 && (n = BIO_get_mem_data(bio, &text)) > 0)
+                copy = malloc((size_t)n);
+        if (copy)
+                memcpy(copy, text, (size_t)n);
+        BIO_free(bio);
+        ERR_clear_error();
+        if (!copy)
+                return -ENOMEM;
+        *ret = copy;
+        *ret_size = (size_t)n;
+        return 0;
 }
 
 int eif_certificate_pcr8(X509 *certificate, uint8_t ret[EIF_PCR_SIZE]) {

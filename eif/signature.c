@@ -90,13 +90,17 @@ int eif_signature_check(const struct eif_signature *s, const uint8_t pcr0[EIF_PC
         _cleanup_certificate_ X509 *certificate = NULL;
         char text[2 * EIF_PCR_SIZE + 1];
         size_t before = findings->n;
+        bool is_pem;
 
-        if (eif_certificate_parse(s->certificate, s->certificate_size, &certificate, &e) < 0) {
+        if (eif_certificate_parse(s->certificate, s->certificate_size, &certificate, &is_pem, &e) < 0) {
                 eif_findings_add(findings, EIF_FINDING_SIGNATURE_MALFORMED, "signing_certificate: %s",
                                  e.message);
                 return -EBADMSG;
         }
         check_key(s, certificate, findings);
+        if (!is_pem)
+                eif_findings_add(findings, EIF_FINDING_CERTIFICATE_NOT_PEM,
+                                 "signing_certificate is DER; sign the image again");
         if (s->register_index != 0)
                 eif_findings_add(findings, EIF_FINDING_SIGNATURE_PCR, "the signed register is %" PRIu64,
                                  s->register_index);

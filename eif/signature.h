@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The signature section: CBOR [ { "signing_certificate": bytes of a PEM or DER file, "signature": a
+ * The signature section: CBOR [ { "signing_certificate": bytes of a PEM file, "signature": a
  * COSE_Sign1 whose payload is { "register_index": 0, "register_value": PCR0 } } ], byte strings written as
  * arrays of integers.
  */

@@ -26,9 +26,22 @@ void eif_signer_done(struct eif_signer *s) {
 /* How the PEM of one begins, of any kind. */
 #define PRIVATE_KEY "PRIVATE KEY-----"
 
+/* The certificate in place of its file in DER, which neither AWS nor QEMU reads in an image. */
+static int take_as_pem(struct eif_signer *s, struct error *reterr) {
+        char *pem;
+        int r = eif_certificate_to_pem(s->x509, &pem, &s->certificate_size);
+
+        if (r < 0)
+                return error_wrap(reterr, r, "certificate");
+        free(s->certificate);
+        s->certificate = pem;
+        return 0;
+}
+
 int eif_signer_open(struct eif_signer *s, const char *certificate_path, time_t now, struct error *reterr) {
         _cleanup_eif_signer_ struct eif_signer new = EIF_SIGNER_NULL;
         EVP_PKEY *key;
+        bool is_pem;
         int r;
 
         r = read_text_file(AT_FDCWD, certificate_path, CERTIFICATE_FILE_MAX, &new.certificate,
@@ -48,7 +61,9 @@ int eif_signer_open(struct eif_signer *s, const char *certificate_path, time_t n
                                  "%s holds a private key, which would go into the image with it; give a file "
                                  "with the certificate only",
                                  certificate_path);
-        r = eif_certificate_parse(new.certificate, new.certificate_size, &new.x509, reterr);
+        r = eif_certificate_parse(new.certificate, new.certificate_size, &new.x509, &is_pem, reterr);
+        if (r >= 0 && !is_pem)
+                r = take_as_pem(&new, reterr);
         if (r >= 0)
                 r = eif_certificate_check_dates(new.x509, now, reterr);
         if (r < 0)

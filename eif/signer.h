@@ -10,7 +10,8 @@
 #include "eif/certificate.h"
 
 struct eif_signer {
-        char *certificate; /* the file's bytes, as they go into the image; owned, like the rest */
+        char *certificate; /* PEM as it goes into the image: the file's bytes, or made of its DER; owned, as
+                              the rest */
         size_t certificate_size;
         X509 *x509;
         enum cose_curve curve;

@@ -127,8 +127,8 @@ def each_curve(folder):
         for certificate in (pem, pem.with_suffix(".der")):
             said = qt_json("sign-eif", path, "--certificate", certificate, "--private-key", key, "--output", out)
             image = out.read_bytes()
-            judge(folder, image, curve, certificate.read_bytes(), pem, BASE,
-                  f"{curve}, {certificate.suffix} certificate: the section is right to the byte, the rest unchanged")
+            judge(folder, image, curve, pem.read_bytes(), pem, BASE,
+                  f"{curve}, {certificate.suffix} certificate: the section is right to the byte and holds PEM, the rest unchanged")
             pcr8 = eif.pcr(pem.with_suffix(".der").read_bytes())
             points.check(said["Measurements"] == {"HashAlgorithm": "Sha384 { ... }", **eif.measure(BASE), "PCR8": pcr8},
                          f"{curve}: the PCRs are printed", said)
@@ -136,7 +136,7 @@ def each_curve(folder):
             points.check(seen["SignatureCheck"] is True and seen["Measurements"]["PCR8"] == pcr8 and seen["Findings"] == [],
                          f"{curve}: describe-eif accepts it", seen)
             again = qt("sign-eif", out, "--certificate", certificate, "--private-key", key)
-            judge(folder, out.read_bytes(), curve, certificate.read_bytes(), pem, BASE, f"{curve}: signed again, one signature, in place")
+            judge(folder, out.read_bytes(), curve, pem.read_bytes(), pem, BASE, f"{curve}: signed again, one signature, in place")
             points.check(again.stdout == f"PCR0       {eif.measure(BASE)['PCR0']}\nPCR8       {pcr8}\n", f"{curve}: as text PCR0 and PCR8", again.stdout)
     points.check(path.read_bytes() == eif.compose(BASE), "--output leaves the input alone")
 
@@ -173,6 +173,12 @@ def others_signatures(folder):
             pem = (folder / f"{curve}.pem").read_bytes()
             path.write_bytes(eif.compose([*BASE, (eif.SIGNATURE, section(curve, pcr0, pem, raw, tag))]))
             points.check(qt_json("describe-eif", path)["SignatureCheck"] is True, f"reads {curve}, COSE {'tagged' if tag else 'untagged'}")
+        path.write_bytes(eif.compose([*BASE, (eif.SIGNATURE, section(curve, pcr0, (folder / f"{curve}.der").read_bytes(), raw))]))
+        seen = qt_json("verify-eif", path, status=1)
+        policy = qt("attest", "policy", "--from-eif", path)
+        points.check([f["Code"] for f in seen["Findings"]] == ["certificate-not-pem"] and policy.returncode == 4 and policy.stdout == "",
+                     f"{curve}: a certificate in DER, which AWS and QEMU do not read, is found; no policy for such an image",
+                     seen["Findings"], policy.stderr)
         changed = [*BASE[:-1], (eif.RAMDISK, b"another application")]
         path.write_bytes(eif.compose([*changed, (eif.SIGNATURE, section(curve, pcr0, pem, raw))]))
         seen = qt_json("describe-eif", path, status=4)

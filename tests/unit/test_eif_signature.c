@@ -140,7 +140,7 @@ static void reads_certificates(void **state _unused_) {
 
         SKIP_WITHOUT_VECTOR("eif/p256.cert.pem");
         pem = vector_read("eif/p256.cert.pem", &n);
-        assert_int_equal(eif_certificate_parse(pem, n, &certificate, &error), 0);
+        assert_int_equal(eif_certificate_parse(pem, n, &certificate, NULL, &error), 0);
         assert_int_equal(eif_certificate_check_dates(certificate, 1800000000, &error), 0);
         assert_int_equal(eif_certificate_check_dates(certificate, 1700000000, &error), ERROR_DESCRIBED);
         assert_non_null(strstr(error.message, "not valid before Nov 23 03:34:02 2026 GMT"));
@@ -148,17 +148,17 @@ static void reads_certificates(void **state _unused_) {
         assert_non_null(strstr(error.message, "expired on Oct 30 03:34:02 2126 GMT"));
 
         assert_true(asprintf(&with_text, "0 s:CN = somebody\n%s", pem) > 0);
-        assert_int_equal(eif_certificate_parse(with_text, strlen(with_text), &again, &error), 0);
+        assert_int_equal(eif_certificate_parse(with_text, strlen(with_text), &again, NULL, &error), 0);
         assert_int_equal(X509_cmp(certificate, again), 0);
 
         size = i2d_X509(certificate, &end);
         der[size] = 0;
         again = certificate_free(again);
-        assert_int_equal(eif_certificate_parse(der, (size_t)size, &again, &error), 0);
+        assert_int_equal(eif_certificate_parse(der, (size_t)size, &again, NULL, &error), 0);
         assert_int_equal(X509_cmp(certificate, again), 0);
-        assert_int_equal(eif_certificate_parse(der, (size_t)size + 1, &none, &error), ERROR_DESCRIBED);
-        assert_int_equal(eif_certificate_parse(der, (size_t)size - 1, &none, &error), ERROR_DESCRIBED);
-        assert_int_equal(eif_certificate_parse("", 0, &none, &error), ERROR_DESCRIBED);
+        assert_int_equal(eif_certificate_parse(der, (size_t)size + 1, &none, NULL, &error), ERROR_DESCRIBED);
+        assert_int_equal(eif_certificate_parse(der, (size_t)size - 1, &none, NULL, &error), ERROR_DESCRIBED);
+        assert_int_equal(eif_certificate_parse("", 0, &none, NULL, &error), ERROR_DESCRIBED);
         assert_int_equal(error.kind, ERROR_SIGNATURE_INVALID);
 }
 
