@@ -13,16 +13,12 @@
 #define WHITEOUT_META ".wh..wh." /* aufs's own files; one of them means something */
 #define OPAQUE ".wh..wh..opq"
 #define COPY_SIZE (128U << 10)
-/* Entries that all whiteouts of a layer may look at. Each looks at all below it; an honest layer stays far
- * below the number of entries there can be, a hostile one could go on for hours. */
-#define WHITEOUT_WORK_MAX ((size_t)32 << 20)
 
 struct merge {
         struct source_tree *tree;
         const struct layer_options *options;
         struct tar_reader *tar;
         char *buffer; /* COPY_SIZE */
-        size_t whiteout_work;
         struct error *reterr;
 };
 
@@ -59,11 +55,15 @@ static int step(struct merge *m, struct source_entry **at, const char *whole, co
                 return make_parent(m, *at, name, n, at);
         if (S_ISLNK(next->inode->mode)) {
                 char path[SOURCE_PATH_MAX + 1];
+                int r;
 
                 if (next->layer == m->options->number)
                         return refuse(m, whole, "leads through a symbolic link of the same layer");
                 (void)source_entry_path(next, path);
-                next = source_tree_resolve(m->tree, path);
+                next = source_tree_resolve(m->tree, path, m->options->work);
+                r = source_work_check(m->options->work, m->options->what, m->reterr);
+                if (r < 0)
+                        return r;
                 if (!next)
                         return make ? refuse(m, whole, "leads through a symbolic link to nowhere") : -ENOENT;
         }
@@ -146,6 +146,7 @@ static int copy_attributes(const struct source_inode *from, struct source_inode 
                 return -ENOMEM;
         memcpy(to->xattrs, from->xattrs, from->xattrs_size);
         to->xattrs_size = from->xattrs_size;
+        to->n_xattrs = from->n_xattrs;
         return 0;
 }
 
@@ -202,13 +203,8 @@ static int find_link_target(struct merge *m, const struct tar_member *member, st
 }
 
 static int remove_below(struct merge *m, struct source_entry *e) {
-        m->whiteout_work += source_tree_remove_other_layers(m->tree, e, m->options->number);
-        if (m->whiteout_work > WHITEOUT_WORK_MAX)
-                return error_set(
-                        m->reterr, ERROR_IMAGE_TOO_LARGE,
-                        "%s: its whiteouts look at more than %zu entries; the layer looks made to waste time",
-                        m->options->what, WHITEOUT_WORK_MAX);
-        return 0;
+        m->options->work->done += source_tree_remove_other_layers(m->tree, e, m->options->number);
+        return source_work_check(m->options->work, m->options->what, m->reterr);
 }
 
 static int remove_whiteout(struct merge *m, struct source_entry *directory, const char *name, size_t n) {
@@ -283,7 +279,8 @@ static int merge_member(struct merge *m, const struct tar_member *member) {
 
 int layer_apply(struct source_tree *t, const struct byte_source *source, const struct layer_options *options,
                 struct error *reterr) {
-        _cleanup_(tar_reader_freep) struct tar_reader *tar = tar_reader_new(source, options->what);
+        _cleanup_(tar_reader_freep) struct tar_reader *tar =
+                tar_reader_new(source, options->what, options->work);
         _cleanup_free_ char *buffer = malloc(COPY_SIZE);
         struct merge m = { .tree = t, .options = options, .tar = tar, .buffer = buffer, .reterr = reterr };
         struct tar_member member;

@@ -20,8 +20,9 @@ struct layer_options {
         uint16_t number; /* from 1 */
         int64_t latest;  /* files get no later time, when clamp is set */
         bool clamp;
-        uint64_t size_limit; /* bytes of all files of all layers; t->spool_size counts them */
-        const char *what;    /* for messages */
+        uint64_t size_limit;      /* bytes of all files of all layers; t->spool_size counts them */
+        struct source_work *work; /* of all layers */
+        const char *what;         /* for messages */
 };
 
 int layer_apply(struct source_tree *t, const struct byte_source *source, const struct layer_options *options,

@@ -33,6 +33,7 @@ enum {
 struct tar_reader {
         struct byte_source source;
         const char *what;
+        struct source_work *work;
         uint64_t position;
         uint64_t left;    /* data of the present member */
         uint64_t padding; /* behind it */
@@ -48,13 +49,15 @@ struct tar_reader {
         struct source_inode *attributes;
 };
 
-struct tar_reader *tar_reader_new(const struct byte_source *source, const char *what) {
+struct tar_reader *tar_reader_new(const struct byte_source *source, const char *what,
+                                  struct source_work *work) {
         struct tar_reader *t = calloc(1, sizeof(*t));
 
         if (!t)
                 return NULL;
         t->source = *source;
         t->what = what;
+        t->work = work;
         return t;
 }
 
@@ -238,9 +241,13 @@ static int set_xattr(struct tar_reader *t, const char *name, const char *value, 
                 return 0;
         if (!*name || strlen(name) > 255)
                 return invalid(t, "the name of an extended attribute is empty or too long", reterr);
+        t->work->done += 1 + t->attributes->n_xattrs;
+        r = source_work_check(t->work, t->what, reterr);
+        if (r < 0)
+                return r;
         r = source_inode_set_xattr(t->attributes, name, value, n);
         if (r == -E2BIG)
-                return invalid(t, "the extended attributes of a member are too large", reterr);
+                return invalid(t, "the extended attributes of a member are too many or too large", reterr);
         return r < 0 ? error_set(reterr, ERROR_INTERNAL, "out of memory") : 0;
 }
 

@@ -47,8 +47,9 @@ struct tar_member {
 
 struct tar_reader;
 
-/* source is copied; what names the archive in messages and is borrowed. NULL: out of memory. */
-struct tar_reader *tar_reader_new(const struct byte_source *source, const char *what);
+/* source is copied; what names the archive in messages and is borrowed, as is work. NULL: out of memory. */
+struct tar_reader *tar_reader_new(const struct byte_source *source, const char *what,
+                                  struct source_work *work);
 struct tar_reader *tar_reader_free(struct tar_reader *t);
 DEFINE_CLEANUP(struct tar_reader *, tar_reader_free)
 

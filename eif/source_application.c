@@ -39,7 +39,7 @@ static const char *environment_value(const struct application *a, const char *na
 static int make_directory(struct source_tree *t, struct source_entry **at, const char *path, const char *name,
                           int64_t mtime, struct error *reterr) {
         _cleanup_(source_inode_discard) struct source_inode *i = NULL;
-        struct source_entry *found = source_tree_resolve(t, path);
+        struct source_entry *found = source_tree_resolve(t, path, NULL);
         int r;
 
         if (!found) {
@@ -125,13 +125,14 @@ static int check_user(const struct source_tree *t, const char *user, struct erro
 }
 
 static const struct source_entry *find_executable(const struct source_tree *t, const char *directory,
-                                                  size_t directory_length, const char *name) {
+                                                  size_t directory_length, const char *name,
+                                                  struct source_work *work) {
         _cleanup_free_ char *path = NULL;
         const struct source_entry *e;
 
         if (asprintf(&path, "%.*s/%s", (int)directory_length, directory, name) < 0)
                 return NULL;
-        e = source_tree_resolve(t, path);
+        e = source_tree_resolve(t, path, work);
         return e && S_ISREG(e->inode->mode) && (e->inode->mode & 0111) ? e : NULL;
 }
 
@@ -153,7 +154,7 @@ static int check_executable(const struct source_tree *t, const struct source_ent
                 return error_set(reterr, ERROR_SOURCE_INVALID,
                                  "program %s: is for another machine than the image, which is for %s", name,
                                  eif_arch_name(arch));
-        if (elf.interpreter && !find_executable(t, "", 0, elf.interpreter))
+        if (elf.interpreter && !find_executable(t, "", 0, elf.interpreter, NULL))
                 return error_set(
                         reterr, ERROR_SOURCE_INVALID,
                         "program %s: needs %s, which is not in the root file system; link it statically, or "
@@ -166,6 +167,8 @@ static int check_program(const struct application *a, const struct source_tree *
                          struct error *reterr) {
         const char *name = program(a), *path = environment_value(a, "PATH");
         const struct source_entry *found;
+        struct source_work work = { .done = 0 };
+        int r;
 
         if (!name || !*name)
                 return error_set(
@@ -174,7 +177,7 @@ static int check_program(const struct application *a, const struct source_tree *
         if (strchr(name, '/')) {
                 const char *directory = *name == '/' ? "" : a->workdir ? a->workdir : "";
 
-                found = find_executable(t, directory, strlen(directory), name);
+                found = find_executable(t, directory, strlen(directory), name, NULL);
                 if (found)
                         return check_executable(t, found, name, arch, reterr);
                 return error_set(reterr, ERROR_SOURCE_INVALID,
@@ -185,9 +188,12 @@ static int check_program(const struct application *a, const struct source_tree *
         for (const char *p = path; *p;) {
                 size_t n = strcspn(p, ":");
 
-                found = find_executable(t, p, n, name);
+                found = find_executable(t, p, n, name, &work);
                 if (found)
                         return check_executable(t, found, name, arch, reterr);
+                r = source_work_check(&work, "the search along PATH", reterr);
+                if (r < 0)
+                        return r;
                 p += n + (p[n] == ':');
         }
         return error_set(reterr, ERROR_SOURCE_INVALID,

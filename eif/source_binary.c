@@ -239,7 +239,7 @@ static int make_parents(struct closure *c, const char *path, struct source_entry
                 if (n == 0)
                         continue;
                 (void)snprintf(prefix, sizeof(prefix), "%.*s", (int)(p + n - path), path);
-                next = source_tree_resolve(c->tree, prefix);
+                next = source_tree_resolve(c->tree, prefix, NULL);
                 if (!next && !source_tree_find(c->tree, at, p, n)) {
                         _cleanup_(source_inode_discard) struct source_inode *i =
                                 source_inode_new(S_IFDIR | 0755, 0, 0, c->mtime);
@@ -264,7 +264,7 @@ static int place_file(struct closure *c, const char *path, struct source_inode *
         r = make_parents(c, path, &directory, &name);
         if (r < 0)
                 return r;
-        old = source_tree_resolve(c->tree, path);
+        old = source_tree_resolve(c->tree, path, NULL);
         if (old && same_content(c->tree, old, inode)) {
                 source_inode_unref(inode);
                 return 0;

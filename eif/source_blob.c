@@ -149,7 +149,8 @@ static int64_t read_at(void *userdata, void *data, size_t n, struct error *reter
 static int read_index(struct blob_store *s, struct error *reterr) {
         struct position p = { .fd = s->fd };
         const struct byte_source source = { read_at, &p };
-        _cleanup_(tar_reader_freep) struct tar_reader *tar = tar_reader_new(&source, s->what);
+        struct source_work work = { .done = 0 };
+        _cleanup_(tar_reader_freep) struct tar_reader *tar = tar_reader_new(&source, s->what, &work);
         struct tar_member m;
         int r;
 

@@ -168,7 +168,7 @@ static int read_whole(const struct source_tree *t, const struct source_entry *e,
 
 int source_tree_read(const struct source_tree *t, const char *path, size_t max, char **ret,
                      size_t *ret_size) {
-        const struct source_entry *e = source_tree_resolve(t, path);
+        const struct source_entry *e = source_tree_resolve(t, path, NULL);
         char *text;
         int r;
 

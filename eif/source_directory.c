@@ -81,7 +81,8 @@ static int compare_strings(const void *a, const void *b) {
 }
 
 static int read_xattrs(struct scan *s, const char *name, struct source_inode *inode) {
-        char path[NAME_MAX + 32], list[SOURCE_XATTRS_MAX], value[SOURCE_XATTRS_MAX], *names[256];
+        char path[NAME_MAX + 32], list[SOURCE_XATTRS_MAX], value[SOURCE_XATTRS_MAX],
+                *names[SOURCE_XATTR_COUNT_MAX];
         size_t n_names = 0;
         ssize_t size;
 
@@ -92,9 +93,12 @@ static int read_xattrs(struct scan *s, const char *name, struct source_inode *in
                 return size < 0 && errno != EOPNOTSUPP && errno != ENOSYS
                                ? failed(s, name, errno, "extended attributes")
                                : 0;
-        for (char *p = list; p < list + size && n_names < ELEMENTSOF(names); p += strlen(p) + 1)
-                if (is_wanted_xattr(p))
+        for (char *p = list; p < list + size; p += strlen(p) + 1)
+                if (is_wanted_xattr(p)) {
+                        if (n_names == ELEMENTSOF(names))
+                                return failed(s, name, E2BIG, "extended attributes");
                         names[n_names++] = p;
+                }
         qsort(names, n_names, sizeof(*names), compare_strings);
         for (size_t i = 0; i < n_names; i++) {
                 int r;

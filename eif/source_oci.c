@@ -172,6 +172,7 @@ struct unpacking {
         const struct source_options *options;
         struct source_tree *tree;
         uint64_t taken; /* bytes of all layers so far */
+        struct source_work work;
 };
 
 /* expected: the blob's digest, or NULL when it has none of its own. */
@@ -183,6 +184,7 @@ static int apply_layer(struct unpacking *u, const struct blob *blob, const char 
                 .latest = u->options->mtime,
                 .clamp = u->options->clamp_mtime,
                 .size_limit = u->options->max_size,
+                .work = &u->work,
                 .what = what,
         };
         _cleanup_(layer_stream_freep) struct layer_stream *stream = NULL;

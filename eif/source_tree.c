@@ -13,6 +13,7 @@
 
 #define BUCKETS_MIN 1024
 #define LINKS_FOLLOWED_MAX 40 /* as the kernel's MAXSYMLINKS */
+#define PATH_PIECE 8          /* bytes of a path that cost as much as an entry or an attribute */
 
 struct source_inode *source_inode_new(uint32_t mode, uint32_t uid, uint32_t gid, int64_t mtime) {
         struct source_inode *i = calloc(1, sizeof(*i));
@@ -64,6 +65,7 @@ static void remove_xattr(struct source_inode *i, const char *name) {
 
                 if (strcmp(i->xattrs + at, name) == 0) {
                         i->xattrs_size -= size;
+                        i->n_xattrs--;
                         memmove(i->xattrs + at, i->xattrs + at + size, i->xattrs_size - at);
                         return;
                 }
@@ -78,7 +80,8 @@ int source_inode_set_xattr(struct source_inode *i, const char *name, const void 
         char *larger;
 
         remove_xattr(i, name);
-        if (n > SOURCE_XATTRS_MAX || i->xattrs_size + name_size + length_size + n > SOURCE_XATTRS_MAX)
+        if (i->n_xattrs == SOURCE_XATTR_COUNT_MAX || n > SOURCE_XATTRS_MAX ||
+            i->xattrs_size + name_size + length_size + n > SOURCE_XATTRS_MAX)
                 return -E2BIG;
         larger = realloc(i->xattrs, i->xattrs_size + name_size + length_size + n);
         if (!larger)
@@ -90,6 +93,7 @@ int source_inode_set_xattr(struct source_inode *i, const char *name, const void 
         if (n > 0)
                 memcpy(larger + name_size + length_size, value, n);
         i->xattrs_size += name_size + length_size + n;
+        i->n_xattrs++;
         return 0;
 }
 
@@ -375,7 +379,8 @@ static struct source_entry *walk(const struct source_tree *t, struct source_entr
         return at;
 }
 
-struct source_entry *source_tree_resolve(const struct source_tree *t, const char *path) {
+struct source_entry *source_tree_resolve(const struct source_tree *t, const char *path,
+                                         struct source_work *work) {
         _cleanup_free_ char *rest = strdup(path);
         struct source_entry *from = t->root;
 
@@ -383,6 +388,8 @@ struct source_entry *source_tree_resolve(const struct source_tree *t, const char
                 char *again = NULL;
                 struct source_entry *found = walk(t, from, rest, &from, &again);
 
+                if (work)
+                        work->done += 1 + strlen(rest) / PATH_PIECE;
                 free(rest);
                 rest = again;
                 if (!rest || strlen(rest) > 2 * (size_t)SOURCE_PATH_MAX)

@@ -11,6 +11,7 @@
  */
 
 #include "base/error.h"
+#include "eif/source_work.h"
 
 #include <stdint.h>
 #include <sys/stat.h>
@@ -18,6 +19,7 @@
 #define SOURCE_ENTRIES_MAX 1000000U /* names in one tree */
 #define SOURCE_PATH_MAX 4000U       /* bytes; leaves room for the prefix in the ramdisk below PATH_MAX */
 #define SOURCE_XATTRS_MAX 65536U    /* bytes of extended attributes of one file, names included */
+#define SOURCE_XATTR_COUNT_MAX 256U /* and how many */
 
 enum source_content {
         SOURCE_EMPTY,  /* not a regular file, or one without bytes */
@@ -43,6 +45,7 @@ struct source_inode {
         };
         char *xattrs; /* owned: records "name NUL decimal length NUL value", xattrs_size bytes */
         size_t xattrs_size;
+        uint32_t n_xattrs;
         uint32_t links; /* entries that refer to it */
 
         /* For who writes the tree. */
@@ -89,7 +92,8 @@ static inline void source_inode_discard(struct source_inode **i) {
 
 /* Make it hold n bytes of memory (copied); 0 or -ENOMEM. */
 int source_inode_set_bytes(struct source_inode *i, const char *bytes, size_t n);
-/* Add an extended attribute, replacing one of that name; -E2BIG beyond SOURCE_XATTRS_MAX, -ENOMEM. */
+/* Add an extended attribute, replacing one of that name; -E2BIG beyond the limits above, -ENOMEM. It looks at
+ * those that are there. */
 int source_inode_set_xattr(struct source_inode *i, const char *name, const void *value, size_t n);
 
 /* The size of the record at p, to walk them. */
@@ -121,5 +125,6 @@ int source_tree_sort(struct source_tree *t);
 size_t source_entry_path(const struct source_entry *e, char *ret);
 
 /* What an existing path (a leading slash is ignored) leads to, symbolic links followed within the tree as
- * after chroot(2); NULL when there is nothing. */
-struct source_entry *source_tree_resolve(const struct source_tree *t, const char *path);
+ * after chroot(2); NULL when there is nothing. What it looks at is added to work (or NULL). */
+struct source_entry *source_tree_resolve(const struct source_tree *t, const char *path,
+                                         struct source_work *work);

@@ -53,15 +53,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         struct bytes parts[] = { { data, split }, { data + split, size - split } };
         _cleanup_(source_tree_freep) struct source_tree *t = source_tree_new();
         const struct sink sink = { drop, NULL };
+        struct source_work work = { .done = 0 };
         struct ramdisk_rootfs ramdisk = { .tree = t, .app_config = "", .mtime = 0 };
 
         if (!t)
                 return 0;
         for (uint16_t i = 0; i < 2; i++) {
                 const struct byte_source source = { take, &parts[i] };
-                const struct layer_options options = { .number = (uint16_t)(i + 1),
-                                                       .size_limit = 1 << 20,
-                                                       .what = "layer" };
+                const struct layer_options options = {
+                        .number = (uint16_t)(i + 1), .size_limit = 1 << 20, .work = &work, .what = "layer"
+                };
                 _cleanup_error_ struct error e = ERROR_NULL;
 
                 (void)layer_apply(t, &source, &options, &e);

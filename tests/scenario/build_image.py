@@ -303,6 +303,44 @@ def hostile_layers(rig):
     rig.refused(points, "a file that claims 8 GiB", "ImageTooLarge", "--max-size", "--image", claims, "--max-size", "1G")
 
 
+def endless_work(rig):
+    """A few kilobytes each, over which a careless reader is busy for minutes or hours."""
+    layout = None
+
+    def image(*layers, **settings):
+        nonlocal layout
+        layout = Layout(rig.folder / f"endless-{len(list(rig.folder.iterdir()))}")
+        layout.add_image([layer(APP), *layers], how="zstd", **{**RUN, **settings})
+        return f"oci:{layout.save()}"
+
+    def packed_size():
+        return sum(p.stat().st_size for p in (layout.path / "blobs" / "sha256").iterdir())
+
+    def attributes(*names):
+        """A pax header by hand: tarfile's holds no name twice."""
+        rests = [b" SCHILY.xattr.user.%s=\n" % name.encode() for name in names]
+        return member("pax", b"".join(b"%d" % (len(r) + 2) + r for r in rests), kind=b"x")
+
+    chain = layer(*[link(f"a{i}", "./" * 1990 + f"a{i + 1}") for i in range(38)], link("a38", "."))
+    through = member("a0/" * 1300 + "x", b"")
+    again = attributes(*[f"n{i:03}" for i in range(256)], *["n255"] * 30_000)
+    for claim, make in (
+            ("names through chains of links", lambda: image(chain, layer(*[through] * 8))),
+            ("the same, a name in each of many layers", lambda: image(chain, *[layer(through)] * 8)),
+            ("a PATH through chains of links", lambda: image(chain, Env=["PATH=" + "a0:" * 40_000], Entrypoint=["app"])),
+            ("one attribute set again and again", lambda: image(layer(*[again, member("x", b"")] * 10, form=tarfile.USTAR_FORMAT))),
+            ("whiteouts of the same layer's files",
+             lambda: image(layer(*[member(f"d/{i}", b"") for i in range(10_000)], *[member("d/.wh..wh..opq")] * 8000)))):
+        source = make()
+        rig.refused(points, f"{claim}: {packed_size()} bytes packed", "ImageTooLarge", "steps", "--image", source)
+    for n, accepted in ((256, True), (257, False)):
+        source = image(layer(attributes(*[f"n{i:03}" for i in range(n)]), member("x", b""), form=tarfile.USTAR_FORMAT))
+        if accepted:
+            rig.built("--image", source)
+        else:
+            rig.refused(points, "257 attributes of one file", "SourceInvalid", "too many", "--image", source)
+
+
 def many_entries(rig):
     """A million and one names of few bytes each, in a blob of a few megabytes."""
     header = bytearray(layer(member("d/0000000", b"", mtime=0), form=tarfile.USTAR_FORMAT)[:512])
@@ -320,6 +358,6 @@ def many_entries(rig):
 
 with tempfile.TemporaryDirectory(prefix="qt-build-") as place:
     rig = Rig(place)
-    for step in (meaning, application, choice, archives, damage, hostile_layers, many_entries):
+    for step in (meaning, application, choice, archives, damage, hostile_layers, endless_work, many_entries):
         points.run(step, rig)
 points.end()

@@ -71,7 +71,7 @@ static void resolves_within(void **state _unused_) {
         (void)add(t, t->root, "abs", S_IFLNK, "/../lib", 0);
         (void)add(t, t->root, "loop", S_IFLNK, "loop", 0);
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                struct source_entry *e = source_tree_resolve(t, rows[i].path);
+                struct source_entry *e = source_tree_resolve(t, rows[i].path, NULL);
 
                 print_message("# %s\n", rows[i].path);
                 assert_int_equal(e != NULL, rows[i].found != NULL);
@@ -163,14 +163,14 @@ static void scans_a_directory(void **state _unused_) {
         assert_int_equal(mkfifoat(fd, "p", 0600), 0);
         assert_int_equal(source_directory_scan(t, top, &options, NULL), 0);
         assert_int_equal(t->n_entries, 6);
-        e = source_tree_resolve(t, "d/f");
+        e = source_tree_resolve(t, "d/f", NULL);
         assert_non_null(e);
-        assert_ptr_equal(e->inode, source_tree_resolve(t, "g")->inode);
+        assert_ptr_equal(e->inode, source_tree_resolve(t, "g", NULL)->inode);
         assert_int_equal(e->inode->links, 2);
         assert_int_equal(e->inode->size, 5);
         assert_int_equal(e->inode->mtime, 42);
         assert_string_equal(source_tree_find(t, t->root, "l", 1)->inode->bytes, "/etc/passwd");
-        assert_true(S_ISFIFO(source_tree_resolve(t, "p")->inode->mode));
+        assert_true(S_ISFIFO(source_tree_resolve(t, "p", NULL)->inode->mode));
         assert_int_equal(t->root->inode->mode, S_IFDIR | 0755);
         (void)unlinkat(fd, "d/f", 0);
         (void)unlinkat(fd, "g", 0);
