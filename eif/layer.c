@@ -103,18 +103,27 @@ static int find_place(struct merge *m, const char *whole, bool make, struct sour
         return 0;
 }
 
+/* Whether so many bytes more may come with this member. */
+static int check_size(const struct merge *m, const struct tar_member *member, uint64_t more) {
+        uint64_t limit = m->options->size_limit, have = m->tree->spool_size + m->tree->text_size;
+
+        if (have <= limit && more <= limit - have)
+                return 0;
+        return error_set(m->reterr, ERROR_IMAGE_TOO_LARGE,
+                         "%s: with member %.256s the image unpacks to more than %" PRIu64
+                         " MiB; raise the limit with --max-size if that is meant",
+                         m->options->what, member->name, limit >> 20);
+}
+
 static int spool_data(struct merge *m, const struct tar_member *member, struct source_inode *inode) {
         uint64_t left = member->size;
         int r;
 
         if (left == 0)
                 return 0;
-        if (left > m->options->size_limit || m->tree->spool_size > m->options->size_limit - left)
-                return error_set(m->reterr, ERROR_IMAGE_TOO_LARGE,
-                                 "%s: with member %.256s the image unpacks to more than %" PRIu64
-                                 " MiB; raise the limit with --max-size if that is meant",
-                                 m->options->what, member->name, m->options->size_limit >> 20);
-        r = source_spool_open(m->tree, m->reterr);
+        r = check_size(m, member, left);
+        if (r >= 0)
+                r = source_spool_open(m->tree, m->reterr);
         inode->content = SOURCE_SPOOL;
         inode->offset = m->tree->spool_size;
         inode->size = member->size;
@@ -224,16 +233,6 @@ static int remove_whiteout(struct merge *m, struct source_entry *directory, cons
         return r;
 }
 
-/* A directory over a directory changes its attributes and keeps what is in it. */
-static void update_directory(struct merge *m, struct source_entry *e, struct source_inode *with) {
-        struct source_inode *old = e->inode;
-
-        e->inode = with;
-        with->links = 1;
-        e->layer = m->options->number;
-        source_inode_unref(old);
-}
-
 static int put_member(struct merge *m, const struct tar_member *member, struct source_entry *directory,
                       const char *name, size_t n) {
         _cleanup_(source_inode_discard) struct source_inode *inode = NULL;
@@ -245,10 +244,8 @@ static int put_member(struct merge *m, const struct tar_member *member, struct s
         if (r < 0)
                 return r;
         old = n > 0 ? source_tree_find(m->tree, directory, name, n) : m->tree->root;
-        if (old && S_ISDIR(old->inode->mode) && member->type == TAR_DIRECTORY) {
-                update_directory(m, old, inode);
-                return 0;
-        }
+        if (old && S_ISDIR(old->inode->mode) && member->type == TAR_DIRECTORY) /* keeps what is in it */
+                return source_tree_replace(m->tree, old, inode, m->options->number, m->reterr);
         if (n == 0)
                 return refuse(m, member->name, "stands for the root and is no directory");
         if (old && old->inode == inode)
@@ -274,7 +271,8 @@ static int merge_member(struct merge *m, const struct tar_member *member) {
         whiteout = n >= sizeof(WHITEOUT) - 1 && memcmp(name, WHITEOUT, sizeof(WHITEOUT) - 1) == 0;
         if (whiteout && n == sizeof(WHITEOUT) - 1)
                 return refuse(m, member->name, "is a whiteout of nothing");
-        return whiteout ? remove_whiteout(m, directory, name, n) : put_member(m, member, directory, name, n);
+        r = whiteout ? remove_whiteout(m, directory, name, n) : put_member(m, member, directory, name, n);
+        return r < 0 ? r : check_size(m, member, 0);
 }
 
 int layer_apply(struct source_tree *t, const struct byte_source *source, const struct layer_options *options,

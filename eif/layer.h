@@ -20,7 +20,7 @@ struct layer_options {
         uint16_t number; /* from 1 */
         int64_t latest;  /* files get no later time, when clamp is set */
         bool clamp;
-        uint64_t size_limit;      /* bytes of all files of all layers; t->spool_size counts them */
+        uint64_t size_limit; /* of t->spool_size and t->text_size together, which are those of all layers */
         struct source_work *work; /* of all layers */
         const char *what;         /* for messages */
 };

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define PAGE 4096U
-#define XATTRS_FILE_MAX ((uint64_t)16 << 20)
 
 /* Where the walk is: files of one directory follow each other, so that it is opened once. */
 struct place {
@@ -122,49 +121,31 @@ int ramdisk_tree_write(struct source_tree *tree, const char *prefix, struct cpio
 /* Every name of a file with attributes has a record; a file of several names gets them several times. */
 static int write_xattrs(struct source_tree *tree, int64_t mtime, struct cpio_writer *w,
                         struct error *reterr) {
+        const struct cpio_entry file = {
+                .name = "rootfs.xattrs",
+                .mode = S_IFREG | 0600,
+                .links = 1,
+                .mtime = (uint32_t)mtime,
+                .size = tree->xattrs_size,
+        };
         char path[SOURCE_PATH_MAX + 1];
-        uint64_t size = 0;
         int r;
 
-        for (int pass = 0; pass < 2; pass++) {
-                for (struct source_entry *e = NULL; (e = source_tree_next(tree->root, e));) {
-                        const char *p = e->inode->xattrs, *end = p + e->inode->xattrs_size;
-                        size_t path_size = p < end ? source_entry_path(e, path) + 1 : 0;
+        if (tree->xattrs_size == 0)
+                return 0;
+        r = cpio_writer_entry(w, &file, reterr);
+        for (struct source_entry *e = NULL; r >= 0 && (e = source_tree_next(tree->root, e));) {
+                const char *p = e->inode->xattrs, *end = p + e->inode->xattrs_size;
+                size_t path_size = p < end ? source_entry_path(e, path) + 1 : 0;
 
-                        while (p < end) {
-                                size_t n = source_xattr_record_size(p);
-
-                                if (pass == 0)
-                                        size += path_size + n;
-                                else {
-                                        r = cpio_writer_data(w, path, path_size, reterr);
-                                        if (r >= 0)
-                                                r = cpio_writer_data(w, p, n, reterr);
-                                        if (r < 0)
-                                                return r;
-                                }
-                                p += n;
-                        }
+                for (size_t n; r >= 0 && p < end; p += n) {
+                        n = source_xattr_record_size(p);
+                        r = cpio_writer_data(w, path, path_size, reterr);
+                        if (r >= 0)
+                                r = cpio_writer_data(w, p, n, reterr);
                 }
-                if (pass == 0 && size == 0)
-                        return 0;
-                if (size > XATTRS_FILE_MAX)
-                        return error_set(reterr, ERROR_IMAGE_TOO_LARGE,
-                                         "the extended attributes of all files take %" PRIu64
-                                         " bytes; qt-init reads at most %" PRIu64,
-                                         size, XATTRS_FILE_MAX);
-                r = pass == 1 ? 0
-                              : cpio_writer_entry(w,
-                                                  &(struct cpio_entry){ .name = "rootfs.xattrs",
-                                                                        .mode = S_IFREG | 0600,
-                                                                        .links = 1,
-                                                                        .mtime = (uint32_t)mtime,
-                                                                        .size = size },
-                                                  reterr);
-                if (r < 0)
-                        return r;
         }
-        return 0;
+        return r;
 }
 
 int ramdisk_rootfs_write(const struct ramdisk_rootfs *ramdisk, const struct sink *sink,

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define NESTED_MAX 4 /* indexes within indexes */
-/* Headers of a million entries, beside their contents. */
+/* Headers of a million entries, beside their contents: to be read, not to be kept. */
 #define OVERHEAD ((uint64_t)1 << 30)
 
 static int no_memory(struct error *reterr) {

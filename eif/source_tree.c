@@ -193,11 +193,36 @@ static void grow_buckets(struct source_tree *t) {
         t->n_buckets *= 2;
 }
 
+static uint64_t xattrs_size(const struct source_entry *e) {
+        return e->inode->xattrs_size + (uint64_t)e->inode->n_xattrs * (e->path_length + 1U);
+}
+
+static uint64_t text_size(const struct source_entry *e) {
+        return e->path_length + (S_ISLNK(e->inode->mode) ? e->inode->size : 0) + xattrs_size(e);
+}
+
+static void uncount(struct source_tree *t, const struct source_entry *e) {
+        t->xattrs_size -= xattrs_size(e);
+        t->text_size -= text_size(e);
+}
+
+static int count(struct source_tree *t, const struct source_entry *e, struct error *reterr) {
+        if (xattrs_size(e) > SOURCE_XATTRS_TREE_MAX - t->xattrs_size)
+                return error_set(reterr, ERROR_IMAGE_TOO_LARGE,
+                                 "the extended attributes of all files take more than %" PRIu64
+                                 " bytes with their paths; qt-init reads no more",
+                                 SOURCE_XATTRS_TREE_MAX);
+        t->xattrs_size += xattrs_size(e);
+        t->text_size += text_size(e);
+        return 0;
+}
+
 int source_tree_add(struct source_tree *t, struct source_entry *directory, const char *name,
                     size_t name_length, struct source_inode *inode, uint16_t layer, struct source_entry **ret,
                     struct error *reterr) {
         size_t path_length = directory->path_length + (directory->parent ? 1 : 0) + name_length;
         struct source_entry *e, **bucket;
+        int r;
 
         assert(S_ISDIR(directory->inode->mode));
         assert(!source_tree_find(t, directory, name, name_length));
@@ -214,11 +239,16 @@ int source_tree_add(struct source_tree *t, struct source_entry *directory, const
         e = entry_new(name, name_length);
         if (!e)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
-        grow_buckets(t);
         e->parent = directory;
         e->path_length = (uint16_t)path_length;
         e->layer = layer;
         e->inode = inode;
+        r = count(t, e, reterr);
+        if (r < 0) {
+                free(e);
+                return r;
+        }
+        grow_buckets(t);
         inode->links++;
         e->hash = hash_name(t, directory, name, name_length);
         bucket = &t->buckets[e->hash & (t->n_buckets - 1)];
@@ -231,6 +261,26 @@ int source_tree_add(struct source_tree *t, struct source_entry *directory, const
         t->n_entries++;
         if (ret)
                 *ret = e;
+        return 0;
+}
+
+int source_tree_replace(struct source_tree *t, struct source_entry *directory, struct source_inode *inode,
+                        uint16_t layer, struct error *reterr) {
+        struct source_inode *old = directory->inode;
+        int r;
+
+        assert(S_ISDIR(old->mode) && S_ISDIR(inode->mode) && inode->links == 0);
+        uncount(t, directory);
+        directory->inode = inode;
+        r = count(t, directory, reterr);
+        if (r < 0) {
+                directory->inode = old;
+                (void)count(t, directory, NULL);
+                return r;
+        }
+        directory->layer = layer;
+        inode->links = 1;
+        source_inode_unref(old);
         return 0;
 }
 
@@ -248,6 +298,7 @@ static void remove_leaf(struct source_tree *t, struct source_entry *e) {
                 e->parent->first_child = e->next;
         if (e->next)
                 e->next->previous = e->previous;
+        uncount(t, e);
         source_inode_unref(e->inode);
         t->n_entries--;
         free(e);

@@ -20,6 +20,8 @@
 #define SOURCE_PATH_MAX 4000U       /* bytes; leaves room for the prefix in the ramdisk below PATH_MAX */
 #define SOURCE_XATTRS_MAX 65536U    /* bytes of extended attributes of one file, names included */
 #define SOURCE_XATTR_COUNT_MAX 256U /* and how many */
+/* Bytes of the attributes of all names, their paths included: qt-init reads no more. */
+#define SOURCE_XATTRS_TREE_MAX ((uint64_t)16 << 20)
 
 enum source_content {
         SOURCE_EMPTY,  /* not a regular file, or one without bytes */
@@ -74,6 +76,9 @@ struct source_tree {
         int directory_fd; /* owned, or -1 */
         int spool_fd;     /* owned, or -1 */
         uint64_t spool_size;
+        /* What a ramdisk holds beside the data of files: of each name the attributes with its path, and all
+         * of that, the paths themselves and the targets of links. */
+        uint64_t xattrs_size, text_size;
 };
 
 struct source_tree *source_tree_new(void); /* with a root directory 0755 0:0; NULL: out of memory */
@@ -103,10 +108,15 @@ size_t source_xattr_record_size(const char *p);
 struct source_entry *source_tree_find(const struct source_tree *t, const struct source_entry *directory,
                                       const char *name, size_t name_length);
 
-/* Link an inode into a directory under a name that is not there yet. On failure the inode is untouched. */
+/* Link an inode, complete but for its times, into a directory under a name that is not there yet. On failure
+ * the inode is untouched. */
 int source_tree_add(struct source_tree *t, struct source_entry *directory, const char *name,
                     size_t name_length, struct source_inode *inode, uint16_t layer, struct source_entry **ret,
                     struct error *reterr);
+
+/* Another inode, with no entry yet, for a directory that stays. On failure nothing is changed. */
+int source_tree_replace(struct source_tree *t, struct source_entry *directory, struct source_inode *inode,
+                        uint16_t layer, struct error *reterr);
 
 /* Remove an entry (not the root) with everything below it. */
 void source_tree_remove(struct source_tree *t, struct source_entry *e);

@@ -30,11 +30,26 @@ static int drop(void *userdata _unused_, const void *data _unused_, size_t n _un
         return 0;
 }
 
+/* Its path, a link's target, and the records of its attributes. */
+static uint64_t text_of(const struct source_entry *e) {
+        char path[SOURCE_PATH_MAX + 1];
+        size_t path_length = source_entry_path(e, path);
+        uint64_t n = path_length + (S_ISLNK(e->inode->mode) ? strlen(e->inode->bytes) : 0);
+
+        for (size_t at = 0, size; at < e->inode->xattrs_size; at += size) {
+                size = source_xattr_record_size(e->inode->xattrs + at);
+                n += path_length + 1 + size;
+        }
+        return n;
+}
+
 /* What must hold of any tree, whatever it was made of. */
 static void check(const struct source_tree *t) {
+        uint64_t text_size = 0;
         size_t n = 0;
 
         for (struct source_entry *e = NULL; (e = source_tree_next(t->root, e)); n++) {
+                text_size += text_of(e);
                 if (e->parent &&
                     (source_tree_find(t, e->parent, e->name, e->name_length) != e || strchr(e->name, '/') ||
                      strcmp(e->name, "..") == 0 || strcmp(e->name, ".") == 0))
@@ -44,7 +59,7 @@ static void check(const struct source_tree *t) {
                 if (S_ISDIR(e->inode->mode) && e->inode->links != 1)
                         abort();
         }
-        if (n != t->n_entries)
+        if (n != t->n_entries || text_size != t->text_size)
                 abort();
 }
 

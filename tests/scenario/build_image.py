@@ -303,6 +303,25 @@ def hostile_layers(rig):
     rig.refused(points, "a file that claims 8 GiB", "ImageTooLarge", "--max-size", "--image", claims, "--max-size", "1G")
 
 
+def large_in_names(rig):
+    """Images of no data, whose paths, targets and attributes are all that there is to keep."""
+    target, deep = "x/" * 1990, "/".join(["d" * 200] * 19)
+    for claim, layers in (
+            ("targets of links", [layer(*[link(f"l{i}", target) for i in range(1100)])]),
+            ("one link's target under many names", [layer(link("l", target), *[hard_link(f"l{i}", "l") for i in range(1100)])]),
+            ("long paths", [layer(*[member(f"{deep}/{i}", b"") for i in range(1100)])]),
+            ("attributes", [layer(*[member(f"{n}-{i}", b"", xattrs={"user.a": "v" * 60_000}) for i in range(37)]) for n in "ab"])):
+        layout = Layout(rig.folder / f"large-{claim.replace(' ', '-')}")
+        layout.add_image([layer(APP), *layers], **RUN)
+        source = f"oci:{layout.save()}"
+        rig.refused(points, f"more than 4 MiB of {claim}", "ImageTooLarge", "--max-size", "--image", source, "--max-size", "4M")
+        path = rig.built("--image", source, "--max-size", "5M")
+        points.check(4 << 20 < path.stat().st_size < 7 << 20, f"5 MiB of {claim} are as many in the image", path.stat().st_size)
+    layout = Layout(rig.folder / "replaced")
+    layout.add_image([layer(APP), *[layer(link("l", target), folder("d", xattrs={"user.a": "v" * 60_000}))] * 40], **RUN)
+    rig.built("--image", f"oci:{layout.save()}", "--max-size", "1M")
+
+
 def endless_work(rig):
     """A few kilobytes each, over which a careless reader is busy for minutes or hours."""
     layout = None
@@ -358,6 +377,6 @@ def many_entries(rig):
 
 with tempfile.TemporaryDirectory(prefix="qt-build-") as place:
     rig = Rig(place)
-    for step in (meaning, application, choice, archives, damage, hostile_layers, endless_work, many_entries):
+    for step in (meaning, application, choice, archives, damage, hostile_layers, large_in_names, endless_work, many_entries):
         points.run(step, rig)
 points.end()

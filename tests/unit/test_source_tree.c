@@ -146,6 +146,41 @@ static void records_xattrs(void **state _unused_) {
         source_inode_unref(i);
 }
 
+static struct source_inode *with_attribute(uint32_t mode, size_t size) {
+        struct source_inode *i = source_inode_new(mode, 0, 0, 0);
+        _cleanup_free_ char *value = calloc(1, size);
+
+        assert_int_equal(source_inode_set_xattr(i, "user.a", value, size), 0);
+        return i;
+}
+
+/* Every name counts, a directory's new attributes count instead of the old ones, and what goes makes room. */
+static void bounds_all_xattrs(void **state _unused_) {
+        enum { SIZE = 65000, RECORD = sizeof("000") + sizeof("user.a") + sizeof("65000") + SIZE };
+        _cleanup_(source_tree_freep) struct source_tree *t = source_tree_new();
+        struct source_entry *d = add(t, t->root, "ddd", S_IFDIR, NULL, 1), *e = NULL;
+        struct source_inode *file = with_attribute(S_IFREG, SIZE), *large = with_attribute(S_IFDIR, SIZE),
+                            *small = with_attribute(S_IFDIR, 0);
+        _cleanup_error_ struct error error = ERROR_NULL;
+        char name[4];
+
+        for (unsigned i = 0; i < SOURCE_XATTRS_TREE_MAX / RECORD; i++) {
+                (void)snprintf(name, sizeof(name), "%03u", i);
+                assert_int_equal(source_tree_add(t, t->root, name, 3, file, 1, &e, &error), 0);
+        }
+        assert_int_equal(t->xattrs_size, SOURCE_XATTRS_TREE_MAX / RECORD * RECORD);
+        assert_int_equal(source_tree_add(t, t->root, "one", 3, file, 1, NULL, &error), ERROR_DESCRIBED);
+        assert_int_equal(error.kind, ERROR_IMAGE_TOO_LARGE);
+        assert_int_equal(source_tree_replace(t, d, large, 2, NULL), ERROR_DESCRIBED);
+        assert_int_equal(d->layer, 1);
+        source_tree_remove(t, e);
+        assert_int_equal(source_tree_replace(t, d, large, 2, &error), 0);
+        assert_int_equal(d->layer, 2);
+        assert_int_equal(source_tree_add(t, t->root, "one", 3, file, 1, NULL, NULL), ERROR_DESCRIBED);
+        assert_int_equal(source_tree_replace(t, d, small, 3, &error), 0);
+        assert_int_equal(source_tree_add(t, t->root, "one", 3, file, 1, NULL, &error), 0);
+}
+
 static void scans_a_directory(void **state _unused_) {
         char top[] = "/tmp/test-tree-XXXXXX";
         _cleanup_(source_tree_freep) struct source_tree *t = source_tree_new();
@@ -185,7 +220,7 @@ int main(void) {
                 cmocka_unit_test(walks_in_order),      cmocka_unit_test(resolves_within),
                 cmocka_unit_test(keeps_shared_inodes), cmocka_unit_test(removes_other_layers),
                 cmocka_unit_test(bounds_paths),        cmocka_unit_test(records_xattrs),
-                cmocka_unit_test(scans_a_directory),
+                cmocka_unit_test(bounds_all_xattrs),   cmocka_unit_test(scans_a_directory),
         };
 
         return unit_run("source_tree", tests);
