@@ -79,6 +79,7 @@ with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
     # A kernel that build-eif takes for one: the boot protocol's magic in a file of a usual size.
     kernel = bytearray(os.urandom(8_000_000))
     kernel[0x1fe:0x200], kernel[0x202:0x206], kernel[0x206:0x208] = b"\x55\xaa", b"HdrS", b"\x0f\x02"
+    kernel[0x1f1], kernel[0x1f4:0x1f8] = 39, ((len(kernel) - 40 * 512) // 16).to_bytes(4, "little")
     (folder / "kernel").write_bytes(kernel)
     random_file(folder / "boot", 1_000_000)
     random_file(folder / "application", size)

@@ -11,8 +11,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define PLAIN_CPIO "070701"
-
 #define PROGRESS_STEP ((uint64_t)16 << 20)
 
 /* An image that is being written. */
@@ -111,12 +109,8 @@ static int write_ramdisk(struct writing *w, const char *part, ramdisk_function *
 
 /* Of a ready-made ramdisk only the size is known; a packed one may become several times as large. */
 static void count_input(const struct build_input *input, struct build_sizes *sizes) {
-        char magic[sizeof(PLAIN_CPIO) - 1];
-        bool plain = pread(input->fd, magic, sizeof(magic), 0) == sizeof(magic) &&
-                     memcmp(magic, PLAIN_CPIO, sizeof(magic)) == 0;
-
         sizes->ramdisks += input->size;
-        sizes->unpacked += plain ? input->size : 4 * input->size;
+        sizes->unpacked += input->is_plain ? input->size : 4 * input->size;
 }
 
 static int write_ramdisks(struct writing *w, struct error *reterr) {

@@ -150,6 +150,26 @@ static int find_kernel(char **ret, struct error *reterr) {
                          users ? users : "no home directory", KERNEL_DIRECTORY_SYSTEM);
 }
 
+static int check_kernel(const struct build_plan *p, const struct kernel_image *image, struct error *reterr) {
+        if (image->other)
+                return error_set(
+                        reterr, ERROR_KERNEL_UNSUITABLE,
+                        "kernel %s is %s; an enclave boots a bzImage (x86_64) or an Image that is not "
+                        "compressed (aarch64)",
+                        p->kernel.path, image->other);
+        if (image->is_known && image->arch != p->arch)
+                return error_set(
+                        reterr, ERROR_KERNEL_UNSUITABLE,
+                        "kernel %s is for %s, and the image is for %s; give another --kernel or --arch",
+                        p->kernel.path, eif_arch_name(image->arch), eif_arch_name(p->arch));
+        if (p->kernel.size < image->size)
+                return error_set(reterr, ERROR_KERNEL_UNSUITABLE,
+                                 "kernel %s has %" PRIu64 " bytes and by its header %" PRIu64
+                                 ": it is cut off; copy it again",
+                                 p->kernel.path, p->kernel.size, image->size);
+        return 0;
+}
+
 static int read_kernel(struct build_plan *p, struct error *reterr) {
         _cleanup_free_ char *found = NULL;
         _cleanup_free_ uint8_t *header = NULL;
@@ -170,11 +190,9 @@ static int read_kernel(struct build_plan *p, struct error *reterr) {
         if (n < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "kernel %s", p->kernel.path);
         kernel_image_probe(header, (size_t)n, &image);
-        if (image.is_known && image.arch != p->arch)
-                return error_set(
-                        reterr, ERROR_KERNEL_UNSUITABLE,
-                        "kernel %s is for %s, and the image is for %s; give another --kernel or --arch",
-                        p->kernel.path, eif_arch_name(image.arch), eif_arch_name(p->arch));
+        r = check_kernel(p, &image, reterr);
+        if (r < 0)
+                return r;
         /* A kernel of unknown shape: four times its size has held for every packing so far. */
         p->kernel_memory = image.is_known ? image.memory : 4 * p->kernel.size;
         if (*image.version) {
@@ -394,18 +412,46 @@ static int read_source(struct build_plan *p, struct error *reterr) {
         return 0;
 }
 
+/* It starts at that byte of the joined ramdisks. */
+static int check_ramdisk(struct build_input *ramdisk, uint64_t start, struct error *reterr) {
+        char magic[EIF_RAMDISK_MAGIC_SIZE];
+        int r;
+
+        if (ramdisk->size < sizeof(magic))
+                return 0;
+        r = pread_exactly(ramdisk->fd, magic, sizeof(magic), 0);
+        if (r < 0)
+                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "ramdisk %s", ramdisk->path);
+        ramdisk->is_plain = eif_ramdisk_is_plain(magic);
+        if (ramdisk->is_plain && start % 4 != 0)
+                return error_set(
+                        reterr, ERROR_SOURCE_INVALID,
+                        "ramdisk %s is not compressed and would start at byte %" PRIu64
+                        " of the joined ramdisks, where the kernel does not look for it; pad the one "
+                        "before it with zeros to a multiple of 4 bytes",
+                        ramdisk->path, start);
+        return 0;
+}
+
+/* Those that are made here come first and end at multiples of 4. */
 static int read_ramdisks(struct build_plan *p, struct error *reterr) {
         const struct string_list *l = &p->request->ramdisk;
+        uint64_t start = 0;
 
         p->ramdisks = calloc(l->n + 1, sizeof(*p->ramdisks));
         if (!p->ramdisks)
                 return no_memory(reterr);
         for (size_t i = 0; i < l->n; i++) {
-                int r = open_input("ramdisk", l->items[i], &p->ramdisks[i], reterr);
+                struct build_input *ramdisk = &p->ramdisks[i];
+                int r = open_input("ramdisk", l->items[i], ramdisk, reterr);
 
                 if (r < 0)
                         return r;
                 p->n_ramdisks++;
+                r = check_ramdisk(ramdisk, start, reterr);
+                if (r < 0)
+                        return r;
+                start += ramdisk->size;
         }
         return 0;
 }

@@ -18,6 +18,7 @@ struct build_input {
         char *path; /* owned */
         int fd;     /* owned */
         uint64_t size;
+        bool is_plain; /* of a ramdisk: not compressed */
 };
 
 struct build_plan {

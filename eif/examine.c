@@ -45,14 +45,13 @@ static void check_texts(const struct eif_facts *f, struct eif_findings *findings
         }
 }
 
-/* The kernel looks for "0707" at multiples of 4 only; a compressed ramdisk may begin anywhere. */
 static int check_alignment(const struct eif *e, struct eif_findings *findings, struct error *reterr) {
         uint64_t start = 0;
         int r;
 
         for (size_t i = 0; i < eif_n_sections(e); i++) {
                 const struct eif_section *s = eif_section(e, i);
-                char magic[4];
+                char magic[EIF_RAMDISK_MAGIC_SIZE];
 
                 if (s->type != EIF_SECTION_RAMDISK)
                         continue;
@@ -61,7 +60,7 @@ static int check_alignment(const struct eif *e, struct eif_findings *findings, s
                         if (r < 0)
                                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, r,
                                                        "cannot read section %zu (ramdisk)", i);
-                        if (memcmp(magic, "0707", sizeof(magic)) == 0)
+                        if (eif_ramdisk_is_plain(magic))
                                 eif_findings_add(findings, EIF_FINDING_RAMDISK_ALIGNMENT,
                                                  "section %zu begins at byte %" PRIu64
                                                  " of the joined ramdisks",

@@ -62,6 +62,10 @@ void eif_section_header_encode(uint16_t type, uint16_t flags, uint64_t size,
         put_be(ret + 4, 8, size);
 }
 
+bool eif_ramdisk_is_plain(const char magic[EIF_RAMDISK_MAGIC_SIZE]) {
+        return memcmp(magic, "0707", EIF_RAMDISK_MAGIC_SIZE) == 0;
+}
+
 const char *eif_arch_name(enum eif_arch arch) {
         return arch == EIF_ARCH_AARCH64 ? "aarch64" : "x86_64";
 }

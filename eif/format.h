@@ -72,6 +72,11 @@ static inline enum eif_arch eif_flags_arch(uint16_t flags) {
         return flags & EIF_FLAG_AARCH64 ? EIF_ARCH_AARCH64 : EIF_ARCH_X86_64;
 }
 
+/* "0707": a ramdisk that is not compressed. Ramdisks are joined as they are, and the kernel looks for such a
+ * one at multiples of 4 only; a compressed one may start anywhere. */
+#define EIF_RAMDISK_MAGIC_SIZE 4
+bool eif_ramdisk_is_plain(const char magic[EIF_RAMDISK_MAGIC_SIZE]);
+
 const char *eif_arch_name(enum eif_arch arch);                /* "x86_64", "aarch64" */
 int eif_arch_from_name(const char *name, enum eif_arch *ret); /* also "amd64", "arm64"; or -EINVAL */
 const char *eif_section_type_name(unsigned type);             /* "kernel"; "unknown" outside the list */

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What a kernel file says of itself: Documentation/arch/x86/boot.rst and arm64/booting.rst. Kernels of other
- * shapes are not refused here; nothing is known of them.
+ * What a kernel file says of itself: Documentation/arch/x86/boot.rst and arm64/booting.rst. Of other shapes
+ * nothing is known, except of those that are a kernel's in other places and that no platform boots.
  */
 
 #include "eif/format.h"
@@ -13,6 +13,8 @@
 struct kernel_image {
         bool is_known;
         enum eif_arch arch;
+        const char *other; /* "an ELF file": what it is in place of an image that a platform boots; or NULL */
+        uint64_t size;     /* bytes that the file has at least; 0 when not told */
         uint64_t memory;   /* bytes from its load address that it needs to unpack and run */
         char version[128]; /* "6.1.0-56-cloud-amd64"; empty when not told */
 };

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """build-eif from a directory and from ready-made ramdisks: the bytes, the same bytes again, and every refusal."""
+import gzip
 import json
+import lzma
 import os
 import pathlib
 import resource
@@ -182,6 +184,32 @@ def refusals(rig):
     arm.write_bytes(bytes(56) + b"ARM\x64" + bytes(64))
     config = rig.folder / "bad.json"
     config.write_text("[1]")
+
+    def kernel(data):
+        path = rig.folder / f"kernel-{len(list(rig.folder.iterdir()))}"
+        path.write_bytes(data)
+        return path
+
+    # The header of a bzImage of 4 + 1 sectors and 1000 * 16 bytes.
+    header = bytearray(0x264)
+    header[0x1f4:0x1f8], header[0x202:0x206], header[0x206:0x208] = (1000).to_bytes(4, "little"), b"HdrS", b"\x0f\x02"
+    whole = bytes(header).ljust(5 * 512 + 16_000, b"k")
+    rig.built("--kernel", kernel(whole), *good)
+    for name, data in (("gzip data", gzip.compress(whole)), ("zstd data", b"\x28\xb5\x2f\xfd" + whole), ("xz data", lzma.compress(whole)),
+                       ("an ELF file", pathlib.Path("/bin/sh").read_bytes()), ("a packed EFI program", b"MZ\0\0zimg" + whole),
+                       ("a script", b"#!/bin/sh\n")):
+        for arch in ("x86_64", "aarch64"):
+            rig.refused(points, f"{name} as kernel for {arch}", "KernelUnsuitable", f"is {name};", "--kernel", kernel(data), *good,
+                        "--arch", arch, "--init", rig.init_for(arch))
+    rig.refused(points, "a kernel that is cut off", "KernelUnsuitable", "18559 bytes and by its header 18560", "--kernel",
+                kernel(whole[:-1]), *good)
+    odd = kernel(b"odd")
+    plain = kernel(ramdisks(rig.built(*good))[0])
+    rig.refused(points, "a ramdisk where the kernel does not look", "SourceInvalid", "byte 3", "--ramdisk", odd, "--ramdisk", plain)
+    for arguments in (("--ramdisk", plain, "--ramdisk", odd), (*good, "--compress", "gzip", "--ramdisk", plain),
+                      ("--ramdisk", odd, "--ramdisk", kernel(gzip.compress(plain.read_bytes())))):
+        done = qt("verify-eif", rig.built(*arguments))
+        points.check(done.returncode == 0, f"ramdisks in a good order: {arguments[0]} {arguments[-2]}", done.stdout)
     for claim, error, word, arguments in (
             ("a kernel that is not there", "FileUnreadable", "none", ("--kernel", rig.folder / "none", *good)),
             ("an empty kernel", "FileUnreadable", "empty", ("--kernel", empty, *good)),
