@@ -87,6 +87,7 @@ static int read_time(struct build_plan *p, struct error *reterr) {
                                  "SOURCE_DATE_EPOCH=%s: must be seconds since 1970, from 0 to %" PRIu32, text,
                                  UINT32_MAX);
         p->time = (int64_t)value;
+        p->time_is_given = true;
         return 0;
 }
 
@@ -370,7 +371,7 @@ static int read_source(struct build_plan *p, struct error *reterr) {
         struct source_options options = {
                 .arch = p->arch,
                 .mtime = p->time,
-                .clamp_mtime = getenv("SOURCE_DATE_EPOCH") && !p->as_nitro_cli,
+                .clamp_mtime = p->time_is_given && !p->as_nitro_cli,
                 .max_size = SOURCE_SIZE_DEFAULT,
         };
         _cleanup_source_ struct source s = SOURCE_NULL;

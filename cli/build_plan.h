@@ -25,6 +25,7 @@ struct build_plan {
         const struct build_request *request; /* borrowed */
         enum eif_arch arch;
         int64_t time; /* SOURCE_DATE_EPOCH, or 0 */
+        bool time_is_given;
         struct build_input kernel;
         char *kernel_version;   /* "6.1.0-…" from the kernel itself; NULL when it does not tell */
         uint64_t kernel_memory; /* bytes that the kernel takes unpacked */

@@ -74,6 +74,8 @@ def meaning(rig):
         points.check(rootfs(rig.built("--image", f"oci:{layout.save()}"))[long].data == b"l", f"{name} archives")
     clamped = rig.built("--image", f"oci:{rig.folder / 'layout-gzip'}", env={"SOURCE_DATE_EPOCH": "1000"})
     points.check({e.mtime for e in rootfs(clamped).values()} == {5, 1000}, "no time is later than SOURCE_DATE_EPOCH")
+    empty = rig.built("--image", f"oci:{rig.folder / 'layout-gzip'}", env={"SOURCE_DATE_EPOCH": ""})
+    points.check(empty.read_bytes() == images["gzip"].read_bytes(), "an empty SOURCE_DATE_EPOCH is none")
 
 
 def application(rig):
