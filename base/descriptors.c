@@ -34,7 +34,7 @@ ssize_t descriptors_send(int fd, const void *data, size_t size, const int *fds, 
 }
 
 ssize_t descriptors_receive(int fd, void *data, size_t size, int flags, int *ret, size_t max, size_t *ret_n) {
-        union control control;
+        union control control; /* filled by the kernel as far as it says */
         struct iovec iov = { data, size };
         struct msghdr message = { .msg_iov = &iov,
                                   .msg_iovlen = 1,

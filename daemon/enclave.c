@@ -72,7 +72,7 @@ struct enclave *enclave_free(struct enclave *e) {
         process_done(&e->monitor);
         process_done(&e->hypervisor);
         sd_event_source_disable_unref(e->restart_timer);
-        (void)close_elsewhere(e->image_fd);
+        (void)close_elsewhere(e->image_fd, e->plan.uid);
         (void)close_fd(e->status_fd);
         json_decref(e->facts);
         json_decref(e->reason);
@@ -116,7 +116,7 @@ void enclave_set_state(struct enclave *e, enum enclave_state state) {
         if (state == ENCLAVE_RUNNING)
                 e->running_usec = e->since_usec;
         if (state == ENCLAVE_RUNNING && e->plan.restart == RESTART_NO)
-                e->image_fd = close_elsewhere(e->image_fd); /* was kept for another try to start it */
+                e->image_fd = close_elsewhere(e->image_fd, e->plan.uid); /* was kept for another try */
         metrics_step(&e->manager->metrics, from, state,
                      json_string_value(json_object_get(e->reason, "Kind")));
         log_step(e);
@@ -162,7 +162,7 @@ void enclave_end(struct enclave *e, json_t *reason) {
         enclave_set_state(e, good ? ENCLAVE_STOPPED : ENCLAVE_FAILED);
         enclave_restart_later(e);
         if (e->plan.restart == RESTART_NO)
-                e->image_fd = close_elsewhere(e->image_fd);
+                e->image_fd = close_elsewhere(e->image_fd, e->plan.uid);
         if (e->restart_timer)
                 enclave_save(e);
 }

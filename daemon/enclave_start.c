@@ -275,7 +275,7 @@ static int check_image(const struct enclave *e, int fd) {
 static void on_given(struct async_call *call, int r, struct reply *reply, const struct error *error,
                      void *userdata) {
         struct enclave *e = userdata;
-        _cleanup_elsewhere_ int fd = -1;
+        int fd = -1;
 
         if (r >= 0 && reply_take_fd(reply, "Image", &fd, NULL) < 0)
                 r = -ENODATA;
@@ -287,6 +287,7 @@ static void on_given(struct async_call *call, int r, struct reply *reply, const 
                 log_record(LOG_WARNING, e->plan.name,
                            "its monitor has no image for a restart, there will be none: %s",
                            error && error->message ? error->message : strerror(-r));
+        (void)close_elsewhere(fd, e->plan.uid);
         assert(call == e->given);
         e->given = async_call_free(call);
         if (!e->watch) /* it has ended meanwhile */

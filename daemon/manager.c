@@ -20,6 +20,8 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/socket.h>
@@ -144,6 +146,22 @@ static bool is_bare_metal(const struct manager *m) {
         return strcmp(m->config.hypervisor, "local") != 0 && machine_is_bare_metal(root);
 }
 
+static int on_caught_up(sd_event_source *source _unused_, int fd, uint32_t events _unused_, void *userdata) {
+        struct manager *m = userdata;
+        eventfd_t n;
+
+        (void)eventfd_read(fd, &n);
+        server_read_on(m->server);
+        return 0;
+}
+
+/* Whoever passes what cannot be closed waits, and nobody else. */
+static int follow_closing(struct manager *m) {
+        int fd = closing_caught_up_fd();
+
+        return fd < 0 ? fd : sd_event_add_io(m->event, NULL, fd, EPOLLIN, on_caught_up, m);
+}
+
 static int manager_open(struct manager *m, const char *sysfs, struct error *reterr) {
         int r;
 
@@ -154,6 +172,8 @@ static int manager_open(struct manager *m, const char *sysfs, struct error *rete
         r = open_runtime(m, reterr);
         if (r >= 0)
                 r = pool_open(m, reterr);
+        if (r >= 0)
+                r = follow_closing(m);
         if (r < 0)
                 return r;
         return server_new(&m->server, &(struct server_options){
@@ -164,6 +184,7 @@ static int manager_open(struct manager *m, const char *sysfs, struct error *rete
                                               .userdata = m,
                                               .authorize = manager_authorize,
                                               .refused = manager_refused,
+                                              .is_behind = closing_is_behind,
                                               .connections_per_uid = (unsigned)m->config.quota_connections });
 }
 

@@ -157,10 +157,7 @@ static int make_plan(struct manager *m, struct server_call *call, int image_fd, 
                 plan, reterr);
 }
 
-static int handle_run(struct server_call *call, void *userdata, struct error *reterr) {
-        struct manager *m = userdata;
-        _cleanup_elsewhere_ int image_fd =
-                call_take_fd(call, json_integer_value(json_object_get(call_parameters(call), "Image")));
+static int run_image(struct manager *m, struct server_call *call, int image_fd, struct error *reterr) {
         _cleanup_(plan_done) struct plan plan = { .name = NULL };
         struct enclave *e;
         int r;
@@ -175,6 +172,15 @@ static int handle_run(struct server_call *call, void *userdata, struct error *re
         record(call, e->plan.name, "starting");
         waiters_notify(m, e); /* what has happened so far */
         return 0;
+}
+
+static int handle_run(struct server_call *call, void *userdata, struct error *reterr) {
+        int image_fd =
+                call_take_fd(call, json_integer_value(json_object_get(call_parameters(call), "Image")));
+        int r = run_image(userdata, call, image_fd, reterr);
+
+        (void)close_elsewhere(image_fd, call_uid(call));
+        return r;
 }
 
 /* --- Describe --- */

@@ -3,6 +3,7 @@
 /* Calls that the monitor answers with a stream: the descriptor goes to the caller, its bytes never pass
  * through here. */
 
+#include "daemon/close_elsewhere.h"
 #include "daemon/manager.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@ struct relay {
         struct manager *manager;
         struct server_call *call;
         struct async_call *asked;
+        uid_t owner; /* of the enclave */
 };
 
 static void relay_free(struct relay *relay) {
@@ -37,6 +39,7 @@ static void on_answer(struct async_call *asked _unused_, int r, struct reply *re
         _cleanup_error_ struct error error = ERROR_NULL;
         struct relay *relay = userdata;
         struct server_call *call = relay->call;
+        uid_t owner = relay->owner;
         int fd = -1;
 
         if (r == -ECONNRESET)
@@ -55,7 +58,7 @@ static void on_answer(struct async_call *asked _unused_, int r, struct reply *re
                 call_fail(call, &error);
         else
                 call_reply(call, json_pack("{s:i}", "Stream", 0), &fd, 1);
-        (void)close_fd(fd);
+        (void)close_elsewhere(fd, owner);
 }
 
 int relay_stream(struct manager *m, struct enclave *e, struct server_call *call, const char *method,
@@ -69,6 +72,7 @@ int relay_stream(struct manager *m, struct enclave *e, struct server_call *call,
         }
         relay->manager = m;
         relay->call = call;
+        relay->owner = e->plan.uid;
         r = enclave_call(e, method, parameters, RELAY_TIMEOUT_USEC, on_answer, relay, &relay->asked, reterr);
         if (r < 0) {
                 free(relay);

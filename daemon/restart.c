@@ -98,7 +98,8 @@ static int restart_now(struct enclave *e, struct error *reterr) {
         enclave_set_state(e, ENCLAVE_CREATED);
         r = enclave_start(e, e->image_fd, reterr);
         if (e->plan.declared)
-                e->image_fd = close_elsewhere(e->image_fd); /* the next life may be of a newer file */
+                e->image_fd =
+                        close_elsewhere(e->image_fd, e->plan.uid); /* the next life may be of a newer file */
         return r;
 }
 
@@ -126,7 +127,7 @@ bool enclave_try_next_cid(struct enclave *e) {
         enclave_set_state(e, ENCLAVE_CREATED);
         r = enclave_start(e, e->image_fd, &error);
         if (e->plan.declared)
-                e->image_fd = close_elsewhere(e->image_fd);
+                e->image_fd = close_elsewhere(e->image_fd, e->plan.uid);
         if (r < 0)
                 log_record(LOG_WARNING, e->plan.name, "%s", error.message ? error.message : "out of memory");
         return true;

@@ -82,9 +82,9 @@ json_t *stranger_from_monitor(int directory_fd) {
         _cleanup_error_ struct error problem = ERROR_NULL;
         _cleanup_client_ struct client client = CLIENT_NULL;
         _cleanup_reply_ struct reply reply = REPLY_NULL;
-        _cleanup_elsewhere_ int fd = -1;
         int socket_fd = monitor_connect(directory_fd);
         json_auto_t *plan = NULL;
+        int fd;
 
         if (socket_fd < 0 || client_init(&client, socket_fd) < 0)
                 return NULL;
@@ -93,6 +93,7 @@ json_t *stranger_from_monitor(int directory_fd) {
             reply_take_fd(&reply, "Configuration", &fd, &problem) < 0)
                 return NULL;
         plan = read_given(fd);
+        (void)close_elsewhere(fd, WIRE_PEER_UNKNOWN);
         return plan && is_monitor_of(socket_fd, plan) ? TAKE(plan) : NULL;
 }
 

@@ -14,7 +14,7 @@ void reply_done(struct reply *r) {
         json_decref(r->parameters);
         r->parameters = NULL;
         for (size_t i = 0; i < r->n_fds; i++)
-                r->fds[i] = wire_close_fd(r->fds[i]);
+                r->fds[i] = wire_close_fd(r->fds[i], r->peer);
         r->n_fds = 0;
 }
 
@@ -86,6 +86,7 @@ int reply_unpack(struct wire_message *m, struct reply *ret, struct error *reterr
                 return unpack_error(error, parameters, reterr);
         *ret = (struct reply){ .parameters =
                                        json_is_object(parameters) ? json_incref(parameters) : json_object(),
+                               .peer = m->peer,
                                .continues = json_is_true(json_object_get(m->object, "continues")),
                                .n_fds = m->n_fds };
         memcpy(ret->fds, m->fds, sizeof(ret->fds));

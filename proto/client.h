@@ -19,6 +19,7 @@ enum call_flags { CALL_PLAIN = 0, CALL_MORE = 1, CALL_ONEWAY = 2 };
 
 struct reply {
         json_t *parameters; /* owned; an object, never NULL after success */
+        uid_t peer;
         int fds[WIRE_FDS_MAX];
         size_t n_fds;
         bool continues;

@@ -94,13 +94,19 @@ void connection_doom(struct connection *c) {
         (void)sd_event_source_set_enabled(c->end, SD_EVENT_ONESHOT);
 }
 
+static bool is_behind(const struct connection *c) {
+        bool (*asked)(uid_t) = c->server->options.is_behind;
+
+        return asked && asked(c->credentials.uid);
+}
+
 /* Read only when nothing is being answered and everything that was said has been sent. */
 static void connection_choose_events(struct connection *c) {
         uint32_t events = 0;
 
         if (c->wire.first)
                 events |= EPOLLOUT;
-        else if (!c->call.active)
+        else if (!c->call.active && !is_behind(c))
                 events |= EPOLLIN;
         (void)sd_event_source_set_io_events(c->io, events);
 }
@@ -140,7 +146,9 @@ static int on_io(sd_event_source *source _unused_, int fd _unused_, uint32_t eve
                 server_connection_flush(c);
         if (c->doomed)
                 return 0;
-        if (events & EPOLLIN)
+        if (events & EPOLLIN && is_behind(c)) /* since another connection was read */
+                connection_choose_events(c);
+        else if (events & EPOLLIN)
                 connection_read(c);
         else if (events & (EPOLLHUP | EPOLLERR))
                 connection_doom(c);
@@ -154,6 +162,7 @@ static int connection_identify(struct connection *c) {
 
         if (getsockopt(c->wire.fd, SOL_SOCKET, SO_PEERCRED, &c->credentials, &size) < 0)
                 return -errno;
+        c->wire.peer = c->credentials.uid;
         size = 0;
         r = getsockopt(c->wire.fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size);
         if (r >= 0 || errno != ERANGE)
@@ -257,6 +266,12 @@ int server_listen(struct server *s, int fd) {
         /* With the priority of all others, who take turns with it: below them, callers who never stop would
          * keep everybody else from ever getting in. */
         return sd_event_add_io(s->options.event, &s->accept, fd, EPOLLIN, on_accept, s);
+}
+
+void server_read_on(struct server *s) {
+        for (struct connection *c = s->connections; c; c = c->next)
+                if (!c->doomed)
+                        connection_choose_events(c);
 }
 
 unsigned server_connections(const struct server *s) {

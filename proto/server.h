@@ -47,6 +47,9 @@ struct server_options {
          * not checked then. May be NULL. */
         void (*refused)(struct server_call *call, const struct server_method *method, const struct error *e,
                         void *userdata);
+        /* Are there so many descriptors of that user's to be closed that no more should come in? Then none of
+         * its connections is read from until server_read_on(). May be NULL. */
+        bool (*is_behind)(uid_t uid);
         unsigned connections_max, connections_per_uid; /* 0: 1024 and 64 */
         size_t queue_limit;                            /* bytes waiting for one slow reader; 0: 256 KiB */
 };
@@ -59,6 +62,9 @@ DEFINE_CLEANUP(struct server *, server_free)
 /* Takes a listening socket, or one connected socket, over. */
 int server_listen(struct server *s, int fd);
 int server_add_connection(struct server *s, int fd);
+
+/* Somebody may have caught up. */
+void server_read_on(struct server *s);
 
 unsigned server_connections(const struct server *s);
 unsigned server_calls(const struct server *s);   /* answered since the start */

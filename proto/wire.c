@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 static_assert(WIRE_FDS_MAX <= DESCRIPTORS_MAX, "they go with one message");
@@ -22,18 +23,22 @@ struct wire_output {
         char data[];
 };
 
-int (*wire_close_fd)(int fd) = close_fd;
+static int close_here(int fd, uid_t peer _unused_) {
+        return close_fd(fd);
+}
 
-static void close_fds(int *fds, size_t *n) {
+int (*wire_close_fd)(int fd, uid_t peer) = close_here;
+
+static void close_fds(int *fds, size_t *n, uid_t peer) {
         for (size_t i = 0; i < *n; i++)
-                fds[i] = wire_close_fd(fds[i]);
+                fds[i] = wire_close_fd(fds[i], peer);
         *n = 0;
 }
 
 int wire_init(struct wire *w, int fd, size_t queue_limit) {
         int flags = fcntl(fd, F_GETFL);
 
-        *w = (struct wire){ .fd = fd, .queue_limit = queue_limit };
+        *w = (struct wire){ .fd = fd, .peer = WIRE_PEER_UNKNOWN, .queue_limit = queue_limit };
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
                 return -errno;
         return 0;
@@ -46,16 +51,26 @@ static void drop_first(struct wire *w) {
         if (!w->first)
                 w->last = NULL;
         w->queued -= o->size;
-        close_fds(o->fds, &o->n_fds);
+        close_fds(o->fds, &o->n_fds, w->peer);
         free(o);
+}
+
+/* Descriptors that lie unread in the socket are closed with it. After the shutdown no more can come. */
+static int close_connection(int fd, uid_t peer) {
+        int unread = 0;
+
+        if (fd < 0)
+                return -1;
+        (void)shutdown(fd, SHUT_RDWR);
+        return ioctl(fd, FIONREAD, &unread) >= 0 && unread == 0 ? close_fd(fd) : wire_close_fd(fd, peer);
 }
 
 void wire_done(struct wire *w) {
         while (w->first)
                 drop_first(w);
-        close_fds(w->input_fds, &w->n_input_fds);
+        close_fds(w->input_fds, &w->n_input_fds, w->peer);
         free(w->input);
-        w->fd = close_fd(w->fd);
+        w->fd = close_connection(w->fd, w->peer);
         w->input = NULL;
         w->input_size = w->input_capacity = 0;
 }
@@ -63,7 +78,7 @@ void wire_done(struct wire *w) {
 void wire_message_done(struct wire_message *m) {
         json_decref(m->object);
         m->object = NULL;
-        close_fds(m->fds, &m->n_fds);
+        close_fds(m->fds, &m->n_fds, m->peer);
 }
 
 /* Room for at least one more byte; the buffer grows only as bytes really arrive. */
@@ -85,44 +100,20 @@ static int make_room(struct wire *w) {
         return 0;
 }
 
-/* Keep what there is room for and close the surplus. */
-static void collect_fds(struct wire *w, struct msghdr *header) {
-        for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
-                size_t n;
-
-                if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-                        continue;
-                n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-                for (size_t i = 0; i < n; i++) {
-                        int fd;
-
-                        memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-                        if (w->n_input_fds < WIRE_FDS_MAX)
-                                w->input_fds[w->n_input_fds++] = fd;
-                        else
-                                (void)wire_close_fd(fd);
-                }
-        }
-}
-
-/* recvmsg() of n bytes whose descriptors are collected; more than a few in one go are cut off by the kernel.
- */
+/* The next n bytes, and what came beside them: what there is room for is kept, the surplus is closed. */
 static ssize_t receive_bytes(struct wire *w, size_t n) {
-        union {
-                char bytes[CMSG_SPACE(sizeof(int) * WIRE_FDS_MAX)];
-                struct cmsghdr align;
-        } control;
-        struct iovec iov = { w->input + w->input_size, n };
-        struct msghdr header = { .msg_iov = &iov,
-                                 .msg_iovlen = 1,
-                                 .msg_control = control.bytes,
-                                 .msg_controllen = sizeof(control.bytes) };
-        ssize_t r;
+        int fds[DESCRIPTORS_MAX];
+        size_t n_fds;
+        ssize_t r = descriptors_receive(w->fd, w->input + w->input_size, n, MSG_DONTWAIT, fds,
+                                        DESCRIPTORS_MAX, &n_fds);
 
-        r = recvmsg(w->fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (r < 0)
                 return -errno;
-        collect_fds(w, &header);
+        for (size_t i = 0; i < n_fds; i++)
+                if (w->n_input_fds < WIRE_FDS_MAX)
+                        w->input_fds[w->n_input_fds++] = fds[i];
+                else
+                        (void)wire_close_fd(fds[i], w->peer);
         return r;
 }
 
@@ -134,7 +125,7 @@ static int parse_message(struct wire *w, struct wire_message *ret) {
                 json_decref(object);
                 return -EBADMSG;
         }
-        *ret = (struct wire_message){ .object = object, .n_fds = w->n_input_fds };
+        *ret = (struct wire_message){ .object = object, .peer = w->peer, .n_fds = w->n_input_fds };
         memcpy(ret->fds, w->input_fds, sizeof(ret->fds));
         w->n_input_fds = 0;
         /* An idle connection keeps no buffer. */
@@ -199,7 +190,7 @@ int wire_queue(struct wire *w, const json_t *object, const int *fds, size_t n_fd
                 if (o->fds[o->n_fds] < 0) {
                         int saved = errno;
 
-                        close_fds(o->fds, &o->n_fds);
+                        close_fds(o->fds, &o->n_fds, w->peer);
                         free(o);
                         return -saved;
                 }
@@ -223,7 +214,7 @@ int wire_flush(struct wire *w) {
                         continue;
                 if (n < 0)
                         return errno == EAGAIN ? 0 : -errno;
-                close_fds(o->fds, &o->n_fds);
+                close_fds(o->fds, &o->n_fds, w->peer);
                 o->sent += (size_t)n;
                 if (o->sent == o->size)
                         drop_first(w);

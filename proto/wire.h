@@ -16,20 +16,24 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #define WIRE_MESSAGE_MAX (64 * 1024)
 #define WIRE_FDS_MAX 4
 
-/* What closes a descriptor that came with a message and was not taken. close(2) may wait for a file system
- * that is the sender's own: a program whose loop must not wait sets another, once, before its first
- * connection.
+#define WIRE_PEER_UNKNOWN ((uid_t)-1)
+
+/* What closes a descriptor that came with a message and was not taken, and a connection in which something
+ * lies unread, given whose they are. close(2) may wait for what the sender has behind a descriptor: a program
+ * whose loop must not wait sets another, once, before its first connection.
  */
-extern int (*wire_close_fd)(int fd);
+extern int (*wire_close_fd)(int fd, uid_t peer);
 
 struct wire_output;
 
 struct wire {
-        int fd; /* owned */
+        int fd;     /* owned */
+        uid_t peer; /* who is at the other end, once somebody has found out */
         char *input;
         size_t input_size, input_capacity;
         int input_fds[WIRE_FDS_MAX];
@@ -41,6 +45,7 @@ struct wire {
 /* One received message with the descriptors that came beside it. */
 struct wire_message {
         json_t *object;
+        uid_t peer;
         int fds[WIRE_FDS_MAX]; /* owned, -1 when taken */
         size_t n_fds;
 };
@@ -49,7 +54,7 @@ struct wire_message {
 
 /* Takes the descriptor over and makes it non-blocking and close-on-exec. */
 int wire_init(struct wire *w, int fd, size_t queue_limit);
-void wire_done(struct wire *w);
+void wire_done(struct wire *w); /* ends the connection for every holder of its descriptor */
 
 /* Read until one message is complete. Returns 1 with a message, 0 when more bytes must arrive first,
  * -ECONNRESET at the end of the stream (with half a message: -EBADMSG), -EMSGSIZE when it is too long,

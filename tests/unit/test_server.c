@@ -369,10 +369,10 @@ static void descriptors_travel(void **state) {
                 wire_message_done(&m);
         }
         assert_int_equal(open_descriptors(), before);
-        wire_done(&w);
-        (void)close_fd(fds[0]);
         exchange(f, size_call, sizeof(size_call), answer, sizeof(answer));
         assert_non_null(strstr(answer, "no descriptor came"));
+        wire_done(&w);
+        (void)close_fd(fds[0]);
 }
 
 struct answers {
