@@ -26,7 +26,11 @@ for name, limit in LIMITS.items():
               [] if found and float(found.group(1)) <= limit else [out.stdout + out.stderr])
 
 text = (root / "units/qt-enclaved.service.in").read_text()
-tap.point("the daemon's end is not the enclaves'", [] if "KillMode=process" in text else ["KillMode=process is missing"])
+for name in ("qt-enclaved.service", "qt-enclaved-user.service"):
+    has = (root / f"units/{name}.in").read_text().splitlines()
+    wanted = {"the daemon's end is not the enclaves'": ["KillMode=process"], "nor one enclave's, killed for its memory, all others'": ["OOMPolicy=continue"]}
+    for claim, settings in wanted.items():
+        tap.point(f"{name}: {claim}", [f"{x} is missing" for x in settings if x not in has])
 allowed = re.search(r"^SystemCallFilter=(.*)$", text, re.M).group(1).split()
 tap.point("the daemon's filter lets monitors and QEMU install theirs", [] if "seccomp" in allowed else [" ".join(allowed)])
 wanted = ["DeviceAllow=/dev/qtbox_service0 rw", "DeviceAllow=/dev/sandbox-log-0 r"]

@@ -116,6 +116,14 @@ def survives(vm):
     vm.ok(f"kill -9 {before}")
     vm.wait_for(f"p=$(systemctl show -P MainPID qt-enclaved); [ $p != 0 -a $p != {before} ]")
     same("through kill -9, after which systemd starts the next daemon")
+    before = main_pid()
+    group = "/sys/fs/cgroup/system.slice/qt-enclaved.service"
+    vm.ok("systemctl set-property --runtime qt-enclaved MemoryMax=100M")
+    vm.run(f"sh -c 'echo $$ >{group}/cgroup.procs; echo 1000 >/proc/self/oom_score_adj; exec tail /dev/zero'")
+    vm.wait_for("journalctl -u qt-enclaved -o cat | grep -i 'oom.killer'")
+    check(main_pid() == before, "what the kernel kills for its memory beside it does not end the daemon", main_pid(), before)
+    same("nor the enclave")
+    vm.ok("systemctl set-property --runtime qt-enclaved MemoryMax=infinity")
     ok(vm, "cp /usr/local/bin/qt-enclaved /usr/local/bin/.new && mv /usr/local/bin/.new /usr/local/bin/qt-enclaved && "
        "systemctl restart qt-enclaved && [ /proc/$(systemctl show -P MainPID qt-enclaved)/exe -ef /usr/local/bin/qt-enclaved ]",
        "an upgrade replaces the program")
