@@ -28,7 +28,8 @@ for name, limit in LIMITS.items():
 text = (root / "units/qt-enclaved.service.in").read_text()
 for name in ("qt-enclaved.service", "qt-enclaved-user.service"):
     has = (root / f"units/{name}.in").read_text().splitlines()
-    wanted = {"the daemon's end is not the enclaves'": ["KillMode=process"], "nor one enclave's, killed for its memory, all others'": ["OOMPolicy=continue"]}
+    wanted = {"the daemon's end is not the enclaves'": ["KillMode=process"], "nor one enclave's, killed for its memory, all others'": ["OOMPolicy=continue"],
+              "and it comes back however often it fails": ["Restart=on-failure", "RestartSec=1s", "StartLimitIntervalSec=0"]}
     for claim, settings in wanted.items():
         tap.point(f"{name}: {claim}", [f"{x} is missing" for x in settings if x not in has])
 allowed = re.search(r"^SystemCallFilter=(.*)$", text, re.M).group(1).split()
