@@ -18,6 +18,7 @@
 #define BACKLOG 64
 #define LOGGED_PER_MINUTE 10
 #define ACCEPT_PAUSE_USEC (100 * 1000)
+#define BUSY_PAUSE_USEC (500 * 1000)
 
 /* A connection on its way to a monitor. */
 struct passing {
@@ -154,8 +155,37 @@ static int on_connection(sd_event_source *source _unused_, int fd, uint32_t even
         return 0;
 }
 
+static int try_to_listen(struct listener *listener) {
+        struct sockaddr_vm address = { .svm_family = AF_VSOCK,
+                                       .svm_cid = VMADDR_CID_ANY,
+                                       .svm_port = listener->port };
+
+        if (bind(listener->fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+            listen(listener->fd, BACKLOG) < 0)
+                return -errno;
+        return sd_event_add_io(listener->listeners->manager->event, &listener->source, listener->fd, EPOLLIN,
+                               on_connection, listener);
+}
+
+static int listen_later(struct listener *listener);
+
+static int on_busy_over(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
+        struct listener *listener = userdata;
+
+        listener->pause = sd_event_source_disable_unref(listener->pause);
+        if (try_to_listen(listener) < 0)
+                return listen_later(listener);
+        log_info("listening on vsock port %u at last", listener->port);
+        return 0;
+}
+
+static int listen_later(struct listener *listener) {
+        return sd_event_add_time_relative(listener->listeners->manager->event, &listener->pause,
+                                          CLOCK_MONOTONIC, BUSY_PAUSE_USEC, 0, on_busy_over, listener);
+}
+
+/* Somebody who has the port may give it up; meanwhile there is more to serve than starts. */
 static int listen_on(struct listener *listener, uint32_t port, struct error *reterr) {
-        struct sockaddr_vm address = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = port };
         struct guest_listeners *l = listener->listeners;
         int r;
 
@@ -164,15 +194,14 @@ static int listen_on(struct listener *listener, uint32_t port, struct error *ret
         if (listener->fd < 0)
                 return error_set_errno(reterr, ERROR_HYPERVISOR_MISSING, errno,
                                        "this kernel has no vsock; load the module vsock");
-        if (bind(listener->fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-            listen(listener->fd, BACKLOG) < 0)
-                return error_set_errno(
-                        reterr, ERROR_CONFIG_INVALID, errno,
-                        "cannot listen on vsock port %u, where enclaves of the hypervisor %s report; another "
-                        "program may hold it, such as nitro-cli during a start",
+        r = try_to_listen(listener);
+        if (r == -EADDRINUSE) {
+                log_warning(
+                        "another program has vsock port %u, where enclaves of the hypervisor %s report, such "
+                        "as nitro-cli during a start; trying again until it is free",
                         port, l->manager->config.hypervisor);
-        r = sd_event_add_io(l->manager->event, &listener->source, listener->fd, EPOLLIN, on_connection,
-                            listener);
+                r = listen_later(listener);
+        }
         return r < 0 ? error_wrap(reterr, r, "listening on vsock port %u", port) : 0;
 }
 

@@ -202,6 +202,13 @@ def refusals(d, pages):
     check(r.status == 0 and "cannot take a connection to port 9000 now" in d.log_text(),
           "a heartbeat that finds no descriptor free is taken later", r, d.log_text())
     d.ok("terminate", "patient", "--force")
+    d.faults.write_text(f"bind {errno.EADDRINUSE}")
+    d.replace_daemon()
+    check("another program has vsock port 9000" in d.log_text(), "a daemon starts while another program has a port of its", d.log_text())
+    wait_for(lambda: "listening on vsock port 9000 at last" in d.log_text(), "the port")
+    r = d.run("", name="late")
+    check(r.status == 0, "and takes it when it is free", r)
+    d.ok("terminate", "late", "--force")
     too_big = d.home / "big.eif"
     too_big.write_bytes(eif_bytes.compose([*parts(""), (eif_bytes.RAMDISK, bytes(15 << 20))]))
     damaged = d.home / "damaged.eif"

@@ -27,7 +27,8 @@ static const struct option_spec specs[] = {
         { "pool", 0, "LIST", "ne_cpus at the start (default 2-5,10-13)" },
         { "race", 0, "N", "so many NE_CREATE_VM fail after the end of an enclave (default 0)" },
         { "faults", 0, "FILE",
-          "\"create|load_info|add_memory|add_vcpu|start|accept ERRNO\": the next one fails so; \"late MS\": "
+          "\"create|load_info|add_memory|add_vcpu|start|bind|accept ERRNO\": the next one fails so; \"late "
+          "MS\": "
           "the "
           "next add_memory is slow" },
         { "sysfs", 0, "DIR", "what programs find as /sys/devices/system" },

@@ -73,6 +73,9 @@ static int do_bind(struct supervisor *s, const struct seccomp_notif *call, struc
                 return r;
         if (wanted.svm_cid != VMADDR_CID_ANY && wanted.svm_cid != NE_PARENT_CID)
                 return -EADDRNOTAVAIL;
+        r = ordered_fault(s, "bind");
+        if (r < 0)
+                return r;
         v->local_port = wanted.svm_port == VMADDR_PORT_ANY ? s->next_port++ : wanted.svm_port;
         length = vsock_name_listener(&name, getpid(), NE_PARENT_CID, v->local_port);
         return bind(fd, (const struct sockaddr *)&name, length) < 0 ? -errno : 0;
