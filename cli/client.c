@@ -94,6 +94,16 @@ int daemon_describe(const struct options *o, const char *name, bool all, json_t 
         return 0;
 }
 
+bool daemon_may_return(unsigned *tries, const struct error *e) {
+        enum { TRIES = 120, PAUSE_USEC = 500000 };
+
+        if (e->kind != ERROR_DAEMON_UNREACHABLE || *tries == TRIES)
+                return false;
+        (*tries)++;
+        (void)usleep(PAUSE_USEC);
+        return true;
+}
+
 const char *member_text(const json_t *object, const char *key) {
         const char *text = json_string_value(json_object_get(object, key));
 

@@ -17,6 +17,10 @@ int daemon_call(const struct options *o, const char *method, json_t *parameters,
 /* "Describe" in as many answers as it takes; the caller owns the array. name may be NULL. */
 int daemon_describe(const struct options *o, const char *name, bool all, json_t **ret, struct error *reterr);
 
+/* Is a call that failed so worth another try? Then a moment has passed. Enclaves outlive their daemon, and so
+ * does whoever waits for one; but a minute without any daemon is no restart. *tries is 0 at first. */
+bool daemon_may_return(unsigned *tries, const struct error *e);
+
 /* Members of an answer, with something harmless when they are absent or of another type. Strings are cleaned
  * of control characters by print functions, not here. */
 const char *member_text(const json_t *object, const char *key);

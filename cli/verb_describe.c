@@ -2,6 +2,7 @@
 
 #include "base/io.h"
 #include "cli/client.h"
+#include "cli/event_stream.h"
 #include "cli/table.h"
 #include "cli/timeline.h"
 #include "cli/verb.h"
@@ -179,23 +180,25 @@ static int show(const struct options *o, const char *name, struct error *reterr)
         return 0;
 }
 
-/* Again at each event; on a terminal in the same place. */
+/* Again at each event, and with each new daemon; on a terminal in the same place. */
 static int watch(const struct options *o, const char *name, struct error *reterr) {
-        _cleanup_client_ struct client c = CLIENT_NULL;
+        _cleanup_event_stream_ struct event_stream s = EVENT_STREAM_NULL;
+        bool shown = false;
         int r;
 
-        r = daemon_connect(o, &c, reterr);
-        if (r >= 0)
-                r = client_send(&c, "io.qtenclave.Manager.Events", NULL, CALL_MORE, NULL, 0, reterr);
+        r = event_stream_open(&s, o, reterr);
         while (r >= 0) {
+                _cleanup_error_ struct error e = ERROR_NULL;
                 _cleanup_reply_ struct reply reply = REPLY_NULL;
 
                 if (isatty(STDOUT_FILENO))
                         (void)fputs("\033[H\033[2J", stdout);
-                r = show(o, name, reterr);
+                r = show(o, name, &e);
                 (void)fflush(stdout);
-                if (r >= 0)
-                        r = client_receive(&c, -1, &reply, reterr);
+                if (r < 0 && (!shown || e.kind != ERROR_DAEMON_UNREACHABLE))
+                        return error_move(reterr, r, &e);
+                shown = true; /* and the stream knows about a daemon that has gone */
+                r = event_stream_next(&s, &reply, reterr);
         }
         return r;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "cli/client.h"
+#include "cli/event_stream.h"
 #include "cli/verb.h"
 
 #include <string.h>
@@ -52,7 +53,7 @@ static int print_event(const json_t *enclave, bool text, struct error *reterr) {
 }
 
 static int run(const struct options *o, struct error *reterr) {
-        _cleanup_client_ struct client c = CLIENT_NULL;
+        _cleanup_event_stream_ struct event_stream s = EVENT_STREAM_NULL;
         enum output_format format;
         bool text;
         int r;
@@ -60,14 +61,15 @@ static int run(const struct options *o, struct error *reterr) {
         r = verb_output_format(o, &format, reterr);
         text = options_flag(o, "output-format") && format == OUTPUT_TEXT;
         if (r >= 0)
-                r = daemon_connect(o, &c, reterr);
-        if (r >= 0)
-                r = client_send(&c, "io.qtenclave.Manager.Events", NULL, CALL_MORE, NULL, 0, reterr);
+                r = event_stream_open(&s, o, reterr);
         while (r >= 0) {
                 _cleanup_reply_ struct reply reply = REPLY_NULL;
 
-                r = client_receive(&c, -1, &reply, reterr);
-                if (r >= 0)
+                r = event_stream_next(&s, &reply, reterr);
+                if (r == 0)
+                        (void)fputs("qt-enclave: the daemon was restarted; events may have been missed\n",
+                                    stderr);
+                else if (r > 0)
                         r = print_event(json_object_get(reply.parameters, "Enclave"), text, reterr);
         }
         return r;

@@ -129,21 +129,17 @@ static int print_started(const json_t *e, enum output_format format, struct erro
         return 0;
 }
 
-/* "Wait", again and again while no daemon answers: enclaves outlive their daemon, and so does whoever waits
- * for one. A minute without any daemon is no restart. */
+/* "Wait", again and again while no daemon answers. */
 static int wait_for_step(const struct start *s, const char *step, struct reply *ret, struct error *reterr) {
-        enum { TRIES = 120, PAUSE_USEC = 500000 };
+        unsigned tries = 0;
         int r;
 
-        for (unsigned tries = 0;; tries++) {
+        for (;;) {
                 _cleanup_error_ struct error e = ERROR_NULL;
 
                 r = daemon_call(s->o, "Wait", json_pack("{s:s, s:s}", "Name", s->name, "For", step), ret, &e);
-                if (r >= 0)
-                        return r;
-                if (e.kind != ERROR_DAEMON_UNREACHABLE || tries == TRIES)
-                        return error_move(reterr, r, &e);
-                (void)usleep(PAUSE_USEC);
+                if (r >= 0 || !daemon_may_return(&tries, &e))
+                        return r >= 0 ? r : error_move(reterr, r, &e);
         }
 }
 

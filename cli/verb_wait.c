@@ -5,28 +5,67 @@
 
 #include <limits.h>
 #include <string.h>
+#include <time.h>
 
-/* The answer comes when it is so; --timeout is how long anybody wants to wait for that. */
-static int call_wait(const struct options *o, const char *step, struct reply *ret, struct error *reterr) {
+static uint64_t now_usec(void) {
+        struct timespec t;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* -1 is for ever. */
+static int left_msec(uint64_t end_usec) {
+        uint64_t now = now_usec(), left = end_usec > now ? (end_usec - now) / 1000 : 0;
+
+        return left > INT_MAX ? -1 : (int)left;
+}
+
+/* *known: there was a daemon that took the question. */
+static int ask(const struct options *o, const char *step, uint64_t end_usec, bool *known, struct reply *ret,
+               struct error *reterr) {
         _cleanup_client_ struct client c = CLIENT_NULL;
-        uint64_t usec;
         int r;
 
-        r = options_duration(o, "timeout", UINT64_MAX, &usec, reterr);
-        if (r >= 0)
-                r = daemon_connect(o, &c, reterr);
+        r = daemon_connect(o, &c, reterr);
         if (r >= 0)
                 r = client_send(&c, "io.qtenclave.Manager.Wait",
                                 json_pack("{s:s, s:s}", "Name", o->positional[0], "For", step), 0, NULL, 0,
                                 reterr);
-        if (r >= 0)
-                r = client_receive(&c, usec / 1000 > INT_MAX ? -1 : (int)(usec / 1000), ret, reterr);
-        if (r < 0 && reterr->kind == ERROR_TIMEOUT)
-                return error_set(
-                        reterr, ERROR_TIMEOUT,
-                        "the enclave %s was not %s within %s; \"qt-enclave describe %s\" shows its state",
-                        o->positional[0], step, options_value(o, "timeout"), o->positional[0]);
-        return r;
+        if (r < 0)
+                return r;
+        *known = true;
+        return client_receive(&c, left_msec(end_usec), ret, reterr);
+}
+
+/* The answer comes when it is so, from this daemon or the next; --timeout is how long anybody wants to wait
+ * for that. */
+static int call_wait(const struct options *o, const char *step, struct reply *ret, struct error *reterr) {
+        uint64_t usec, end, now = now_usec();
+        bool known = false;
+        unsigned tries = 0;
+        int r;
+
+        r = options_duration(o, "timeout", UINT64_MAX, &usec, reterr);
+        if (r < 0)
+                return r;
+        end = usec < UINT64_MAX - now ? now + usec : UINT64_MAX;
+        for (;;) {
+                _cleanup_error_ struct error e = ERROR_NULL;
+
+                r = ask(o, step, end, &known, ret, &e);
+                if (r >= 0)
+                        return r;
+                if (e.kind == ERROR_TIMEOUT ||
+                    (known && e.kind == ERROR_DAEMON_UNREACHABLE && left_msec(end) == 0))
+                        return error_set(
+                                reterr, ERROR_TIMEOUT,
+                                "the enclave %s was not %s within %s; \"qt-enclave describe %s\" shows "
+                                "its state",
+                                o->positional[0], step, options_value(o, "timeout"), o->positional[0]);
+                if (!known || !daemon_may_return(&tries, &e))
+                        return error_move(reterr, r, &e);
+        }
 }
 
 static int run(const struct options *o, struct error *reterr) {
