@@ -158,8 +158,9 @@ enum qtattest_time {
 };
 
 enum qtattest_binding_kind {
-        QTATTEST_BINDING_NONE,   /* anything */
-        QTATTEST_BINDING_EXACT,  /* these bytes */
+        QTATTEST_BINDING_NONE,  /* anything */
+        QTATTEST_BINDING_EXACT, /* these bytes; none is a field that is there and empty, and not what a policy
+                                   means by "required" */
         QTATTEST_BINDING_SHA256, /* the field is the SHA-256 of these bytes */
         QTATTEST_BINDING_RSA, /* the field is an RSA public key (SubjectPublicKeyInfo) of 2048 bits or more */
 };

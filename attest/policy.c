@@ -52,13 +52,19 @@ static bool binding_holds(const struct qtattest_binding *binding, struct span fi
         return false;
 }
 
+/* No bytes are what an unset variable gives, and what QingTian writes into every field that nobody used. */
+static bool says_something(const struct qtattest_binding *binding) {
+        return binding->kind != QTATTEST_BINDING_NONE &&
+               (binding->kind != QTATTEST_BINDING_EXACT || binding->size > 0);
+}
+
 static enum qtattest_reason check_bindings(const struct qtattest_policy *policy,
                                            const struct qtattest_request *request, const struct document *d) {
         static const struct qtattest_binding rsa = { .kind = QTATTEST_BINDING_RSA };
 
-        if (policy && ((policy->needs_nonce && request->nonce.kind == QTATTEST_BINDING_NONE) ||
-                       (policy->needs_user_data && request->user_data.kind == QTATTEST_BINDING_NONE) ||
-                       (policy->needs_public_key && request->public_key.kind == QTATTEST_BINDING_NONE)))
+        if (policy && ((policy->needs_nonce && !says_something(&request->nonce)) ||
+                       (policy->needs_user_data && !says_something(&request->user_data)) ||
+                       (policy->needs_public_key && !says_something(&request->public_key))))
                 return QTATTEST_BINDING_MISSING;
         if (!binding_holds(&request->nonce, d->nonce))
                 return QTATTEST_NONCE_MISMATCH;

@@ -70,6 +70,10 @@ static int read_binding(const struct options *o, const char *name, bool may_be_r
                                 "--%s %s: must be hexadecimal digits, or @FILE for the bytes of a file", name,
                                 value);
         }
+        /* The SHA-256 of an empty file says something, the field that is equal to it does not. */
+        if (size == 0 && (ret->kind == QTATTEST_BINDING_EXACT || !*value))
+                return error_set(reterr, ERROR_USAGE, "--%s \"%s\": is empty; is a variable unset?", name,
+                                 options_value(o, name));
         ret->data = *ret_owned;
         ret->size = size;
         return 0;

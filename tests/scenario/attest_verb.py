@@ -178,7 +178,7 @@ def bindings(b):
     b.verify("everything bound", "ok", "--nonce", b"nonce".hex(), "--user-data", f"sha256:@{data}", "--public-key",
              f"@{key}", document=doc)
     b.verify("another nonce", "nonce-mismatch", "--nonce", b"nonces".hex(), document=doc)
-    b.verify("no nonce in it", "nonce-mismatch", "--nonce", "")
+    b.verify("no nonce in it", "nonce-mismatch", "--nonce", "00")
     b.verify("other data", "user-data-mismatch", "--user-data", f"@{data}", document=doc)
     b.verify("another key", "public-key-mismatch", "--public-key", "00", document=doc)
     b.verify("any RSA key", "ok", "--public-key", "rsa", document=doc)
@@ -191,6 +191,16 @@ def bindings(b):
     b.verify("RSA demanded by the policy, none there", "public-key-mismatch", policy=b.policy_object(PublicKey="rsa"))
     b.verify("a nonce demanded by the policy", "binding-missing", policy=b.policy_object(Nonce="required"), document=doc)
     b.verify("and given", "ok", "--nonce", b"nonce".hex(), policy=b.policy_object(Nonce="required"), document=doc)
+    nothing = b.put("nothing", b"")
+    empty = forge.changed(b.pki, nonce=b"", user_data=b"", public_key=b"")
+    for option in ("--nonce", "--user-data", "--public-key"):
+        for value in ("", f"@{nothing}", "sha256:"):
+            done = run("attest", "verify", b.put("changed.bin", empty), "--policy", b.policy, "--root", b.root, "--time", NOW,
+                       option, value)
+            point(done.returncode == 2 and "is empty" in done.stderr and option in done.stderr,
+                  f"{option} with an empty value is refused", value, done.stdout, done.stderr)
+    b.verify("the SHA-256 of an empty file is a value", "ok", "--user-data", f"sha256:@{nothing}",
+             document=forge.changed(b.pki, user_data=hashlib.sha256().digest()))
 
 
 def revocation(b):

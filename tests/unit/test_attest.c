@@ -28,7 +28,7 @@ static struct {
 static int make_document(void **state _unused_) {
         char path[] = "/tmp/qt-attest-XXXXXX";
         struct secmod_config config = { .platform = SECMOD_NITRO };
-        struct nsm_request request = { .operation = NSM_ATTESTATION };
+        struct nsm_request request = { .operation = NSM_ATTESTATION, .user_data = SPAN_OF("") };
         struct cbor_writer w = cbor_into(made.document, sizeof(made.document));
         _cleanup_close_ int fd = -1;
         struct module m;
@@ -61,6 +61,18 @@ static struct qtattest_context *context_with(size_t entries, enum qtattest_cache
         assert_int_equal(qtattest_context_new(entries, what, &context), 0);
         assert_int_equal(qtattest_context_add_root(context, QTATTEST_NITRO, made.root, made.root_size), 0);
         return context;
+}
+
+/* One that accepts the document, as far as these further members let it. */
+static struct qtattest_policy *policy_with(const char *members) {
+        struct qtattest_policy *policy = NULL;
+        char text[512], pcr0[2 * 48 + 1];
+
+        for (size_t i = 0; i < 48; i++)
+                (void)memcpy(pcr0 + 2 * i, "01", 3);
+        (void)snprintf(text, sizeof(text), "{\"PcrSets\": [{\"PCR0\": \"%s\"}]%s}", pcr0, members);
+        assert_int_equal(qtattest_policy_parse(text, strlen(text), &policy, NULL, 0), 0);
+        return policy;
 }
 
 static enum qtattest_reason verify(struct qtattest_context *context, const uint8_t *document, int64_t at) {
@@ -141,6 +153,39 @@ static void the_cache_is_bounded(void **state _unused_) {
         assert_true(kept > 0 && kept <= 32);
         assert_false(cache_contains(c, &first));
         cache_free(c);
+}
+
+/* The document's user data is there and empty, as QingTian writes what nobody used. */
+static void no_bytes_are_no_binding(void **state _unused_) {
+        static const struct {
+                struct qtattest_binding user_data;
+                bool required;
+                enum qtattest_reason reason;
+        } rows[] = {
+                { { QTATTEST_BINDING_EXACT, "", 0 }, false, QTATTEST_OK },
+                { { QTATTEST_BINDING_EXACT, "", 0 }, true, QTATTEST_BINDING_MISSING },
+                { { QTATTEST_BINDING_EXACT, NULL, 0 }, true, QTATTEST_BINDING_MISSING },
+                { { QTATTEST_BINDING_SHA256, "", 0 }, true, QTATTEST_USER_DATA_MISMATCH },
+        };
+        struct qtattest_context *context = context_with(0, QTATTEST_CACHE_AUTHORITIES);
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                struct qtattest_policy *policy =
+                        policy_with(rows[i].required ? ", \"UserData\": \"required\"" : "");
+                struct qtattest_request request = { .struct_size = sizeof(request),
+                                                    .profiles = QTATTEST_ANY,
+                                                    .time = QTATTEST_TIME_DOCUMENT,
+                                                    .user_data = rows[i].user_data };
+                struct qtattest_result *result = NULL;
+
+                assert_int_equal(
+                        qtattest_verify(context, made.document, made.size, policy, &request, &result), 0);
+                assert_int_equal(qtattest_crypto_reason(result), QTATTEST_OK);
+                assert_int_equal(qtattest_policy_reason(result), rows[i].reason);
+                qtattest_result_free(result);
+                qtattest_policy_free(policy);
+        }
+        qtattest_context_free(context);
 }
 
 static void *verify_often(void *context) {
@@ -233,6 +278,7 @@ int main(void) {
                 cmocka_unit_test(a_cached_leaf_expires),
                 cmocka_unit_test(a_failure_is_not_remembered),
                 cmocka_unit_test(the_cache_is_bounded),
+                cmocka_unit_test(no_bytes_are_no_binding),
                 cmocka_unit_test(threads_share_a_context),
                 cmocka_unit_test(wrong_requests),
                 cmocka_unit_test(roots),
