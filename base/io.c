@@ -143,6 +143,17 @@ static int temporary_name(const char *path, char **ret) {
         return asprintf(ret, "%s.%08x.tmp", path, salt) < 0 ? -ENOMEM : 0;
 }
 
+/* Nothing but a file may lose its place to another, and behind a symbolic link there must be one too. */
+static int check_replaceable(int dir_fd, const char *path) {
+        struct stat st;
+
+        if (fstatat(dir_fd, path, &st, 0) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (S_ISDIR(st.st_mode))
+                return -EISDIR;
+        return S_ISREG(st.st_mode) ? 0 : -EEXIST;
+}
+
 /* Written and named path: durable, of what mode the umask leaves; or published, of exactly this mode. */
 static int write_renamed(int dir_fd, const char *path, const void *data, size_t n, mode_t mode,
                          bool published) {
@@ -150,7 +161,9 @@ static int write_renamed(int dir_fd, const char *path, const void *data, size_t 
         _cleanup_close_ int fd = -1;
         int r;
 
-        r = temporary_name(path, &temporary);
+        r = check_replaceable(dir_fd, path);
+        if (r >= 0)
+                r = temporary_name(path, &temporary);
         if (r < 0)
                 return r;
         fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
@@ -184,15 +197,42 @@ static int open_unnamed(const char *path, mode_t mode) {
         return fd < 0 ? -errno : fd;
 }
 
+/* Where the file will be, without links in it, so that two of them can be compared. A link at its end is
+ * followed only after stat(2) did so, which fs.protected_symlinks forbids for a link that somebody planted.
+ */
+static int find_place(const char *path, char **ret) {
+        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+        _cleanup_free_ char *directory = NULL, *real = NULL;
+        struct stat st;
+        bool is_link = lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+        int r = check_replaceable(AT_FDCWD, path);
+
+        if (r < 0)
+                return r;
+        if (is_link) {
+                *ret = realpath(path, NULL);
+                return *ret ? 0 : -errno;
+        }
+        if (!*name)
+                return slash ? -EISDIR : -ENOENT;
+        directory = slash ? strndup(path, (size_t)(name - path)) : strdup(".");
+        if (!directory)
+                return -ENOMEM;
+        real = realpath(directory, NULL);
+        if (!real)
+                return -errno;
+        return asprintf(ret, "%s/%s", strcmp(real, "/") == 0 ? "" : real, name) < 0 ? -ENOMEM : 0;
+}
+
 int output_open(struct output *o, const char *path, mode_t mode) {
         int r;
 
         *o = OUTPUT_NULL;
         o->mode = mode;
-        o->path = strdup(path);
-        if (!o->path)
-                return -ENOMEM;
-        o->fd = open_unnamed(path, mode);
+        r = find_place(path, &o->path);
+        if (r < 0)
+                return r;
+        o->fd = open_unnamed(o->path, mode);
         if (o->fd >= 0)
                 return 0;
         if (o->fd != -EOPNOTSUPP && o->fd != -EISDIR && o->fd != -EINVAL) {
@@ -200,7 +240,7 @@ int output_open(struct output *o, const char *path, mode_t mode) {
                 o->fd = -1;
                 return r;
         }
-        r = temporary_name(path, &o->temporary);
+        r = temporary_name(o->path, &o->temporary);
         if (r < 0)
                 return r;
         o->fd = open(o->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);

@@ -31,7 +31,8 @@ int wait_until_ready(int fd, short events, uint64_t deadline_usec);
 int read_text_file(int dir_fd, const char *path, size_t max, char **ret, size_t *ret_length);
 
 /* Replace path (below dir_fd) by these bytes in one step: a temporary beside it, synced, then renamed. On
- * failure the old file is as it was and no temporary is left. */
+ * failure the old file is as it was and no temporary is left. A symbolic link is replaced itself; what is
+ * neither a file nor a link to one is refused: -EISDIR, or -EEXIST for a device, FIFO or socket. */
 int replace_file(int dir_fd, const char *path, const void *data, size_t n, mode_t mode);
 
 /* The same for what others read and a restart makes anew: of exactly this mode, whatever the umask, and
@@ -41,10 +42,11 @@ int publish_file(int dir_fd, const char *path, const void *data, size_t n, mode_
 /* A file under construction beside its final path: written through output.fd, then committed (synced and
  * renamed) or abandoned by output_done(), which is legal after a commit and on OUTPUT_NULL. An unnamed
  * temporary (O_TMPFILE) is used where the file system has it, so that not even SIGKILL leaves anything
- * behind. */
+ * behind. The same is refused as by replace_file(), at once; a symbolic link stays one, and the file that it
+ * points to is replaced. */
 struct output {
         int fd;
-        char *path;
+        char *path;      /* absolute and without links: equal for two outputs that would be one file */
         char *temporary; /* NULL while the temporary has no name */
         mode_t mode;
 };

@@ -2,14 +2,13 @@
 
 #include "cli/image_build.h"
 
-#include "base/io.h"
 #include "cli/build_plan.h"
 #include "cli/eif_output.h"
+#include "cli/output_file.h"
 #include "eif/sign.h"
 #include "eif/source_content.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -19,34 +18,23 @@ static int open_signer(struct eif_signer *s, const char *certificate, const char
         return r < 0 ? r : eif_signer_load_key(s, key, reterr);
 }
 
-static int commit(struct output *o, const char *path, struct error *reterr) {
-        int r = output_commit(o);
-
-        return r < 0 ? error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", path) : 0;
-}
-
-/* The signed copy of an open image at path, with these permissions. */
-static int sign_to(int image_fd, const struct eif_signer *s, const char *path, mode_t mode,
+/* The signed copy of an open image; name is what it is called in messages. */
+static int sign_to(int image_fd, const char *name, const struct eif_signer *s, struct output *out,
                    struct eif_measurements *ret, struct error *reterr) {
-        _cleanup_(output_done) struct output out = OUTPUT_NULL;
         _cleanup_eif_ struct eif *e = NULL;
         int r;
 
         r = eif_open(&e, image_fd, reterr);
-        if (r < 0)
-                return error_wrap(reterr, r, "%s", path);
-        r = output_open(&out, path, mode);
-        if (r < 0)
-                return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write beside %s", path);
-        r = eif_sign(e, out.fd, s, EIF_MEASURE_ALL, NULL, ret, reterr);
-        return r < 0 ? error_wrap(reterr, r, "%s", path) : commit(&out, path, reterr);
+        if (r >= 0)
+                r = eif_sign(e, out->fd, s, EIF_MEASURE_ALL, NULL, ret, reterr);
+        return r < 0 ? error_wrap(reterr, r, "%s", name) : output_file_commit(out, reterr);
 }
 
 int image_sign(const char *path, const char *certificate, const char *key, struct eif_measurements *ret,
                struct error *reterr) {
         _cleanup_eif_signer_ struct eif_signer signer = EIF_SIGNER_NULL;
+        _cleanup_(output_done) struct output out = OUTPUT_NULL;
         _cleanup_close_ int fd = -1;
-        char resolved[PATH_MAX]; /* a symbolic link stays one */
         struct stat st;
         int r;
 
@@ -56,9 +44,10 @@ int image_sign(const char *path, const char *certificate, const char *key, struc
         fd = eif_open_file(path, reterr);
         if (fd < 0)
                 return fd;
-        if (fstat(fd, &st) < 0 || !realpath(path, resolved))
+        if (fstat(fd, &st) < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot examine %s", path);
-        return sign_to(fd, &signer, resolved, st.st_mode & 0777, ret, reterr);
+        r = output_file_open(&out, path, st.st_mode & 0777, reterr);
+        return r < 0 ? r : sign_to(fd, path, &signer, &out, ret, reterr);
 }
 
 int image_build(const struct build_request *q, const char *certificate, const char *key,
@@ -72,6 +61,8 @@ int image_build(const struct build_request *q, const char *certificate, const ch
 
         r = certificate ? open_signer(&signer, certificate, key, reterr) : 0;
         if (r >= 0)
+                r = output_file_open(&out, q->output, 0644, reterr);
+        if (r >= 0)
                 r = build_plan_make(&p, q, reterr);
         if (r < 0)
                 return r;
@@ -79,14 +70,11 @@ int image_build(const struct build_request *q, const char *certificate, const ch
                 r = temporary = source_temporary_file(reterr);
                 if (r >= 0)
                         r = build_image_write(&p, temporary, NULL, &result, reterr);
-                return r < 0 ? r : sign_to(temporary, &signer, q->output, 0644, ret, reterr);
+                return r < 0 ? r : sign_to(temporary, q->output, &signer, &out, ret, reterr);
         }
-        r = output_open(&out, q->output, 0644);
-        if (r < 0)
-                return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", q->output);
         r = build_image_write(&p, out.fd, NULL, &result, reterr);
         *ret = result.measurements;
-        return r < 0 ? r : commit(&out, q->output, reterr);
+        return r < 0 ? r : output_file_commit(&out, reterr);
 }
 
 bool image_is_remote(const char *docker_uri) {

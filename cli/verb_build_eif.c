@@ -7,6 +7,7 @@
 #include "cli/build_image.h"
 #include "cli/build_provenance.h"
 #include "cli/eif_output.h"
+#include "cli/output_file.h"
 #include "eif/source_content.h"
 
 #include <fcntl.h>
@@ -73,35 +74,31 @@ static int write_provenance(const struct build_plan *p, int image_fd, const stru
         if (r < 0)
                 return r;
         r = replace_file(AT_FDCWD, path, text, strlen(text), 0644);
-        return r < 0 ? error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", path) : 0;
+        return r < 0 ? output_file_failed(r, path, reterr) : 0;
 }
 
-/* The image appears when all that was asked for is done; without --output it only is compared. */
-static int build(struct build_plan *p, bool check, struct build_result *ret, struct error *reterr) {
-        _cleanup_(output_done) struct output output = OUTPUT_NULL;
+/* Without --output the image only is compared. */
+static int open_image(const struct build_request *q, struct output *ret, struct error *reterr) {
+        if (q->output)
+                return output_file_open(ret, q->output, 0644, reterr);
+        ret->fd = source_temporary_file(reterr);
+        return ret->fd < 0 ? ret->fd : 0;
+}
+
+/* The image appears when all that was asked for is done. */
+static int build(struct build_plan *p, struct output *image, bool check, struct build_result *ret,
+                 struct error *reterr) {
         const struct build_request *q = p->request;
         int r;
 
-        if (q->output) {
-                r = output_open(&output, q->output, 0644);
-                if (r < 0)
-                        return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", q->output);
-        } else {
-                r = output.fd = source_temporary_file(reterr);
-                if (r < 0)
-                        return r;
-        }
-        r = build_image_write(p, output.fd, progress(), ret, reterr);
+        r = build_image_write(p, image->fd, progress(), ret, reterr);
         if (r >= 0 && check)
-                r = check_again(q, output.fd, reterr);
+                r = check_again(q, image->fd, reterr);
         if (r >= 0 && q->compare_to)
-                r = compare_to(q->compare_to, output.fd, reterr);
+                r = compare_to(q->compare_to, image->fd, reterr);
         if (r >= 0 && q->provenance)
-                r = write_provenance(p, output.fd, ret, reterr);
-        if (r < 0 || !q->output)
-                return r;
-        r = output_commit(&output);
-        return r < 0 ? error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", q->output) : 0;
+                r = write_provenance(p, image->fd, ret, reterr);
+        return r < 0 || !q->output ? r : output_file_commit(image, reterr);
 }
 
 /* JSON is what scripts made for nitro-cli read, so it is also the default here; "-o text" is for people. */
@@ -125,6 +122,7 @@ static int print_result(const struct options *o, const struct build_result *b, s
 static int run(const struct options *o, struct error *reterr) {
         _cleanup_build_request_ struct build_request q = BUILD_REQUEST_NULL;
         _cleanup_build_plan_ struct build_plan p = BUILD_PLAN_NULL;
+        _cleanup_(output_done) struct output image = OUTPUT_NULL;
         struct build_result result;
         enum output_format format;
         int r;
@@ -133,11 +131,13 @@ static int run(const struct options *o, struct error *reterr) {
         if (r >= 0)
                 r = build_request_read(&q, o, reterr);
         if (r >= 0)
+                r = open_image(&q, &image, reterr);
+        if (r >= 0)
                 r = build_plan_make(&p, &q, reterr);
         if (r < 0)
                 return r;
         say("Building", q.output ? q.output : "");
-        r = build(&p, options_flag(o, "check"), &result, reterr);
+        r = build(&p, &image, options_flag(o, "check"), &result, reterr);
         if (progress())
                 (void)fputs("\r\033[K", stderr); /* an error begins its own line */
         if (r < 0)

@@ -3,6 +3,7 @@
 #include "base/io.h"
 #include "cli/client.h"
 #include "cli/event_stream.h"
+#include "cli/output_file.h"
 #include "cli/table.h"
 #include "cli/timeline.h"
 #include "cli/verb.h"
@@ -142,7 +143,7 @@ static int write_svg(const json_t *enclave, const char *path, struct error *rete
         if (r < 0)
                 return r;
         r = replace_file(AT_FDCWD, path, text, size, 0644);
-        return r < 0 ? error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", path) : 0;
+        return r < 0 ? output_file_failed(r, path, reterr) : 0;
 }
 
 static int show_timeline(const struct options *o, const json_t *enclave, struct error *reterr) {

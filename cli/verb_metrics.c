@@ -2,6 +2,7 @@
 
 #include "base/io.h"
 #include "cli/client.h"
+#include "cli/output_file.h"
 #include "cli/verb.h"
 
 #include <fcntl.h>
@@ -21,7 +22,7 @@ static int run(const struct options *o, struct error *reterr) {
         text = member_text(reply.parameters, "Text");
         if (path) {
                 r = replace_file(AT_FDCWD, path, text, strlen(text), 0644);
-                return r < 0 ? error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", path) : 0;
+                return r < 0 ? output_file_failed(r, path, reterr) : 0;
         }
         if (format == OUTPUT_JSON)
                 return print_json(reply.parameters, reterr);

@@ -3,11 +3,11 @@
 #include "base/io.h"
 #include "base/parse.h"
 #include "cli/eif_output.h"
+#include "cli/output_file.h"
 #include "cli/verb.h"
 #include "eif/sign.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -59,19 +59,19 @@ static int emit(const struct options *o, const struct eif *e, const struct eif_s
         size_t n = 0;
         int r;
 
+        r = output_file_open(&out, path, 0644, reterr);
+        if (r < 0)
+                return r;
         r = eif_sign_measure(e, pcr0, reterr);
         if (r < 0)
                 return error_wrap(reterr, r, "%s", o->positional[0]);
         r = eif_signer_to_be_signed(s, pcr0, &data, &n, reterr);
         if (r < 0)
                 return r;
-        r = output_open(&out, path, 0644);
-        if (r >= 0)
-                r = write_all(out.fd, data, n);
-        if (r >= 0)
-                r = output_commit(&out);
+        r = write_all(out.fd, data, n);
+        r = r < 0 ? output_file_failed(r, path, reterr) : output_file_commit(&out, reterr);
         if (r < 0)
-                return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", path);
+                return r;
         if (format == OUTPUT_JSON)
                 return eif_print_json(json_pack("{s:s, s:s, s:s}", "File", path, "Curve",
                                                 cose_curve_name(s->curve), "Hash", hashes[s->curve]),
@@ -84,26 +84,21 @@ static int emit(const struct options *o, const struct eif *e, const struct eif_s
         return 0;
 }
 
-/* In place, the image keeps permissions and, as far as the caller may, owner; a symbolic link stays one. */
+/* In place, the image keeps permissions and, as far as the caller may, owner. */
 static int open_output(const struct options *o, int fd, struct output *out, struct error *reterr) {
         const char *path = options_value(o, "output");
         bool in_place = !path;
-        char resolved[PATH_MAX];
         struct stat st;
         int r;
 
         if (fstat(fd, &st) < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot examine %s",
                                        o->positional[0]);
-        if (in_place) {
-                path = realpath(o->positional[0], resolved);
-                if (!path)
-                        return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot find %s",
-                                               o->positional[0]);
-        }
-        r = output_open(out, path, st.st_mode & 0777);
+        if (in_place)
+                path = o->positional[0];
+        r = output_file_open(out, path, st.st_mode & 0777, reterr);
         if (r < 0)
-                return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write beside %s", path);
+                return r;
         if (in_place && fchown(out->fd, st.st_uid, st.st_gid) < 0 && errno != EPERM)
                 return error_set_errno(reterr, ERROR_OUTPUT_FAILED, errno, "cannot keep the owner of %s",
                                        path);
@@ -125,10 +120,7 @@ static int sign(const struct options *o, const struct eif *e, int fd, const stru
         progress_end(&progress);
         if (r < 0)
                 return error_wrap(reterr, r, "%s", o->positional[0]);
-        r = output_commit(&out);
-        if (r < 0)
-                return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", out.path);
-        return 0;
+        return output_file_commit(&out, reterr);
 }
 
 static void print_registers(const struct eif_measurements *m) {

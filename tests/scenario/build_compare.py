@@ -103,6 +103,26 @@ def provenance(rig):
                 "--provenance", rig.folder / "no-such" / "x")
 
 
+def places(rig):
+    """What may stand where the image goes; said before the source, which is not there, is looked at."""
+    nowhere = ("--rootfs", rig.folder / "no-such-root", "--cmd", "app")
+    (rig.folder / "a-folder").mkdir()
+    os.mkfifo(rig.folder / "a-fifo")
+    (rig.folder / "to-fifo").symlink_to("a-fifo")
+    rig.refused(points, "a directory is no output", "OutputFailed", "is a directory", *nowhere, "--output", rig.folder / "a-folder")
+    for name in ("a-fifo", "to-fifo"):
+        rig.refused(points, f"{name} is no output", "OutputFailed", "FIFO", *nowhere, "--output", rig.folder / name)
+        rig.refused(points, f"{name} is no place for a statement", "OutputFailed", "FIFO", "--rootfs", tree(rig.folder / f"root-{name}"),
+                    "--cmd", "app", "--provenance", rig.folder / name)
+    points.check(stat.S_ISFIFO((rig.folder / "a-fifo").lstat().st_mode) and (rig.folder / "to-fifo").is_symlink(),
+                 "and what stood there still does")
+    (rig.folder / "linked").write_bytes(b"old")
+    (rig.folder / "a-folder" / "link").symlink_to("../linked")
+    rig.built("--rootfs", rig.folder / "root-a-fifo", "--cmd", "app", "--output", rig.folder / "a-folder" / "link")
+    points.check((rig.folder / "a-folder" / "link").is_symlink() and eif.sections((rig.folder / "linked").read_bytes()),
+                 "a symbolic link stays one, and its file is replaced")
+
+
 TIME = 1_492_533_000
 HOSTS = (b"127.0.0.1       localhost\n::1     localhost ip6-localhost ip6-loopback\nfe00::0 ip6-localnet\n"
          b"ff00::0 ip6-mcastprefix\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n")
@@ -204,6 +224,6 @@ def as_nitro_cli(rig):
 
 with tempfile.TemporaryDirectory(prefix="qt-build-") as place:
     rig = Rig(place)
-    for step in (comparing, signed, on_a_terminal, provenance, as_nitro_cli):
+    for step in (comparing, signed, on_a_terminal, provenance, places, as_nitro_cli):
         points.run(step, rig)
 points.end()

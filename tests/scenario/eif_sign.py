@@ -259,6 +259,11 @@ def refusals(folder):
     def small_files():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    os.mkfifo(folder / "fifo")
+    for option in (("--private-key", key, "--output"), ("--emit-tbs",)):
+        untouched(folder, f"a FIFO for {option[-1]}", 12, "OutputFailed", "--certificate", pem, *option, folder / "fifo")
+        untouched(folder, f"a folder for {option[-1]}", 12, "OutputFailed", "--certificate", pem, *option, folder)
+    points.check((folder / "fifo").is_fifo(), "the FIFO is still there")
     untouched(folder, "no room for the output", 12, "OutputFailed", *good, preexec_fn=small_files, restore_signals=False)
 
 

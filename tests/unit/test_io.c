@@ -71,6 +71,47 @@ static void abandoned_output_leaves_nothing(void **state) {
         output_done(&o);
 }
 
+/* Nothing but a file is replaced, and a symbolic link stays one. */
+static void replaces_only_files(void **state) {
+        static const char *const refused[] = { "fifo",       "socket", "directory", "to-fifo",
+                                               "to-nothing", "none/",  "" };
+        static const int reasons[] = { -EEXIST, -EEXIST, -EISDIR, -EEXIST, -ENOENT, -EISDIR, -ENOENT };
+        _cleanup_close_ int dir_fd = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct output o, same;
+        struct stat st;
+
+        assert_int_equal(chdir(*state), 0);
+        assert_int_equal(mkfifo("fifo", 0600), 0);
+        assert_int_equal(mknod("socket", S_IFSOCK | 0600, 0), 0);
+        assert_int_equal(mkdir("directory", 0700), 0);
+        assert_int_equal(symlink("fifo", "to-fifo"), 0);
+        assert_int_equal(symlink("nothing", "to-nothing"), 0);
+        assert_int_equal(symlink("../file", "directory/to-file"), 0);
+        for (size_t i = 0; i < ELEMENTSOF(refused); i++) {
+                assert_int_equal(output_open(&o, refused[i], 0644), reasons[i]);
+                output_done(&o);
+        }
+        for (size_t i = 0; i < 4; i++)
+                assert_int_equal(replace_file(dir_fd, refused[i], "x", 1, 0600), reasons[i]);
+        assert_int_equal(replace_file(dir_fd, "file", "old", 3, 0600), 0);
+        assert_int_equal(output_open(&o, "directory/to-file", 0644), 0);
+        assert_int_equal(output_open(&same, "./directory/.././file", 0644), 0);
+        assert_string_equal(o.path, same.path);
+        assert_int_equal(write_all(o.fd, "whole", 5), 0);
+        assert_int_equal(output_commit(&o), 0);
+        output_done(&o);
+        output_done(&same);
+        assert_true(lstat("directory/to-file", &st) == 0 && S_ISLNK(st.st_mode));
+        assert_true(lstat("file", &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 5);
+        assert_true(lstat("fifo", &st) == 0 && S_ISFIFO(st.st_mode));
+        assert_true(lstat("socket", &st) == 0 && S_ISSOCK(st.st_mode));
+        assert_int_equal(unlink("directory/to-file"), 0);
+        assert_int_equal(rmdir("directory"), 0);
+        for (size_t i = 0; i < 5; i++)
+                (void)unlink(refused[i]);
+        assert_int_equal(chdir("/"), 0);
+}
+
 static void limits_a_text_file(void **state) {
         _cleanup_free_ char *path = NULL, *text = NULL;
         size_t size;
@@ -130,6 +171,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(output_appears_whole, make_directory, remove_directory),
                 cmocka_unit_test_setup_teardown(abandoned_output_leaves_nothing, make_directory,
                                                 remove_directory),
+                cmocka_unit_test_setup_teardown(replaces_only_files, make_directory, remove_directory),
                 cmocka_unit_test_setup_teardown(limits_a_text_file, make_directory, remove_directory),
                 cmocka_unit_test(sealed_memory_is_constant),
                 cmocka_unit_test(waits_until_a_deadline),
