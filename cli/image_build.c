@@ -46,7 +46,7 @@ int image_sign(const char *path, const char *certificate, const char *key, struc
                 return fd;
         if (fstat(fd, &st) < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot examine %s", path);
-        r = output_file_open(&out, path, st.st_mode & 0777, reterr);
+        r = output_file_open_over(&out, path, &st, reterr);
         return r < 0 ? r : sign_to(fd, path, &signer, &out, ret, reterr);
 }
 

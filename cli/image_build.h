@@ -12,7 +12,7 @@
 int image_build(const struct build_request *q, const char *certificate, const char *key,
                 struct eif_measurements *ret, struct error *reterr);
 
-/* Sign an image in place. */
+/* Sign an image in place; it keeps permissions and owner. */
 int image_sign(const char *path, const char *certificate, const char *key, struct eif_measurements *ret,
                struct error *reterr);
 

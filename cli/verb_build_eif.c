@@ -10,7 +10,6 @@
 #include "cli/output_file.h"
 #include "eif/source_content.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -63,42 +62,64 @@ static const char *base_name(const char *path) {
         return slash ? slash + 1 : path;
 }
 
-static int write_provenance(const struct build_plan *p, int image_fd, const struct build_result *result,
-                            struct error *reterr) {
-        const char *path = p->request->provenance;
-        _cleanup_free_ char *text = NULL;
-        int r;
+/* What a build writes. */
+struct outputs {
+        struct output image, provenance;
+};
 
-        r = build_provenance_make(p, image_fd, base_name(p->request->output ? p->request->output : "image"),
-                                  result, &text, reterr);
-        if (r < 0)
-                return r;
-        r = replace_file(AT_FDCWD, path, text, strlen(text), 0644);
-        return r < 0 ? output_file_failed(r, path, reterr) : 0;
+static void outputs_done(struct outputs *o) {
+        output_done(&o->image);
+        output_done(&o->provenance);
 }
 
 /* Without --output the image only is compared. */
-static int open_image(const struct build_request *q, struct output *ret, struct error *reterr) {
+static int open_outputs(const struct build_request *q, struct outputs *ret, struct error *reterr) {
+        int r;
+
         if (q->output)
-                return output_file_open(ret, q->output, 0644, reterr);
-        ret->fd = source_temporary_file(reterr);
-        return ret->fd < 0 ? ret->fd : 0;
+                r = output_file_open(&ret->image, q->output, 0644, reterr);
+        else
+                r = ret->image.fd = source_temporary_file(reterr);
+        if (r >= 0 && q->provenance)
+                r = output_file_open(&ret->provenance, q->provenance, 0644, reterr);
+        if (r >= 0 && q->output && q->provenance && strcmp(ret->image.path, ret->provenance.path) == 0)
+                r = error_set(reterr, ERROR_USAGE, "--output and --provenance both name %s", ret->image.path);
+        return r < 0 ? r : 0;
 }
 
-/* The image appears when all that was asked for is done. */
-static int build(struct build_plan *p, struct output *image, bool check, struct build_result *ret,
+static int write_provenance(const struct build_plan *p, struct outputs *out,
+                            const struct build_result *result, struct error *reterr) {
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = build_provenance_make(p, out->image.fd,
+                                  base_name(p->request->output ? p->request->output : "image"), result, &text,
+                                  reterr);
+        if (r < 0)
+                return r;
+        r = write_all(out->provenance.fd, text, strlen(text));
+        return r < 0 ? output_file_failed(r, p->request->provenance, reterr) : 0;
+}
+
+/* Image and statement appear when all that was asked for is done; no statement is about an image that is not
+ * there. */
+static int build(struct build_plan *p, struct outputs *out, bool check, struct build_result *ret,
                  struct error *reterr) {
         const struct build_request *q = p->request;
         int r;
 
-        r = build_image_write(p, image->fd, progress(), ret, reterr);
+        r = build_image_write(p, out->image.fd, progress(), ret, reterr);
         if (r >= 0 && check)
-                r = check_again(q, image->fd, reterr);
+                r = check_again(q, out->image.fd, reterr);
         if (r >= 0 && q->compare_to)
-                r = compare_to(q->compare_to, image->fd, reterr);
+                r = compare_to(q->compare_to, out->image.fd, reterr);
         if (r >= 0 && q->provenance)
-                r = write_provenance(p, image->fd, ret, reterr);
-        return r < 0 || !q->output ? r : output_file_commit(image, reterr);
+                r = write_provenance(p, out, ret, reterr);
+        if (r >= 0 && q->output)
+                r = output_file_commit(&out->image, reterr);
+        if (r >= 0 && q->provenance)
+                r = output_file_commit(&out->provenance, reterr);
+        return r;
 }
 
 /* JSON is what scripts made for nitro-cli read, so it is also the default here; "-o text" is for people. */
@@ -122,7 +143,7 @@ static int print_result(const struct options *o, const struct build_result *b, s
 static int run(const struct options *o, struct error *reterr) {
         _cleanup_build_request_ struct build_request q = BUILD_REQUEST_NULL;
         _cleanup_build_plan_ struct build_plan p = BUILD_PLAN_NULL;
-        _cleanup_(output_done) struct output image = OUTPUT_NULL;
+        _cleanup_(outputs_done) struct outputs out = { OUTPUT_NULL, OUTPUT_NULL };
         struct build_result result;
         enum output_format format;
         int r;
@@ -131,13 +152,13 @@ static int run(const struct options *o, struct error *reterr) {
         if (r >= 0)
                 r = build_request_read(&q, o, reterr);
         if (r >= 0)
-                r = open_image(&q, &image, reterr);
+                r = open_outputs(&q, &out, reterr);
         if (r >= 0)
                 r = build_plan_make(&p, &q, reterr);
         if (r < 0)
                 return r;
         say("Building", q.output ? q.output : "");
-        r = build(&p, &image, options_flag(o, "check"), &result, reterr);
+        r = build(&p, &out, options_flag(o, "check"), &result, reterr);
         if (progress())
                 (void)fputs("\r\033[K", stderr); /* an error begins its own line */
         if (r < 0)

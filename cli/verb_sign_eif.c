@@ -84,25 +84,15 @@ static int emit(const struct options *o, const struct eif *e, const struct eif_s
         return 0;
 }
 
-/* In place, the image keeps permissions and, as far as the caller may, owner. */
 static int open_output(const struct options *o, int fd, struct output *out, struct error *reterr) {
         const char *path = options_value(o, "output");
-        bool in_place = !path;
         struct stat st;
-        int r;
 
         if (fstat(fd, &st) < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot examine %s",
                                        o->positional[0]);
-        if (in_place)
-                path = o->positional[0];
-        r = output_file_open(out, path, st.st_mode & 0777, reterr);
-        if (r < 0)
-                return r;
-        if (in_place && fchown(out->fd, st.st_uid, st.st_gid) < 0 && errno != EPERM)
-                return error_set_errno(reterr, ERROR_OUTPUT_FAILED, errno, "cannot keep the owner of %s",
-                                       path);
-        return 0;
+        return path ? output_file_open(out, path, st.st_mode & 0777, reterr)
+                    : output_file_open_over(out, o->positional[0], &st, reterr);
 }
 
 static int sign(const struct options *o, const struct eif *e, int fd, const struct eif_signer *s,

@@ -103,6 +103,18 @@ def provenance(rig):
                 "--provenance", rig.folder / "no-such" / "x")
 
 
+    rig.refused(points, "a statement where the image goes", "Usage", "--provenance", "--rootfs", root, "--cmd", "app", "--output",
+                rig.folder / "both", "--provenance", f"{root}/../both")
+    # Whoever fetches the image puts a directory where it is to go; the statement must not outlive that build.
+    layout = Layout(rig.folder / "layout-p")
+    layout.add_image([layer(member("bin/app", b"#!app", mode=0o755))], tag="image", Entrypoint=["/bin/app"])
+    path, statement = rig.folder / "never.eif", rig.folder / "never.json"
+    fetcher = rig.skopeo(layout.save(), f"mkdir {path}")
+    done, _ = rig.build("--image", "docker://registry/app", "--output", path, "--provenance", statement, env=fetcher)
+    points.check(done.returncode == 12 and "OutputFailed" in done.stderr and not statement.exists(),
+                 "no statement without its image", done.returncode, done.stderr, statement.exists())
+
+
 def places(rig):
     """What may stand where the image goes; said before the source, which is not there, is looked at."""
     nowhere = ("--rootfs", rig.folder / "no-such-root", "--cmd", "app")

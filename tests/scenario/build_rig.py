@@ -41,6 +41,16 @@ class Rig:
             raise AssertionError(f"{arguments}: {done.stderr}")
         return path
 
+    def skopeo(self, layout, command=":"):
+        """An environment in which skopeo is a program that brings this OCI layout, for any reference, and runs a command."""
+        self.n += 1
+        programs = self.folder / f"programs-{self.n}"
+        programs.mkdir()
+        (programs / "skopeo").write_text(f'#!/bin/sh\nfor place; do :; done\nplace=${{place#oci:}}\ncp -r {layout}/. "${{place%:image}}"\n'
+                                         f"{command}\n")
+        (programs / "skopeo").chmod(0o755)
+        return {"PATH": f"{programs}:{os.environ['PATH']}"}
+
     def refused(self, points, claim, error, word, *arguments, **options):
         """A point: the build fails with this error and a line that says this word, and writes nothing."""
         before = sorted(self.folder.iterdir())

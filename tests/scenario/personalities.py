@@ -222,7 +222,9 @@ def nitro(d):
           "one that cannot be written is told", r)
     check(len(list(logs.iterdir())) == 2 and all(re.fullmatch(r"err\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z\.log", f.name)
                                                   for f in logs.iterdir()), "and another one for the next", *logs.iterdir())
+    (s.folder / "made.eif").chmod(0o664)
     again = s.run("nitro-cli sign-eif --eif-path made.eif --signing-certificate cert.pem --private-key key.pem", quiet=True)
+    check((s.folder / "made.eif").stat().st_mode & 0o7777 == 0o664, "signing in place keeps the permissions")
     check(again.returncode == 0 and json.loads(again.stdout)["Measurements"]["PCR8"] == pcr8(s), "a signed image can be signed again", again)
 
 
