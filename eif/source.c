@@ -50,7 +50,7 @@ static int read_store(enum store_kind kind, const char *text, const struct sourc
 
         r = split_tag(text, &place, &tag, reterr);
         if (r >= 0)
-                r = kind == STORE_OCI ? blob_store_open_directory(&store, place, reterr)
+                r = kind == STORE_OCI ? blob_store_open_directory(&store, place, place, reterr)
                                       : blob_store_open_archive(&store, place, options->max_size, reterr);
         if (r < 0)
                 return r;
@@ -77,7 +77,8 @@ static int read_docker_archive(const char *place, const struct source_options *o
 static int read_registry(const char *place, const struct source_options *options, struct source *s,
                          struct error *reterr) {
         _cleanup_(fetched_image_done) struct fetched_image image = FETCHED_IMAGE_NULL;
-        _cleanup_free_ char *reference = NULL, *layout = NULL;
+        _cleanup_(blob_store_freep) struct blob_store *store = NULL;
+        _cleanup_free_ char *reference = NULL;
         int r;
 
         if (asprintf(&reference, "docker://%s", place) < 0)
@@ -85,11 +86,11 @@ static int read_registry(const char *place, const struct source_options *options
         r = fetched_image_get(&image, reference, options->arch, reterr);
         if (r < 0)
                 return r;
-        if (asprintf(&layout, "%s:image", image.directory) < 0)
-                return error_set(reterr, ERROR_INTERNAL, "out of memory");
-        r = read_store(STORE_OCI, layout, options, s, reterr);
+        r = blob_store_open_directory(&store, image.directory, reference, reterr);
+        if (r >= 0)
+                r = source_oci_read(store, "image", options, s, reterr);
         if (r < 0)
-                return r;
+                return error_wrap(reterr, r, "%s", reference);
         free(s->name);
         s->name = strdup(place);
         return s->name ? 0 : error_set(reterr, ERROR_INTERNAL, "out of memory");

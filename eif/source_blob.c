@@ -53,14 +53,15 @@ static struct blob_store *store_new(const char *what) {
         return s->what ? s : blob_store_free(s);
 }
 
-int blob_store_open_directory(struct blob_store **ret, const char *path, struct error *reterr) {
-        _cleanup_(blob_store_freep) struct blob_store *s = store_new(path);
+int blob_store_open_directory(struct blob_store **ret, const char *path, const char *what,
+                              struct error *reterr) {
+        _cleanup_(blob_store_freep) struct blob_store *s = store_new(what);
 
         if (!s)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
         s->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (s->fd < 0)
-                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "image directory %s", path);
+                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "image directory %s", what);
         *ret = TAKE(s);
         return 0;
 }

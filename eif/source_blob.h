@@ -16,7 +16,9 @@
 
 struct blob_store;
 
-int blob_store_open_directory(struct blob_store **ret, const char *path, struct error *reterr);
+/* what: the path, or what messages call it in its place. */
+int blob_store_open_directory(struct blob_store **ret, const char *path, const char *what,
+                              struct error *reterr);
 /* max_size: bytes that a packed archive may unpack to. */
 int blob_store_open_archive(struct blob_store **ret, const char *path, uint64_t max_size,
                             struct error *reterr);

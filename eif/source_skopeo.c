@@ -5,11 +5,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <spawn.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 
-extern char **environ;
+/* How a shell calls them. */
+#define EXEC_FAILED 126
+#define EXEC_MISSING 127
 
 static int remove_one(const char *path, const struct stat *st _unused_, int type _unused_,
                       struct FTW *where _unused_) {
@@ -17,34 +22,74 @@ static int remove_one(const char *path, const struct stat *st _unused_, int type
         return 0;
 }
 
+/* From here to fetched_image_done() an interruption waits, until nothing is left that it would leave behind.
+ * Signals that are ignored, as under nohup(1), stay so. */
+static int hold_signals(struct fetched_image *f, struct error *reterr) {
+        static const int interruptions[] = { SIGHUP, SIGINT, SIGTERM };
+        struct sigaction action;
+        sigset_t held;
+
+        (void)sigemptyset(&held);
+        for (size_t i = 0; i < ELEMENTSOF(interruptions); i++)
+                if (sigaction(interruptions[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+                        (void)sigaddset(&held, interruptions[i]);
+        f->signals_fd = signalfd(-1, &held, SFD_CLOEXEC);
+        if (f->signals_fd < 0)
+                return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot wait for signals");
+        (void)sigprocmask(SIG_BLOCK, &held, &f->before);
+        return 0;
+}
+
 void fetched_image_done(struct fetched_image *f) {
         if (f->directory)
                 (void)nftw(f->directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
         free(f->directory);
+        if (f->signals_fd >= 0) {
+                (void)close_fd(f->signals_fd);
+                (void)sigprocmask(SIG_SETMASK, &f->before, NULL);
+        }
         *f = FETCHED_IMAGE_NULL;
 }
 
-static int run(char *const *argv, int *ret_status) {
-        posix_spawn_file_actions_t actions;
-        pid_t pid;
+/* In the child. Standard output belongs to our own result. */
+static void become_skopeo(char *const *argv, const sigset_t *signals, pid_t parent) {
+        int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+        if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 ||
+            sigprocmask(SIG_SETMASK, signals, NULL) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
+            getppid() != parent)
+                _exit(EXEC_FAILED);
+        (void)execvp(argv[0], argv);
+        _exit(errno == ENOENT ? EXEC_MISSING : EXEC_FAILED);
+}
+
+/* Until the process ends: 0, or -EINTR when an interruption came, which stays pending. */
+static int wait_for_end(int process, int signals_fd) {
+        struct pollfd fds[] = { { .fd = process, .events = POLLIN }, { .fd = signals_fd, .events = POLLIN } };
+
+        while (poll(fds, ELEMENTSOF(fds), -1) < 0)
+                if (errno != EINTR)
+                        return -errno;
+        return fds[1].revents ? -EINTR : 0;
+}
+
+static int run(const struct fetched_image *f, char *const *argv, int *ret_status) {
+        pid_t parent = getpid(), pid = fork();
+        _cleanup_close_ int process = -1;
         int r;
 
-        r = posix_spawn_file_actions_init(&actions);
-        if (r != 0)
-                return -r;
-        /* Standard output belongs to our own result. */
-        r = posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-        if (r == 0)
-                r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-        if (r == 0)
-                r = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
-        (void)posix_spawn_file_actions_destroy(&actions);
-        if (r != 0)
-                return -r;
+        if (pid == 0)
+                become_skopeo(argv, &f->before, parent);
+        if (pid < 0)
+                return -errno;
+        process = pidfd_open(pid, 0);
+        r = process < 0 ? -errno : wait_for_end(process, f->signals_fd);
+        if (r < 0)
+                (void)kill(pid, SIGKILL);
         while (waitpid(pid, ret_status, 0) < 0)
                 if (errno != EINTR)
                         return -errno;
-        return 0;
+        return r;
 }
 
 static int make_directory(struct fetched_image *f, struct error *reterr) {
@@ -70,7 +115,9 @@ int fetched_image_get(struct fetched_image *f, const char *reference, enum eif_a
         _cleanup_free_ char *target = NULL;
         int status, r;
 
-        r = make_directory(f, reterr);
+        r = hold_signals(f, reterr);
+        if (r >= 0)
+                r = make_directory(f, reterr);
         if (r < 0)
                 return r;
         if (asprintf(&target, "oci:%s:image", f->directory) < 0)
@@ -89,15 +136,15 @@ int fetched_image_get(struct fetched_image *f, const char *reference, enum eif_a
                 NULL,
         };
 
-        r = run((char *const *)argv, &status);
-        if (r == -ENOENT)
+        r = run(f, (char *const *)argv, &status);
+        if (r < 0)
+                return error_set_errno(reterr, ERROR_TOOL_MISSING, r, "%s: cannot run skopeo", reference);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == EXEC_MISSING)
                 return error_set(
                         reterr, ERROR_TOOL_MISSING,
                         "%s: skopeo is not installed; install it, or copy the image to a file and use "
                         "oci-archive: or docker-archive:",
                         reference);
-        if (r < 0)
-                return error_set_errno(reterr, ERROR_TOOL_MISSING, r, "cannot run skopeo");
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
                 return error_set(reterr, ERROR_SOURCE_INVALID, "%s: skopeo could not fetch it", reference);
         return 0;

@@ -5,6 +5,8 @@ import json
 import os
 import pathlib
 import pty
+import shutil
+import signal
 import stat
 import subprocess
 import tarfile
@@ -13,10 +15,18 @@ import tempfile
 import cpio_bytes
 import eif_bytes as eif
 from build_rig import ENV, Rig, ramdisks, rootfs, tree
+from harness import wait_for
 from oci_compose import Layout, folder, hard_link, layer, link, member
 from scenario_eif import BUILD, Points, qt
 
 points = Points()
+
+
+def alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def comparing(rig):
@@ -135,6 +145,43 @@ def places(rig):
                  "a symbolic link stays one, and its file is replaced")
 
 
+def fetching(rig):
+    """What docker:// leaves behind when it is interrupted, and what it is called when it is damaged."""
+    spool = rig.folder / "spool"
+    spool.mkdir()
+    layout = Layout(rig.folder / "layout-f")
+    layout.add_image([layer(member("bin/app", b"#!app", mode=0o755))], tag="image", Entrypoint=["/bin/app"])
+    place = layout.save()
+    env = {**ENV, **rig.skopeo(place, f"echo $$ > {rig.folder}/pid.new; mv {rig.folder}/pid.new {rig.folder}/pid; exec sleep 600"),
+           "TMPDIR": str(spool)}
+    arguments = [str(a) for a in (BUILD / "cli" / "qt-enclave", "build-eif", "--kernel", rig.kernel, "--image", "docker://registry/app",
+                                  "--output", rig.folder / "interrupted.eif")]
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL):
+        (rig.folder / "pid").unlink(missing_ok=True)
+        with subprocess.Popen(arguments, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as build:
+            wait_for((rig.folder / "pid").exists, "skopeo")
+            fetcher, held = int((rig.folder / "pid").read_text()), list(spool.iterdir())
+            build.send_signal(number)
+            said = build.communicate(timeout=60)
+        points.check(build.returncode == -number and said == ("", ""), f"{number.name} ends a build that fetches", build.returncode, said)
+        wait_for(lambda: not alive(fetcher), "the end of skopeo")
+        points.check(len(held) == 1 and (number == signal.SIGKILL or not list(spool.iterdir())),
+                     f"{number.name}: skopeo ends, and what it fetched is gone" if number != signal.SIGKILL else "SIGKILL: skopeo ends",
+                     held, *spool.iterdir())
+    shutil.rmtree(held[0])
+    (rig.folder / "pid").unlink()
+    ignoring = subprocess.Popen(["nohup", *arguments], env={**env, **rig.skopeo(place, f"kill -HUP $PPID")}, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+    said = ignoring.communicate(timeout=120)
+    points.check(ignoring.returncode == 0 and not list(spool.iterdir()), "under nohup SIGHUP ends nothing", *said)
+    for blob in (pathlib.Path(place) / "blobs" / "sha256").iterdir():
+        if blob.read_bytes()[:2] == b"\x1f\x8b":
+            blob.write_bytes(blob.read_bytes()[:-9] + bytes(9))
+    done, _ = rig.build("--image", "docker://registry/app", env={**rig.skopeo(place), "TMPDIR": str(spool)})
+    points.check(done.returncode == 4 and "docker://registry/app: layer 1" in done.stderr and str(spool) not in done.stderr
+                 and not list(spool.iterdir()), "a damaged layer is one of the reference", done.stderr)
+
+
 TIME = 1_492_533_000
 HOSTS = (b"127.0.0.1       localhost\n::1     localhost ip6-localhost ip6-loopback\nfe00::0 ip6-localnet\n"
          b"ff00::0 ip6-mcastprefix\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n")
@@ -236,6 +283,6 @@ def as_nitro_cli(rig):
 
 with tempfile.TemporaryDirectory(prefix="qt-build-") as place:
     rig = Rig(place)
-    for step in (comparing, signed, on_a_terminal, provenance, places, as_nitro_cli):
+    for step in (comparing, signed, on_a_terminal, provenance, places, fetching, as_nitro_cli):
         points.run(step, rig)
 points.end()
