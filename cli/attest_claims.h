@@ -17,6 +17,11 @@ static inline void qtattest_result_freep(struct qtattest_result **p) {
 }
 #define _cleanup_attest_result_ _cleanup_(qtattest_result_freep)
 
+static inline void qtattest_policy_freep(struct qtattest_policy **p) {
+        qtattest_policy_free(*p);
+}
+#define _cleanup_attest_policy_ _cleanup_(qtattest_policy_freep)
+
 /* At most ATTEST_MAX_READ bytes of a file, or of standard input for "-"; the caller frees. An empty file is a
  * document too, an invalid one. FILE_UNREADABLE. */
 int attest_read_document(const char *path, uint8_t **ret, size_t *ret_size, struct error *reterr);

@@ -5,6 +5,7 @@
  * service of each cloud, in a member that the verifier passes over.
  */
 
+#include "attest/result.h"
 #include "base/parse.h"
 #include "cli/attest_claims.h"
 #include "cli/verb.h"
@@ -89,8 +90,37 @@ static json_t *huawei_condition(const struct hex_measurements *m) {
         return json_pack("{s:o}", "StringEqualsIgnoreCase", keys);
 }
 
+/* What "attest verify" takes as the name of a PCR set. */
+static int choose_name(const struct options *o, const char *path, const char **ret, struct error *reterr) {
+        const char *given = options_value(o, "name"), *slash = strrchr(path, '/');
+        const char *name = given ? given : slash ? slash + 1 : path;
+        json_auto_t *text = json_string(name);
+
+        if (!text || !*name || strlen(name) >= RESULT_MAX_NAME)
+                return error_set(
+                        reterr, ERROR_USAGE,
+                        "%s \"%s\" cannot be what the measurements are called: give --name a text of "
+                        "1 to %d bytes in UTF-8",
+                        given ? "--name" : "the file's name", name, RESULT_MAX_NAME - 1);
+        *ret = name;
+        return 0;
+}
+
+/* Printed only when "attest verify" would take it. */
+static int print_policy(json_t *policy, struct error *reterr) {
+        _cleanup_attest_policy_ struct qtattest_policy *parsed = NULL;
+        _cleanup_free_ char *text = policy ? json_dumps(policy, 0) : NULL;
+        char sentence[256] = "out of memory";
+
+        if (!text || qtattest_policy_parse(text, strlen(text), &parsed, sentence, sizeof(sentence)) < 0) {
+                json_decref(policy);
+                return error_set(reterr, ERROR_INTERNAL, "the policy that was made is none: %s", sentence);
+        }
+        return attest_print_json(policy, reterr);
+}
+
 static int run(const struct options *o, struct error *reterr) {
-        const char *path = options_value(o, "from-eif"), *name = options_value(o, "name");
+        const char *path = options_value(o, "from-eif"), *name = NULL;
         struct hex_measurements m;
         enum output_format format;
         int r;
@@ -99,16 +129,16 @@ static int run(const struct options *o, struct error *reterr) {
         if (r >= 0)
                 r = options_require(o, "from-eif", reterr);
         if (r >= 0)
+                r = choose_name(o, path, &name, reterr);
+        if (r >= 0)
                 r = measure(path, &m, reterr);
         if (r < 0)
                 return r;
-        if (!name)
-                name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-        return attest_print_json(json_pack("{s:i, s:s, s:[o, o], s:{s:o, s:o}}", "Version", 1, "MaxAge",
-                                           "5min", "PcrSets", pcr_set(&m, name, true),
-                                           pcr_set(&m, name, false), "Conditions", "AwsKms",
-                                           aws_condition(&m), "HuaweiIam", huawei_condition(&m)),
-                                 reterr);
+        return print_policy(json_pack("{s:i, s:s, s:[o, o], s:{s:o, s:o}}", "Version", 1, "MaxAge", "5min",
+                                      "PcrSets", pcr_set(&m, name, true), pcr_set(&m, name, false),
+                                      "Conditions", "AwsKms", aws_condition(&m), "HuaweiIam",
+                                      huawei_condition(&m)),
+                            reterr);
 }
 
 static const struct option_spec options[] = { { "from-eif", 0, "FILE", "the image" },

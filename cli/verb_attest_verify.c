@@ -15,10 +15,6 @@ static inline void qtattest_context_freep(struct qtattest_context **p) {
         qtattest_context_free(*p);
 }
 
-static inline void qtattest_policy_freep(struct qtattest_policy **p) {
-        qtattest_policy_free(*p);
-}
-
 /* The bytes that the three bindings are compared with. */
 struct bound_bytes {
         char *data[3];
@@ -276,7 +272,7 @@ static void print_result(const struct qtattest_result *result) {
 
 static int run(const struct options *o, struct error *reterr) {
         _cleanup_(qtattest_context_freep) struct qtattest_context *context = NULL;
-        _cleanup_(qtattest_policy_freep) struct qtattest_policy *policy = NULL;
+        _cleanup_attest_policy_ struct qtattest_policy *policy = NULL;
         _cleanup_attest_result_ struct qtattest_result *result = NULL;
         _cleanup_(bound_bytes_done) struct bound_bytes bound = { 0 };
         _cleanup_free_ uint8_t *document = NULL;

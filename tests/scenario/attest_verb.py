@@ -302,6 +302,17 @@ def from_eif(b):
     b.verify("and accepts it", "ok", policy=made, document=forge.changed(b.pki, pcrs=pcrs))
     pcrs[0] = bytes([pcrs[0][0] ^ 1]) + pcrs[0][1:]
     b.verify("and not another", "pcr-mismatch", policy=made, document=forge.changed(b.pki, pcrs=pcrs))
+    named = [b.directory / "n" / name for name in ("x" * 204, os.fsdecode(b"\xff.eif"), "x" * 127)]
+    named[0].parent.mkdir()
+    for path in named:
+        path.symlink_to(image)
+    for words in (("--from-eif", named[0]), ("--from-eif", named[1]), ("--from-eif", image, "--name", ""),
+                  ("--from-eif", image, "--name", "x" * 128), ("--from-eif", image, "--name", os.fsdecode(b"\xc3"))):
+        done = subprocess.run([PROGRAM, "attest", "policy", *map(str, words)], capture_output=True, timeout=60)
+        point(done.returncode == 2 and b"Usage" in done.stderr and b"--name" in done.stderr and not done.stdout,
+              "a name that no policy can have is refused", done.returncode, done.stderr)
+    for words in (("--from-eif", named[2]), ("--from-eif", named[0], "--name", "y" * 127), ("--from-eif", named[1], "--name", "ü")):
+        b.verify("what is written is a policy", "pcr-mismatch", policy=json.loads(run("attest", "policy", *words).stdout))
     aws = made["Conditions"]["AwsKms"]["StringEqualsIgnoreCase"]
     huawei = made["Conditions"]["HuaweiIam"]["StringEqualsIgnoreCase"]
     point(aws["kms:RecipientAttestation:PCR8"] == expected["PCR8"] and
