@@ -71,7 +71,7 @@ extern "C" {
         X(EXPIRED, "expired", "a certificate has expired at the time of verification")                      \
         X(REVOKED, "revoked", "a given CRL lists a certificate of the chain")                               \
         X(CRL_UNUSABLE, "crl-unusable",                                                                     \
-          "a given CRL for the chain is out of date or its signature does not verify")                      \
+          "no CRL that was given for an issuer of the chain is current and verifies under its key")         \
         X(SIGNATURE_INVALID, "signature-invalid", "the document's signature does not verify")               \
         /* the policy */                                                                                    \
         X(CRYPTO_INVALID, "crypto-invalid", "no policy accepts a document whose cryptography is invalid")   \
@@ -126,8 +126,10 @@ void qtattest_context_forget_roots(struct qtattest_context *context);
 int qtattest_context_add_root(struct qtattest_context *context, unsigned profiles, const void *certificate,
                               size_t size);
 
-/* One CRL, PEM or DER, that the operator trusts enough to have fetched; it counts only when its signature
- * verifies under the issuer in the chain. -EBADMSG, -ENOSPC (sixteen), -ENOMEM. */
+/* One CRL, PEM or DER, that the operator trusts enough to have fetched. It counts for issuers of its name
+ * under whose key its signature verifies; an issuer whose name is on a list must have one that counts and is
+ * current, and what any list that counts names, be it an older one, is revoked. -EBADMSG, -ENOSPC (sixteen),
+ * -ENOMEM. */
 int qtattest_context_add_crl(struct qtattest_context *context, const void *crl, size_t size);
 
 /* --- Policy: see qt-attestation-policy(5). --- */

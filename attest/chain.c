@@ -87,38 +87,53 @@ enum qtattest_reason chain_verify(const struct chain *chain, const struct qtatte
         return QTATTEST_OK;
 }
 
-static enum qtattest_reason check_crl(const struct crl *crl, const struct certificate *issuer,
-                                      const struct certificate *subject,
-                                      const struct qtattest_context *context, int64_t time_ms) {
-        if (!span_equal(crl->issuer, subject->issuer))
-                return QTATTEST_OK;
-        /* Fail closed: an operator who gives a CRL does not want it passed over in silence. */
-        if (!(issuer->key_usage & KEY_USAGE_CRL_SIGN) ||
-            !verify_cached(context, true, issuer->point, crl->raw, crl->signed_part, &crl->signature) ||
-            time_ms / 1000 < crl->this_update || time_ms / 1000 > crl->next_update)
-                return QTATTEST_CRL_UNUSABLE;
-        return crl_lists(crl, subject->serial) ? QTATTEST_REVOKED : QTATTEST_OK;
+static bool is_current(const struct crl *crl, const struct chain_time *time) {
+        int64_t seconds = time->ms / 1000;
+
+        return (time->is_past || crl->this_update - (int64_t)time->leeway <= seconds) &&
+               seconds <= crl->next_update;
+}
+
+/* Two authorities may share a name, so that its key says which lists are an issuer's own; among those may be
+ * older ones. Fail closed: an operator who gives a list does not want it passed over in silence. */
+static enum qtattest_reason check_lists(const struct certificate *issuer, const struct certificate *subject,
+                                        const struct qtattest_context *context,
+                                        const struct chain_time *time) {
+        bool is_given = false, has_current = false;
+
+        for (size_t i = 0; i < context->n_crls; i++) {
+                const struct crl *crl = &context->crls[i];
+
+                if (!span_equal(crl->issuer, subject->issuer))
+                        continue;
+                is_given = true;
+                if (!(issuer->key_usage & KEY_USAGE_CRL_SIGN) ||
+                    !verify_cached(context, true, issuer->point, crl->raw, crl->signed_part, &crl->signature))
+                        continue;
+                if (crl_lists(crl, subject->serial))
+                        return QTATTEST_REVOKED;
+                has_current = has_current || is_current(crl, time);
+        }
+        return is_given && !has_current ? QTATTEST_CRL_UNUSABLE : QTATTEST_OK;
 }
 
 enum qtattest_reason chain_check_time(const struct chain *chain, const struct qtattest_context *context,
-                                      int64_t time_ms, uint32_t leeway) {
-        enum qtattest_reason reason;
-
+                                      const struct chain_time *time) {
         for (size_t i = 0; i < chain->n; i++) {
                 const struct certificate *c = &chain->certificates[i];
 
-                if ((c->not_before - (int64_t)leeway) * 1000 > time_ms)
+                if ((c->not_before - (int64_t)time->leeway) * 1000 > time->ms)
                         return QTATTEST_NOT_YET_VALID;
-                if (c->not_after * 1000 < time_ms)
+                if (c->not_after * 1000 < time->ms)
                         return QTATTEST_EXPIRED;
         }
-        for (size_t i = 1; i < chain->n; i++)
-                for (size_t k = 0; k < context->n_crls; k++) {
-                        reason = check_crl(&context->crls[k], &chain->certificates[i - 1],
-                                           &chain->certificates[i], context, time_ms);
-                        if (reason != QTATTEST_OK)
-                                return reason;
-                }
+        for (size_t i = 1; i < chain->n; i++) {
+                enum qtattest_reason reason =
+                        check_lists(&chain->certificates[i - 1], &chain->certificates[i], context, time);
+
+                if (reason != QTATTEST_OK)
+                        return reason;
+        }
         return QTATTEST_OK;
 }
 

@@ -26,9 +26,16 @@ enum qtattest_reason chain_parse(const struct document *d, const struct qtattest
 /* Order, authority, usage, path length, then the signatures from the root downwards. */
 enum qtattest_reason chain_verify(const struct chain *chain, const struct qtattest_context *context);
 
-/* Validity and CRLs at this time; leeway is forgiven on notBefore alone. */
+struct chain_time {
+        int64_t ms;
+        uint32_t leeway; /* seconds, forgiven on what is not valid yet: a certificate, a list */
+        bool is_past; /* a list may be as late as it likes: it says what was revoked until then, and later */
+};
+
+/* Validity and CRLs at this time. Of an issuer for whose name lists were given, one must be current and
+ * verify under its key, and none that does may list the certificate. */
 enum qtattest_reason chain_check_time(const struct chain *chain, const struct qtattest_context *context,
-                                      int64_t time_ms, uint32_t leeway);
+                                      const struct chain_time *time);
 
 /* The time within which all of it is valid, in seconds since 1970. */
 void chain_validity(const struct chain *chain, int64_t *ret_not_before, int64_t *ret_not_after);

@@ -143,14 +143,16 @@ static int64_t judgement_time(const struct qtattest_request *request, const stru
 static enum qtattest_reason verify_as(struct qtattest_result *result, const struct cose *cose,
                                       const struct chain *chain, const struct qtattest_context *context,
                                       const struct qtattest_request *request, int64_t time_ms) {
-        uint32_t leeway = request->time == QTATTEST_TIME_NOW ? request->leeway : 0;
+        const struct chain_time time = { .ms = time_ms,
+                                         .leeway = request->time == QTATTEST_TIME_NOW ? request->leeway : 0,
+                                         .is_past = request->time == QTATTEST_TIME_DOCUMENT };
         enum qtattest_reason reason;
 
         reason = document_check_limits(&result->document, result->profile);
         if (reason == QTATTEST_OK)
                 reason = chain_verify(chain, context);
         if (reason == QTATTEST_OK)
-                reason = chain_check_time(chain, context, time_ms, leeway);
+                reason = chain_check_time(chain, context, &time);
         if (reason == QTATTEST_OK)
                 reason = check_signature(context->curve, cose, &chain->certificates[chain->n - 1],
                                          result->profile);

@@ -145,6 +145,16 @@ def debug(b):
              document=emulated, crypto="emulator-document")
 
 
+def issued_now(b, present, begin):
+    """A document of this moment, whose leaf is valid from so many seconds after it."""
+    fresh = forge.Pki(forge.NITRO, b.pki.root)
+    fresh.instance = forge.Pki.authority(b.pki.root, "fresh", None, begin=present - datetime.timedelta(minutes=1),
+                                         end=present + datetime.timedelta(hours=1))
+    fresh.leaf = forge.issue(fresh.instance, "leaf", fresh.leaf_key, False, begin=present + datetime.timedelta(seconds=begin),
+                             end=present + datetime.timedelta(hours=1))
+    return forge.changed(fresh, timestamp=forge.seconds(present) * 1000, cabundle=[b.pki.root.certificate, fresh.instance.certificate])
+
+
 def times(b):
     b.verify("five minutes old", "ok", time=NOW + 300)
     b.verify("a second more", "too-old", time=NOW + 301)
@@ -156,18 +166,10 @@ def times(b):
     b.verify("without leeway", "from-future", "--leeway", "0", time=NOW - 1)
     b.verify("at its own time", "ok", time="document")
     b.verify("years later", "crypto-invalid", time=NOW + 10 ** 9, crypto="expired")
-    fresh = forge.Pki(forge.NITRO, b.pki.root)
     present = datetime.datetime.now(forge.UTC)
-    fresh.instance = forge.Pki.authority(b.pki.root, "fresh", None, begin=present - datetime.timedelta(minutes=1),
-                                         end=present + datetime.timedelta(hours=1))
     for label, begin, crypto, policy in (("valid now", -60, "ok", "ok"), ("valid in a minute", 60, "ok", "ok"),
                                          ("valid in an hour", 1800, "not-yet-valid", "crypto-invalid")):
-        fresh.leaf = forge.issue(fresh.instance, "leaf", fresh.leaf_key, False,
-                                 begin=present + datetime.timedelta(seconds=begin),
-                                 end=present + datetime.timedelta(hours=1))
-        doc = forge.changed(fresh, timestamp=forge.seconds(present) * 1000,
-                            cabundle=[b.pki.root.certificate, fresh.instance.certificate])
-        b.verify(label, policy, document=doc, time="now", crypto=crypto)
+        b.verify(label, policy, document=issued_now(b, present, begin), time="now", crypto=crypto)
 
 
 def bindings(b):
@@ -203,27 +205,56 @@ def bindings(b):
              document=forge.changed(b.pki, user_data=hashlib.sha256().digest()))
 
 
+def crl(issuer, *serials, last_update=-3600, next_update=600, now=forge.NOW, critical=None):
+    """Times in seconds after now."""
+    present = now.replace(tzinfo=None)
+    builder = (x509.CertificateRevocationListBuilder().issuer_name(forge.name(issuer.subject))
+               .last_update(present + datetime.timedelta(seconds=last_update))
+               .next_update(present + datetime.timedelta(seconds=next_update)))
+    if critical:
+        builder = builder.add_extension(x509.DeltaCRLIndicator(1), critical=True)
+    for serial in serials:
+        builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder().serial_number(serial)
+                                                  .revocation_date(present).build())
+    return builder.sign(issuer.key, hashes.SHA384()).public_bytes(serialization.Encoding.PEM)
+
+
 def revocation(b):
-    def crl(issuer, *serials, next_update=10, critical=None):
-        present = forge.NOW.replace(tzinfo=None)
-        builder = (x509.CertificateRevocationListBuilder().issuer_name(forge.name(issuer.subject))
-                   .last_update(present - datetime.timedelta(hours=1))
-                   .next_update(present + datetime.timedelta(minutes=next_update)))
-        if critical:
-            builder = builder.add_extension(x509.DeltaCRLIndicator(1), critical=True)
-        for serial in serials:
-            builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder().serial_number(serial)
-                                                      .revocation_date(present).build())
-        return builder.sign(issuer.key, hashes.SHA384()).public_bytes(serialization.Encoding.PEM)
     serial = x509.load_der_x509_certificate(b.pki.zone.certificate).serial_number
     for label, data, crypto in (
             ("a CRL that lists another", crl(b.pki.region, serial ^ 1), "ok"),
             ("an empty CRL", crl(b.pki.region), "ok"),
             ("a CRL that lists an authority", crl(b.pki.region, serial ^ 1, serial), "revoked"),
             ("a CRL of nobody in the chain", crl(forge.make_root("somebody"), serial), "ok"),
-            ("a CRL that expired", crl(b.pki.region, next_update=-5), "crl-unusable"),
+            ("a CRL that expired", crl(b.pki.region, next_update=-300), "crl-unusable"),
             ("a CRL of an impostor", crl(forge.Authority(b.pki.region.subject, forge.p384())), "crl-unusable")):
         b.verify(label, "ok" if crypto == "ok" else "crypto-invalid", "--crl", b.put("crl.pem", data), crypto=crypto)
+    hour = 3600
+    namesake = forge.Authority(b.pki.region.subject, forge.p384())
+    old, fresh, late = (crl(b.pki.region, **times) for times in ({"last_update": -2 * hour, "next_update": -hour}, {},
+                                                                 {"last_update": 2 * hour, "next_update": 3 * hour}))
+    for label, lists, time, crypto in (
+            ("an older list and the current one", (old, fresh), NOW, "ok"),
+            ("the current list and an older one", (fresh, old), NOW, "ok"),
+            ("two older lists", (old, old), NOW, "crl-unusable"),
+            ("the current list of a namesake alone", (crl(namesake),), NOW, "crl-unusable"),
+            ("and with the issuer's own", (crl(namesake), fresh), NOW, "ok"),
+            ("a namesake's that lists the serial number", (crl(namesake, serial), fresh), NOW, "ok"),
+            ("and an older list of the issuer's own", (crl(namesake), old), NOW, "crl-unusable"),
+            ("revoked by the older list alone", (crl(b.pki.region, serial, last_update=-2 * hour, next_update=-hour), fresh), NOW, "revoked"),
+            ("a list of later, at a given time", (late,), NOW, "crl-unusable"),
+            ("a list of later, at the document's time", (late,), "document", "ok"),
+            ("revoked by a list of later", (crl(b.pki.region, serial, last_update=2 * hour, next_update=3 * hour),), "document", "revoked"),
+            ("a list that expired before the document", (old,), "document", "crl-unusable")):
+        words = [w for i, data in enumerate(lists) for w in ("--crl", b.put(f"list-{i}.pem", data))]
+        b.verify(label, "ok" if crypto == "ok" else "crypto-invalid", *words, time=time, crypto=crypto)
+    present = datetime.datetime.now(forge.UTC)
+    doc = issued_now(b, present, -60)
+    for label, seconds, words, crypto in (("a list of a minute ahead", 60, (), "ok"), ("of half an hour ahead", 1800, (), "crl-unusable"),
+                                          ("of a minute ahead, without leeway", 60, ("--leeway", "0"), "crl-unusable")):
+        b.verify(label, "ok" if crypto == "ok" else "crypto-invalid", *words, "--crl",
+                 b.put("crl.pem", crl(b.pki.root, now=present, last_update=seconds, next_update=2 * hour)), document=doc, time="now",
+                 crypto=crypto)
     delta = run("attest", "verify", b.document, "--policy", b.policy, "--root", b.root, "--crl",
                 b.put("delta.pem", crl(b.pki.region, critical=True)))
     point(delta.returncode == 4, "a delta CRL is refused as such", delta.stderr)
