@@ -9,7 +9,7 @@
  * whether it speaks for an enclave that the caller wants: its measurements, its freshness, what it is bound
  * to. Only qtattest_accepted() is both. Each verdict carries a reason whose name never changes.
  *
- * No I/O (the clock is read only for QTATTEST_TIME_NOW), no global state. A context may be shared by threads
+ * No I/O (the clock is not read for QTATTEST_TIME_AT), no global state. A context may be shared by threads
  * once its roots and CRLs are added; a policy never changes after it was parsed. Functions that return int
  * give 0 or a negative errno.
  */
@@ -155,8 +155,9 @@ int qtattest_policy_check_signature(const void *json, size_t size, const void *s
 
 enum qtattest_time {
         QTATTEST_TIME_NOW,      /* the clock; certificates may start `leeway` later than it */
-        QTATTEST_TIME_DOCUMENT, /* the document's own signed timestamp: for archives, gives no freshness */
-        QTATTEST_TIME_AT,       /* `at`, without leeway */
+        QTATTEST_TIME_DOCUMENT, /* the document's own signed timestamp: for archives, gives no freshness; the
+                                   policy's MaxAge is not looked at, and it expires by the clock */
+        QTATTEST_TIME_AT,       /* `at`; the document may be `leeway` later than it, certificates may not */
 };
 
 enum qtattest_binding_kind {

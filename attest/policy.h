@@ -33,8 +33,8 @@ struct qtattest_policy {
         bool needs_nonce, needs_user_data, needs_public_key, needs_rsa_key;
 };
 
-/* Sets result->pcr_set. now_ms is the time of verification; `aged` false (a document verified at its own
- * time) leaves freshness out. */
+/* Sets result->pcr_set. now_ms is the present, by which the policy expires; `aged` false (a document verified
+ * at its own time) leaves freshness out. */
 enum qtattest_reason policy_evaluate(const struct qtattest_policy *policy,
                                      const struct qtattest_request *request, int64_t now_ms, bool aged,
                                      struct qtattest_result *result);

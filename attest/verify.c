@@ -127,16 +127,18 @@ static enum qtattest_reason check_signature(const struct p384 *curve, const stru
         return check_halves(curve, leaf, hash, r, s);
 }
 
-/* The time at which certificates are judged, in milliseconds. */
-static int64_t judgement_time(const struct qtattest_request *request, const struct document *d) {
+static int64_t clock_ms(void) {
         struct timespec now;
 
-        if (request->time == QTATTEST_TIME_DOCUMENT)
-                return (int64_t)d->timestamp;
-        if (request->time == QTATTEST_TIME_AT)
-                return request->at * 1000;
         (void)clock_gettime(CLOCK_REALTIME, &now);
         return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The time at which certificates are judged, in milliseconds. */
+static int64_t judgement_time(const struct qtattest_request *request, const struct document *d) {
+        if (request->time == QTATTEST_TIME_DOCUMENT)
+                return (int64_t)d->timestamp;
+        return request->time == QTATTEST_TIME_AT ? request->at * 1000 : clock_ms();
 }
 
 /* Chain, time and signature under the rules of one platform. */
@@ -224,6 +226,7 @@ int qtattest_verify(struct qtattest_context *context, const void *document, size
                     const struct qtattest_policy *policy, const struct qtattest_request *request,
                     struct qtattest_result **ret) {
         _cleanup_(qtattest_result_freep) struct qtattest_result *result = NULL;
+        bool at_own_time = request->time == QTATTEST_TIME_DOCUMENT;
         int64_t time_ms = 0;
         int r;
 
@@ -234,8 +237,9 @@ int qtattest_verify(struct qtattest_context *context, const void *document, size
                 return r;
         result->crypto = verify_crypto(result, size, context, request, &time_ms);
         if (result->crypto == QTATTEST_OK)
-                result->policy = policy_evaluate(policy, request, time_ms,
-                                                 request->time != QTATTEST_TIME_DOCUMENT, result);
+                /* Whoever lets a policy expire means today, whatever is judged by it. */
+                result->policy = policy_evaluate(policy, request, at_own_time ? clock_ms() : time_ms,
+                                                 !at_own_time, result);
         *ret = TAKE(result);
         return 0;
 }

@@ -165,6 +165,11 @@ def times(b):
     b.verify("a second more", "from-future", time=NOW - 121)
     b.verify("without leeway", "from-future", "--leeway", "0", time=NOW - 1)
     b.verify("at its own time", "ok", time="document")
+    today = datetime.datetime.now(forge.UTC)
+    for days, reason in ((-1, "policy-expired"), (1, "ok")):
+        expires = (today + datetime.timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        b.verify(f"at its own time, by a policy that expires in {days} days", reason, time="document",
+                 document=forge.changed(b.pki, timestamp=NOW * 1000 - 60_000), policy=b.policy_object(Expires=expires, MaxAge="1s"))
     b.verify("years later", "crypto-invalid", time=NOW + 10 ** 9, crypto="expired")
     present = datetime.datetime.now(forge.UTC)
     for label, begin, crypto, policy in (("valid now", -60, "ok", "ok"), ("valid in a minute", 60, "ok", "ok"),
