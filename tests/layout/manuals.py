@@ -104,6 +104,21 @@ for page, program in PROGRAMS.items():
     compare(f"{page} lists every option of {program} and no other", options,
             {o for line in text[page].splitlines() if line.startswith(".It ") for o in options_of(line)})
 
+# --- the libraries ---
+
+
+def prototypes(path):
+    """Of a public header, as words."""
+    code = re.sub(r"/\*.*?\*/", "", (root / path).read_text(), flags=re.S)
+    found = re.findall(r"^((?:const |struct |enum )*\w+ \*?)(qt\w+)\(([^)]*)\);", code, re.M)
+    return {f"{kind.strip()} {name}({' '.join(arguments.split())})" for kind, name, arguments in found}
+
+
+for page, headers in {"libqtattest.3": ("attest/attest.h", "attest/device.h"), "libqtkms.3": ("guest/kms/qtkms.h",)}.items():
+    shown = re.findall(r'^\.Ft "?(.*?)"?\n\.Fn (\w+) "(.*)"$', text[page], re.M)
+    compare(f"{page} lists every function of its headers, as it is declared there, and no other", set().union(*map(prototypes, headers)),
+            {"{} {}({})".format(kind, name, arguments.replace('" "', ", ")) for kind, name, arguments in shown})
+
 # --- configuration ---
 
 
