@@ -59,7 +59,7 @@ void build_plan_done(struct build_plan *p) {
 }
 
 static int open_input(const char *what, const char *path, struct build_input *ret, struct error *reterr) {
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
         struct stat st;
 
         if (fd < 0 || fstat(fd, &st) < 0)
@@ -74,6 +74,13 @@ static int open_input(const char *what, const char *path, struct build_input *re
         ret->fd = TAKE_FD(fd);
         ret->size = (uint64_t)st.st_size;
         return 0;
+}
+
+/* For what is opened by its path later, at several points of the build. */
+static int check_input(const char *what, const char *path, struct error *reterr) {
+        _cleanup_(input_done) struct build_input input = { .fd = -1 };
+
+        return open_input(what, path, &input, reterr);
 }
 
 static int read_time(struct build_plan *p, struct error *reterr) {
@@ -243,7 +250,7 @@ static int find_init(struct build_plan *p, struct error *reterr) {
                                          QT_LIBEXECDIR);
                 p->init = TAKE(built);
         }
-        return p->init ? 0 : no_memory(reterr);
+        return p->init ? check_input("init", p->init, reterr) : no_memory(reterr);
 }
 
 /* "DIRECTORY/name" beside the kernel; NULL: out of memory. */

@@ -8,11 +8,10 @@
 #include "attest/result.h"
 #include "base/parse.h"
 #include "cli/attest_claims.h"
+#include "cli/eif_output.h"
 #include "cli/verb.h"
 #include "eif/examine.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 
@@ -27,12 +26,12 @@ static int measure(const char *path, struct hex_measurements *ret, struct error 
         _cleanup_eif_facts_ struct eif_facts facts = EIF_FACTS_NULL;
         _cleanup_eif_findings_ struct eif_findings findings = EIF_FINDINGS_NULL;
         _cleanup_eif_ struct eif *eif = NULL;
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        _cleanup_close_ int fd = eif_open_file(path, reterr);
         const struct eif_measurements *m = &facts.measurements;
         int r;
 
         if (fd < 0)
-                return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "cannot open %s", path);
+                return fd;
         r = eif_open(&eif, fd, reterr);
         if (r >= 0)
                 r = eif_examine(eif, time(NULL), NULL, &findings, &facts, reterr);

@@ -220,7 +220,7 @@ int blob_store_open_archive(struct blob_store **ret, const char *path, uint64_t 
         if (!s)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
         s->is_archive = true;
-        s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        s->fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
         if (s->fd < 0 || fstat(s->fd, &st) < 0)
                 return error_set_errno(reterr, ERROR_FILE_UNREADABLE, errno, "image archive %s", path);
         if (!S_ISREG(st.st_mode))

@@ -338,6 +338,9 @@ def from_eif(b):
     b.verify("and accepts it", "ok", policy=made, document=forge.changed(b.pki, pcrs=pcrs))
     pcrs[0] = bytes([pcrs[0][0] ^ 1]) + pcrs[0][1:]
     b.verify("and not another", "pcr-mismatch", policy=made, document=forge.changed(b.pki, pcrs=pcrs))
+    os.mkfifo(b.directory / "fifo")
+    done = run("attest", "policy", "--from-eif", b.directory / "fifo")
+    point(done.returncode == 3 and "regular file" in done.stderr, "a FIFO is no image, and not waited for", done.returncode, done.stderr)
     named = [b.directory / "n" / name for name in ("x" * 204, os.fsdecode(b"\xff.eif"), "x" * 127)]
     named[0].parent.mkdir()
     for path in named:

@@ -106,6 +106,19 @@ def wrong_programs(rig):
                 "--cmd", "app")
 
 
+def fifos(rig):
+    """What is read at any offset, and more than once: said, and not waited for."""
+    root = tree(rig.folder / "root-fifos")
+    fifo = rig.folder / "a-fifo"
+    os.mkfifo(fifo)
+    for words in (("--kernel", fifo), ("--ramdisk", fifo), ("--init", fifo)):
+        rig.refused(points, f"{words[0]}, a FIFO", "FileUnreadable", "must be a regular file", "--rootfs", root, "--cmd", "app", *words)
+    for scheme in ("oci-archive", "docker-archive"):
+        rig.refused(points, f"{scheme}, a FIFO", "FileUnreadable", "must be a regular file", "--image", f"{scheme}:{fifo}")
+    rig.refused(points, "a first process that is not there", "FileUnreadable", "no-init", "--rootfs", root, "--cmd", "app", "--init",
+                rig.folder / "no-init")
+
+
 def kernel_config(rig):
     root = tree(rig.folder / "root")
     config = rig.folder / "kernel.config"
@@ -148,6 +161,6 @@ def memory(rig):
 
 with tempfile.TemporaryDirectory(prefix="qt-build-") as place:
     rig = Rig(place)
-    for step in (settings_file, programs, wrong_programs, kernel_config, memory):
+    for step in (settings_file, programs, wrong_programs, fifos, kernel_config, memory):
         points.run(step, rig)
 points.end()
