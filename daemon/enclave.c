@@ -36,8 +36,25 @@ uint64_t realtime_usec(void) {
         return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+void enclave_join(struct enclave *e) {
+        struct enclave **p;
+
+        for (p = &e->manager->enclaves; *p; p = &(*p)->next)
+                ;
+        e->next = NULL;
+        *p = e;
+}
+
+void enclave_leave(struct enclave *e) {
+        for (struct enclave **p = &e->manager->enclaves; *p; p = &(*p)->next)
+                if (*p == e) {
+                        *p = e->next;
+                        return;
+                }
+}
+
 int enclave_new(struct enclave **ret, struct manager *m, struct plan *plan) {
-        struct enclave *e = calloc(1, sizeof(*e)), **p;
+        struct enclave *e = calloc(1, sizeof(*e));
 
         if (!e)
                 return -ENOMEM;
@@ -48,22 +65,15 @@ int enclave_new(struct enclave **ret, struct manager *m, struct plan *plan) {
         e->plan = *plan;
         *plan = (struct plan){ .name = NULL };
         e->created_usec = e->since_usec = realtime_usec();
-        for (p = &m->enclaves; *p; p = &(*p)->next)
-                ;
-        *p = *ret = e;
+        enclave_join(e);
+        *ret = e;
         return 0;
 }
 
 struct enclave *enclave_free(struct enclave *e) {
-        struct enclave **p;
-
         if (!e)
                 return NULL;
-        for (p = &e->manager->enclaves; *p; p = &(*p)->next)
-                if (*p == e) {
-                        *p = e->next;
-                        break;
-                }
+        enclave_leave(e);
         pool_release(&e->manager->pool, &e->share);
         (void)async_call_free(e->watch);
         (void)async_call_free(e->stop);

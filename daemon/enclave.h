@@ -81,6 +81,10 @@ int enclave_new(struct enclave **ret, struct manager *m, struct plan *plan);
 struct enclave *enclave_free(struct enclave *e);
 DEFINE_CLEANUP(struct enclave *, enclave_free)
 
+/* Out of the manager's list, where nobody finds it, and into it again. */
+void enclave_leave(struct enclave *e);
+void enclave_join(struct enclave *e);
+
 /* The only way to another state: checks that the step is legal, logs it, saves, tells who waits. */
 void enclave_set_state(struct enclave *e, enum enclave_state state);
 

@@ -3,6 +3,7 @@
 /* From what somebody wants to a plan that keeps every rule: name, CID, image, limits, quota. */
 
 #include "base/enclave_name.h"
+#include "daemon/enclave_internal.h"
 #include "daemon/manager.h"
 #include "daemon/quota.h"
 #include "daemon/store.h"
@@ -227,21 +228,27 @@ int plan_refresh(const struct manager *m, int image_fd, struct plan *plan, struc
 
 int manager_run(struct manager *m, struct plan *plan, int image_fd, struct enclave **ret,
                 struct error *reterr) {
-        struct enclave *e = manager_find(m, plan->name);
+        struct enclave *former = manager_find(m, plan->name), *e;
         int r;
 
-        if (e)
-                manager_forget(m, e); /* an ended one, whose name is wanted again */
         r = enclave_new(&e, m, plan);
         if (r < 0)
                 return r;
+        if (former)
+                enclave_leave(former); /* an ended one, whose name is wanted again */
         if ((e->plan.restart != RESTART_NO || e->plan.any_cid) && !e->plan.declared)
                 e->image_fd = fcntl(image_fd, F_DUPFD_CLOEXEC, 3);
         r = enclave_start(e, image_fd, reterr);
         if (r < 0 && !e->plan.declared) {
                 manager_forget(m, e);
+                if (former) { /* why it ended is still to be read: the name is taken by a start, not by a try
+                               */
+                        enclave_join(former);
+                        enclave_save(former);
+                }
                 return r;
         }
+        (void)enclave_free(former);
         *ret = e;
         return r;
 }

@@ -80,6 +80,12 @@ def runs(b, d):
     b.expect(0, "Run", {"Image": 0, "Name": "pool", "MemoryMiB": 262144}, ("pool", "NoMemory"), error="NoMemory", image=image)
     b.expect(ALICE, "Run", {"Image": 0, "Name": "short", "MemoryMiB": 128}, ("short", "starting"), image=short)
     d.wait_state("short", "stopped")
+    before, file = d.describe("short"), d.runtime / "state/short.json"
+    kept = file.read_text()
+    b.expect(0, "Run", {"Image": 0, "Name": "short", "MemoryMiB": 262144}, ("short", "NoMemory"), error="NoMemory", image=image)
+    after = d.describe("short")
+    check(before["Reason"] and after == before and file.read_text() == kept, "a refused Run leaves the record of the ended enclave of that name",
+          before, after)
 
 
 def streams(b, d):
