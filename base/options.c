@@ -23,6 +23,21 @@ static const struct option_spec *find_letter(const struct option_spec *specs, ch
         return NULL;
 }
 
+const struct option_spec *options_find(const struct option_spec *specs, const char *word,
+                                       const char **ret_value) {
+        size_t length = strcspn(word, "=");
+
+        *ret_value = NULL;
+        if (word[0] != '-' || !word[1])
+                return NULL;
+        if (word[1] == '-') {
+                *ret_value = word[length] ? word + length + 1 : NULL;
+                return find_name(specs, word + 2, length - 2);
+        }
+        *ret_value = word[2] ? word + 2 : NULL;
+        return find_letter(specs, word[1]);
+}
+
 static void add_given(struct options *o, const struct option_spec *spec, const char *value) {
         o->given[o->n_given++] = (struct option_given){ spec, value };
 }

@@ -42,6 +42,11 @@ int options_parse(struct options *o, const struct option_spec *specs, int argc, 
 void options_done(struct options *o);
 #define _cleanup_options_ _cleanup_(options_done)
 
+/* Which option one word of a command line is, "--name", "--name=value" or "-nvalue", or NULL; *ret_value is
+ * the value that stands in the same word, or NULL. */
+const struct option_spec *options_find(const struct option_spec *specs, const char *word,
+                                       const char **ret_value);
+
 /* name must be in the table (a bug otherwise). */
 bool options_flag(const struct options *o, const char *name);
 const char *options_value(const struct options *o, const char *name); /* NULL when not given */

@@ -2,6 +2,7 @@
 
 /* The whole of qt-enclave: every verb, the tables, the names of other tools. quick.c hands over to it. */
 
+#include "cli/complete.h"
 #include "cli/personality.h"
 #include "cli/verb.h"
 
@@ -27,7 +28,7 @@ static void print_help(FILE *f) {
                     f);
 }
 
-/* For completion and the checks of the manual: "verb" or "verb option" lines. */
+/* For the checks of the manual: "verb" or "verb option" lines. */
 static int list_tables(void) {
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++) {
                 (void)printf("%s\n", verbs[i]->name);
@@ -99,6 +100,10 @@ int main(int argc, char **argv) {
         }
         if (strcmp(argv[1], "--list-tables") == 0)
                 return list_tables();
+        if (strcmp(argv[1], "--complete") == 0) {
+                complete_words(verbs, ELEMENTSOF(verbs), argc - 2, argv + 2);
+                return EXIT_OK;
+        }
         if (strcmp(argv[1], "--as") == 0)
                 return run_as(argc, argv);
         v = verb_find(verbs, ELEMENTSOF(verbs), argc - 1, argv + 1, &words);

@@ -59,20 +59,21 @@ static int report(const struct options *o, int r, struct error *e) {
         return (int)status;
 }
 
-/* The word of the synopsis that stands for a positional argument, without the "…" of a list: not an option,
- * not its value, nothing in brackets. */
-static void argument_name(const char *synopsis, int index, char *ret, size_t size) {
+void verb_argument_name(const struct verb *v, int index, char *ret, size_t size) {
         bool is_value = false;
         int depth = 0;
 
-        for (const char *p = synopsis; *p;) {
+        for (const char *p = v->synopsis; *p;) {
                 size_t n = strcspn(p, " ");
                 bool option = p[0] == '-', inside = depth > 0 || p[0] == '[';
+                bool may_be_left_out = depth == 0 && p[0] == '[' && p[1] != '-' && p[n - 1] == ']' &&
+                                       strncmp(p, "[OPTION", strlen("[OPTION")) != 0;
 
                 for (size_t i = 0; i < n; i++)
                         depth += p[i] == '[' ? 1 : p[i] == ']' ? -1 : 0;
-                if (!option && !inside && !is_value && index-- == 0) {
-                        (void)snprintf(ret, size, "%.*s", (int)strcspn(p, " \xe2"), p);
+                if (!option && (!inside || may_be_left_out) && !is_value && index-- == 0) {
+                        p += may_be_left_out;
+                        (void)snprintf(ret, size, "%.*s", (int)strcspn(p, " ]\xe2"), p);
                         return;
                 }
                 is_value = option && !inside;
@@ -89,7 +90,7 @@ static int check_arguments(const struct verb *v, const struct options *o, struct
                                  o->positional[v->max_arguments], v->name, v->synopsis);
         if (o->n_positional >= v->min_arguments)
                 return 0;
-        argument_name(v->synopsis, o->n_positional, name, sizeof(name));
+        verb_argument_name(v, o->n_positional, name, sizeof(name));
         return error_set(reterr, ERROR_USAGE, "%s is missing: qt-enclave %s %s", name, v->name, v->synopsis);
 }
 

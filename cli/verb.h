@@ -38,6 +38,10 @@ struct verb {
 const struct verb *verb_find(const struct verb *const *verbs, size_t n, int argc, char **argv,
                              int *ret_words);
 
+/* The word of the synopsis that stands for a positional argument, without the "…" of a list or the brackets
+ * of one that may be left out: not an option, not its value. */
+void verb_argument_name(const struct verb *v, int index, char *ret, size_t size);
+
 /* Run it; argv[0] is the last word of its name. An error is printed here, once. Returns the exit status. */
 int verb_main(const struct verb *v, int argc, char **argv);
 

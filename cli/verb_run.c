@@ -236,10 +236,11 @@ static const struct option_spec options[] = {
         { "memory", 0, "SIZE", "memory: MiB, or with a unit such as 2G (default: 1024; for nitro 512)" },
         { "cid", 0, "N", "vsock CID, from 4 (default: the next free one)" },
         { "debug", 0, NULL, "open the console; attestation documents then say zero for all PCRs" },
-        { "restart", 0, "POLICY", "when it ends unasked: no (default), on-failure, always" },
+        { "restart", 0, "no|on-failure|always",
+          "whether to start it again when it ends unasked (default: no)" },
         { "wait", 0, NULL, "stay until it ends; tells a service manager when its application is ready" },
-        { "ready-when", 0, "STEP",
-          "with --wait, what that is: its application says so (ready, the default), or running" },
+        { "ready-when", 0, "ready|running",
+          "with --wait, what that is: its application says so (default: ready), or running" },
         { "attach-console", 0, NULL, "print the console until the enclave ends; implies --debug" },
         VERB_OPTIONS_END
 };

@@ -103,7 +103,8 @@ static int run(const struct options *o, struct error *reterr) {
 static const struct option_spec options[] = {
         VERB_COMMON_OPTIONS,
         VERB_DAEMON_OPTIONS,
-        { "for", 0, "STEP", "exited (default), running, or ready: its application said that it is" },
+        { "for", 0, "exited|running|ready",
+          "what to wait for (default: exited); ready: its application said so" },
         { "timeout", 0, "TIME", "give up after so long (default: never)" },
         VERB_OPTIONS_END
 };

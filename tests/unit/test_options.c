@@ -29,6 +29,33 @@ static void help_is_aligned(void **state _unused_) {
                                   "  -h, --help         this help\n");
 }
 
+static void a_word_names_an_option(void **state _unused_) {
+        static const struct {
+                const char *word, *name, *value; /* NULL: none */
+        } rows[] = {
+                { "--memory", "memory", NULL },
+                { "--memory=2G", "memory", "2G" },
+                { "--memory=", "memory", "" },
+                { "-m", "memory", NULL },
+                { "-m2G", "memory", "2G" },
+                { "--mem", NULL, NULL },
+                { "--", NULL, NULL },
+                { "--=x", NULL, NULL },
+                { "-", NULL, NULL },
+                { "", NULL, NULL },
+                { "memory", NULL, NULL },
+                { "-x", NULL, NULL },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                const char *value;
+                const struct option_spec *spec = options_find(specs, rows[i].word, &value);
+
+                assert_string_equal(spec ? spec->name : "", rows[i].name ?: "");
+                assert_string_equal(spec && value ? value : "none", rows[i].value ?: "none");
+        }
+}
+
 static void sizes_have_units(void **state _unused_) {
         static const struct {
                 const char *word; /* NULL: not given */
@@ -66,6 +93,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(columns_are_characters),
                 cmocka_unit_test(help_is_aligned),
+                cmocka_unit_test(a_word_names_an_option),
                 cmocka_unit_test(sizes_have_units),
         };
 
