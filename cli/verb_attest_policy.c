@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A policy for an image: one PCR set for each platform, and the conditions that say the same to the key
- * service of each cloud, in a member that the verifier passes over.
+ * A policy for an image, or for an old one and a new one: one PCR set of each for each platform, and the
+ * conditions that say the same to the key service of each cloud, in a member that the verifier passes over.
  */
 
+#include "attest/policy.h"
 #include "attest/result.h"
 #include "base/parse.h"
 #include "cli/attest_claims.h"
@@ -15,11 +16,17 @@
 #include <string.h>
 #include <time.h>
 
+#define IMAGES_MAX (POLICY_MAX_SETS / 2)
 #define HEX_SIZE (2 * EIF_PCR_SIZE + 1)
 
 struct hex_measurements {
         char pcr0[HEX_SIZE], pcr1[HEX_SIZE], pcr2[HEX_SIZE], pcr8[HEX_SIZE];
         bool is_signed;
+};
+
+struct image {
+        const char *name;
+        struct hex_measurements m;
 };
 
 static int measure(const char *path, struct hex_measurements *ret, struct error *reterr) {
@@ -68,30 +75,65 @@ static json_t *pcr_set(const struct hex_measurements *m, const char *name, bool 
         return set;
 }
 
-/* A statement's Condition in a KMS key policy; AWS's key names stand in its "Condition keys for AWS Nitro
- * Enclaves". */
-static json_t *aws_condition(const struct hex_measurements *m) {
-        json_t *keys = json_pack("{s:s}", "kms:RecipientAttestation:PCR0", m->pcr0);
+/* One more value that a condition's key may have. */
+static void allow(json_t *keys, const char *key, const char *value) {
+        json_t *values = json_object_get(keys, key), *known;
+        size_t i;
 
-        (void)json_object_set_new(keys, "kms:RecipientAttestation:PCR1", json_string(m->pcr1));
-        (void)json_object_set_new(keys, "kms:RecipientAttestation:PCR2", json_string(m->pcr2));
-        if (m->is_signed)
-                (void)json_object_set_new(keys, "kms:RecipientAttestation:PCR8", json_string(m->pcr8));
+        if (!values)
+                (void)json_object_set_new(keys, key, values = json_array());
+        json_array_foreach(values, i, known) {
+                if (strcmp(json_string_value(known), value) == 0)
+                        return;
+        }
+        (void)json_array_append_new(values, json_string(value));
+}
+
+static bool all_are_signed(const struct image *images, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (!images[i].m.is_signed)
+                        return false;
+        return true;
+}
+
+/* A statement's Condition in a KMS key policy; AWS's key names stand in its "Condition keys for AWS Nitro
+ * Enclaves". PCR0 covers what the other two do, so it does no harm that each key has a list of its own. */
+static json_t *aws_condition(const struct image *images, size_t n) {
+        json_t *keys = json_object(), *values;
+        const char *key;
+        void *next;
+
+        for (size_t i = 0; i < n; i++) {
+                const struct hex_measurements *m = &images[i].m;
+
+                allow(keys, "kms:RecipientAttestation:PCR0", m->pcr0);
+                allow(keys, "kms:RecipientAttestation:PCR1", m->pcr1);
+                allow(keys, "kms:RecipientAttestation:PCR2", m->pcr2);
+                if (all_are_signed(images, n))
+                        allow(keys, "kms:RecipientAttestation:PCR8", m->pcr8);
+        }
+        json_object_foreach_safe(keys, next, key, values) { /* a single value stands without a list */
+                if (json_array_size(values) == 1)
+                        (void)json_object_set(keys, key, json_array_get(values, 0));
+        }
         return json_pack("{s:o}", "StringEqualsIgnoreCase", keys);
 }
 
 /* Huawei's is a condition of an IAM policy; PCR0 and PCR8 are what its platform measures (ecs_03_1413). */
-static json_t *huawei_condition(const struct hex_measurements *m) {
-        json_t *keys = json_pack("{s:[s]}", "kms:RecipientAttestation/PCR0", m->pcr0);
+static json_t *huawei_condition(const struct image *images, size_t n) {
+        json_t *keys = json_object();
 
-        if (m->is_signed)
-                (void)json_object_set_new(keys, "kms:RecipientAttestation/PCR8", json_pack("[s]", m->pcr8));
+        for (size_t i = 0; i < n; i++) {
+                allow(keys, "kms:RecipientAttestation/PCR0", images[i].m.pcr0);
+                if (all_are_signed(images, n))
+                        allow(keys, "kms:RecipientAttestation/PCR8", images[i].m.pcr8);
+        }
         return json_pack("{s:o}", "StringEqualsIgnoreCase", keys);
 }
 
 /* What "attest verify" takes as the name of a PCR set. */
-static int choose_name(const struct options *o, const char *path, const char **ret, struct error *reterr) {
-        const char *given = options_value(o, "name"), *slash = strrchr(path, '/');
+static int choose_name(const char *given, const char *path, const char **ret, struct error *reterr) {
+        const char *slash = strrchr(path, '/');
         const char *name = given ? given : slash ? slash + 1 : path;
         json_auto_t *text = json_string(name);
 
@@ -118,38 +160,86 @@ static int print_policy(json_t *policy, struct error *reterr) {
         return attest_print_json(policy, reterr);
 }
 
+static const struct image *find_name(const struct image *images, size_t n, const char *name) {
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(images[i].name, name) == 0)
+                        return &images[i];
+        return NULL;
+}
+
+/* The first --name is the first image's. */
+static int measure_images(const struct options *o, struct image *images, size_t *ret_n,
+                          struct error *reterr) {
+        size_t image = 0, name = 0, n = 0;
+        const char *path, *surplus;
+
+        while ((path = options_next(o, "from-eif", &image))) {
+                int r;
+
+                if (n == IMAGES_MAX)
+                        return error_set(reterr, ERROR_USAGE,
+                                         "--from-eif %s: one policy is for at most %d images", path,
+                                         IMAGES_MAX);
+                r = choose_name(options_next(o, "name", &name), path, &images[n].name, reterr);
+                if (r >= 0 && find_name(images, n, images[n].name))
+                        r = error_set(
+                                reterr, ERROR_USAGE,
+                                "two images would be called \"%s\": give each a --name, in the order of "
+                                "--from-eif",
+                                images[n].name);
+                if (r >= 0)
+                        r = measure(path, &images[n].m, reterr);
+                if (r < 0)
+                        return r;
+                n++;
+        }
+        surplus = options_next(o, "name", &name);
+        if (surplus)
+                return error_set(
+                        reterr, ERROR_USAGE,
+                        "--name %s: there is no image left for it; each --name is for the --from-eif "
+                        "of the same place",
+                        surplus);
+        *ret_n = n;
+        return 0;
+}
+
 static int run(const struct options *o, struct error *reterr) {
-        const char *path = options_value(o, "from-eif"), *name = NULL;
-        struct hex_measurements m;
+        struct image images[IMAGES_MAX];
         enum output_format format;
+        json_t *sets;
+        size_t n = 0;
         int r;
 
         r = verb_output_format(o, &format, reterr);
         if (r >= 0)
                 r = options_require(o, "from-eif", reterr);
         if (r >= 0)
-                r = choose_name(o, path, &name, reterr);
-        if (r >= 0)
-                r = measure(path, &m, reterr);
+                r = measure_images(o, images, &n, reterr);
         if (r < 0)
                 return r;
-        return print_policy(json_pack("{s:i, s:s, s:[o, o], s:{s:o, s:o}}", "Version", 1, "MaxAge", "5min",
-                                      "PcrSets", pcr_set(&m, name, true), pcr_set(&m, name, false),
-                                      "Conditions", "AwsKms", aws_condition(&m), "HuaweiIam",
-                                      huawei_condition(&m)),
+        sets = json_array();
+        for (size_t i = 0; i < n; i++) {
+                (void)json_array_append_new(sets, pcr_set(&images[i].m, images[i].name, true));
+                (void)json_array_append_new(sets, pcr_set(&images[i].m, images[i].name, false));
+        }
+        return print_policy(json_pack("{s:i, s:s, s:o, s:{s:o, s:o}}", "Version", 1, "MaxAge", "5min",
+                                      "PcrSets", sets, "Conditions", "AwsKms", aws_condition(images, n),
+                                      "HuaweiIam", huawei_condition(images, n)),
                             reterr);
 }
 
-static const struct option_spec options[] = { { "from-eif", 0, "FILE", "the image" },
-                                              { "name", 0, "TEXT",
-                                                "what to call its measurements (default: the file's name)" },
-                                              VERB_COMMON_OPTIONS,
-                                              VERB_OPTIONS_END };
+static const struct option_spec options[] = {
+        { "from-eif", 0, "FILE", "an image (may be given several times: any of them)" },
+        { "name", 0, "TEXT", "what to call its measurements (default: the file's name); one for each image" },
+        VERB_COMMON_OPTIONS,
+        VERB_OPTIONS_END
+};
 
 const struct verb verb_attest_policy = {
         .name = "attest policy",
-        .synopsis = "--from-eif FILE [--name TEXT]",
-        .help = "Write a policy that accepts an image",
+        .synopsis = "--from-eif FILE… [--name TEXT…]",
+        .help = "Write a policy that accepts an image, or any of several",
         .details = "The policy is JSON in every output format: redirect it to a file and read it.\n"
                    "Its member Conditions holds the same for the key services of AWS and Huawei.\n",
         .options = options,

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 
+import eif_damage
+
 try:
     import attest_forge as forge
     from cryptography import x509
@@ -357,6 +359,30 @@ def from_eif(b):
     point(aws["kms:RecipientAttestation:PCR8"] == expected["PCR8"] and
           huawei == {f"kms:RecipientAttestation/{p}": [expected[p]] for p in ("PCR0", "PCR8")},
           "and has the conditions of both clouds", aws, huawei)
+    from_two(b, image, made)
+
+
+def from_two(b, signed, alone):
+    """During an upgrade: the old image and the new one."""
+    plain = b.put("plain.eif", eif_damage.IMAGE)
+    made = json.loads(run("attest", "policy", "--from-eif", plain, "--from-eif", signed, "--name", "old").stdout)
+    point([(s["Name"], s["Profile"]) for s in made["PcrSets"]] == [(name, p) for name in ("old", signed.name) for p in ("nitro", "qingtian")]
+          and made["PcrSets"][2:] == alone["PcrSets"], "a policy from two images has a set of each for each platform", made)
+    for s in made["PcrSets"][::2]:
+        b.verify(f"and accepts {s['Name']}", "ok", policy=made,
+                 document=forge.changed(b.pki, pcrs={int(k[3:]): bytes.fromhex(v) for k, v in s.items() if k.startswith("PCR")}))
+    mixed = {0: made["PcrSets"][0]["PCR0"], **{int(k[3:]): v for k, v in made["PcrSets"][2].items() if k in ("PCR1", "PCR2")}}
+    b.verify("but no mixture of them", "pcr-mismatch", policy=made,
+             document=forge.changed(b.pki, pcrs={k: bytes.fromhex(v) for k, v in mixed.items()}))
+    aws, huawei = made["Conditions"]["AwsKms"]["StringEqualsIgnoreCase"], made["Conditions"]["HuaweiIam"]["StringEqualsIgnoreCase"]
+    both = [made["PcrSets"][0]["PCR0"], made["PcrSets"][2]["PCR0"]]
+    point(aws["kms:RecipientAttestation:PCR0"] == huawei["kms:RecipientAttestation/PCR0"] == both and not any("PCR8" in k for k in (*aws, *huawei)),
+          "its conditions name both, and no signer that one of them lacks", aws, huawei)
+    for what, arguments, words in (("two images of one name", ("--from-eif", plain, "--from-eif", plain), "give each a --name"),
+                                   ("a name too many", ("--from-eif", plain, "--name", "a", "--name", "b"), "--name b"),
+                                   ("more images than a policy has sets", [a for i in range(33) for a in ("--from-eif", plain, "--name", f"n{i}")], "at most 32")):
+        refused = run("attest", "policy", *arguments)
+        point(refused.returncode == 2 and words in refused.stderr and not refused.stdout, f"{what}: refused", refused.stderr)
 
 
 with tempfile.TemporaryDirectory(prefix="qt-attest-") as made_directory:
