@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include "base/io.h"
 #include "base/parse.h"
+#include "cli/build_provenance.h"
 #include "cli/eif_output.h"
 #include "cli/verb.h"
 
+#include <fcntl.h>
 #include <string.h>
+
+#define PROVENANCE_MAX (1024 * 1024)
 
 static const struct option_spec options[] = {
         VERB_COMMON_OPTIONS,
         { "pcr0", 0, "HEX", "the PCR0 that the image must have" },
         { "cert", 0, "FILE", "the certificate, PEM or DER, that it must be signed with" },
+        { "provenance", 0, "FILE", "what build-eif --provenance wrote about the image that it must be" },
         { "allow", 0, "CODE", "a finding to overlook (may be given several times)" },
         VERB_OPTIONS_END,
 };
@@ -18,16 +24,28 @@ static const struct option_spec options[] = {
 struct expectation {
         bool has_pcr0;
         uint8_t pcr0[EIF_PCR_SIZE];
-        X509 *certificate; /* or NULL; owned */
+        X509 *certificate; /* or NULL, as the next; owned */
+        char *provenance;
+        const char *provenance_path; /* borrowed */
+        size_t provenance_size;
 };
 
 static void expectation_done(struct expectation *x) {
         X509_free(x->certificate);
+        free(x->provenance);
+}
+
+static int read_provenance(const char *path, struct expectation *x, struct error *reterr) {
+        int r = read_text_file(AT_FDCWD, path, PROVENANCE_MAX, &x->provenance, &x->provenance_size);
+
+        x->provenance_path = path;
+        return r < 0 ? error_set_errno(reterr, ERROR_FILE_UNREADABLE, r, "--provenance %s", path) : 0;
 }
 
 static int parse_expectation(const struct options *o, struct expectation *x, struct error *reterr) {
-        const char *pcr0 = options_value(o, "pcr0"), *code;
+        const char *pcr0 = options_value(o, "pcr0"), *provenance = options_value(o, "provenance"), *code;
         size_t index = 0;
+        int r = 0;
 
         if (pcr0 && parse_hex(pcr0, x->pcr0, EIF_PCR_SIZE) < 0)
                 return error_set(reterr, ERROR_USAGE, "--pcr0 %s is not %u hexadecimal digits", pcr0,
@@ -42,25 +60,37 @@ static int parse_expectation(const struct options *o, struct expectation *x, str
                         return error_set(reterr, ERROR_USAGE,
                                          "--allow %s: no finding has that code; eif(5) lists them", code);
         }
-        if (options_value(o, "cert"))
-                return eif_certificate_read(options_value(o, "cert"), &x->certificate, reterr);
-        return 0;
+        if (provenance)
+                r = read_provenance(provenance, x, reterr);
+        if (r >= 0 && options_value(o, "cert"))
+                r = eif_certificate_read(options_value(o, "cert"), &x->certificate, reterr);
+        return r;
 }
 
-static void compare(const struct expectation *x, const struct eif_facts *f, struct eif_findings *findings) {
-        char text[2 * EIF_PCR_SIZE + 1];
-
-        if (x->has_pcr0 && memcmp(x->pcr0, f->measurements.pcr0, EIF_PCR_SIZE) != 0) {
-                format_hex(f->measurements.pcr0, EIF_PCR_SIZE, text);
-                eif_findings_add(findings, EIF_FINDING_PCR0_EXPECTED, "PCR0 is %s", text);
-        }
-        if (!x->certificate)
-                return;
+static void compare_certificate(const struct expectation *x, const struct eif_facts *f,
+                                struct eif_findings *findings) {
         if (!f->measurements.is_signed)
                 eif_findings_add(findings, EIF_FINDING_CERTIFICATE_EXPECTED, "the image is not signed");
         else if (!f->certificate || X509_cmp(f->certificate, x->certificate) != 0)
                 eif_findings_add(findings, EIF_FINDING_CERTIFICATE_EXPECTED,
                                  "the image is signed with another certificate");
+}
+
+static int compare(const struct expectation *x, int image_fd, const struct eif_facts *f,
+                   struct eif_findings *findings, struct error *reterr) {
+        char text[2 * EIF_PCR_SIZE + 1];
+        int r = 0;
+
+        if (x->has_pcr0 && memcmp(x->pcr0, f->measurements.pcr0, EIF_PCR_SIZE) != 0) {
+                format_hex(f->measurements.pcr0, EIF_PCR_SIZE, text);
+                eif_findings_add(findings, EIF_FINDING_PCR0_EXPECTED, "PCR0 is %s", text);
+        }
+        if (x->certificate)
+                compare_certificate(x, f, findings);
+        if (x->provenance)
+                r = build_provenance_compare(x->provenance, x->provenance_size, image_fd, &f->measurements,
+                                             findings, reterr);
+        return r < 0 ? error_wrap(reterr, r, "--provenance %s", x->provenance_path) : 0;
 }
 
 static bool is_allowed(const struct options *o, enum eif_finding_id id) {
@@ -134,7 +164,9 @@ static int run(const struct options *o, struct error *reterr) {
         if (r < 0)
                 return r;
         if (eif_is_readable(e))
-                compare(&expectation, &facts, &findings);
+                r = compare(&expectation, fd, &facts, &findings, reterr);
+        if (r < 0)
+                return r;
         n_refusals = count_refusals(o, &findings);
         if (!eif_is_readable(e) && n_refusals == 0)
                 n_refusals = 1; /* what cannot be read has not been verified, whatever is overlooked */
@@ -150,7 +182,7 @@ static int run(const struct options *o, struct error *reterr) {
 
 const struct verb verb_verify_eif = {
         .name = "verify-eif",
-        .synopsis = "[--pcr0 HEX] [--cert FILE] FILE",
+        .synopsis = "[--pcr0 HEX] [--cert FILE] [--provenance FILE] FILE",
         .help = "Judge an image strictly; every broken rule has a stable code",
         .details = "Checks the header's table against the sections, gaps, overlaps, order, duplicates, "
                    "reserved\n"

@@ -109,10 +109,9 @@ def provenance(rig):
     again = rig.folder / "again.json"
     qt("build-eif", "--kernel", rig.kernel, "--rootfs", root, "--cmd", "app", "--output", path, "--provenance", again, env=ENV)
     points.check(again.read_bytes() == statement.read_bytes(), "the same build makes the same statement")
+    by_statement(rig, path, said)
     rig.refused(points, "a statement that cannot be written", "OutputFailed", "no-such", "--rootfs", root, "--cmd", "app",
                 "--provenance", rig.folder / "no-such" / "x")
-
-
     rig.refused(points, "a statement where the image goes", "Usage", "--provenance", "--rootfs", root, "--cmd", "app", "--output",
                 rig.folder / "both", "--provenance", f"{root}/../both")
     # Whoever fetches the image puts a directory where it is to go; the statement must not outlive that build.
@@ -180,6 +179,53 @@ def fetching(rig):
     done, _ = rig.build("--image", "docker://registry/app", env={**rig.skopeo(place), "TMPDIR": str(spool)})
     points.check(done.returncode == 4 and "docker://registry/app: layer 1" in done.stderr and str(spool) not in done.stderr
                  and not list(spool.iterdir()), "a damaged layer is one of the reference", done.stderr)
+
+
+def by_statement(rig, path, said):
+    """verify-eif compares an image with a statement."""
+    other = rig.folder / "changed.json"
+
+    def verify(*arguments):
+        run = qt("verify-eif", "-o", "json", "--provenance", other, *arguments)
+        return run, [(f["Code"], f["Message"]) for f in json.loads(run.stdout)["Findings"]] if run.returncode <= 1 else []
+
+    def changed(change):
+        copy = json.loads(json.dumps(said))
+        change(copy)
+        other.write_text(json.dumps(copy))
+
+    changed(lambda s: None)
+    run, findings = verify(path)
+    points.check(run.returncode == 0 and findings == [], "verify-eif takes the image that the statement is about", run.stdout, run.stderr)
+    parts = eif.sections(path.read_bytes())
+    last = max(i for i, (kind, _) in enumerate(parts) if kind == eif.RAMDISK)
+    parts[last] = (eif.RAMDISK, parts[last][1].replace(b"app", b"opp", 1))
+    another = rig.folder / "another.eif"
+    another.write_bytes(eif.compose(parts))
+    run, findings = verify(another)
+    points.check(run.returncode == 1 and [c for c, _ in findings] == ["provenance-digest", "provenance-pcr", "provenance-pcr"]
+                 and findings[0][1].endswith("other than stated: ramdisk 1") and [t[:5] for _, t in findings[1:]] == ["PCR0 ", "PCR2 "],
+                 "refuses another, and names what differs", findings, run.stderr)
+    changed(lambda s: s["predicate"]["runDetails"]["byproducts"][0]["annotations"].update(PCR2="ab" * 48))
+    run, findings = verify(path)
+    points.check(run.returncode == 1 and [c for c, _ in findings] == ["provenance-pcr"] and findings[0][1].endswith("the statement's " + "ab" * 48),
+                 "and one PCR that is another", findings)
+    changed(lambda s: s["subject"][0]["digest"].update(sha256="cd" * 32))
+    run, findings = verify(path)
+    points.check(run.returncode == 1 and [c for c, _ in findings] == ["provenance-digest"] and findings[0][1].endswith("header"), "or the SHA-256 alone", findings)
+    run, _ = verify(path, "--allow", "provenance-digest")
+    points.check(run.returncode == 0, "which may be overlooked", run.stdout)
+    for what, change in (("of another type", lambda s: s.update(_type="x")), ("without a subject", lambda s: s.update(subject=[])),
+                         ("with a digest that is none", lambda s: s["subject"][0]["digest"].update(sha256="cd")),
+                         ("of another tool", lambda s: s["predicate"]["buildDefinition"].update(buildType="urn:other")),
+                         ("without PCR1", lambda s: s["predicate"]["runDetails"]["byproducts"][0]["annotations"].pop("PCR1"))):
+        changed(change)
+        run, _ = verify(path)
+        points.check(run.returncode == 2 and f"Usage: --provenance {other}: " in run.stderr and run.stderr.count("\n") == 1, f"a statement {what} is none", run.stderr)
+    other.write_text("{")
+    points.check(verify(path)[0].returncode == 2, "nor is what is no JSON")
+    other.unlink()
+    points.check(verify(path)[0].returncode == 3, "a statement that is missing")
 
 
 TIME = 1_492_533_000
