@@ -15,12 +15,28 @@ static const struct verb *const verbs[] = {
 #undef VERB
 };
 
-static void print_help(FILE *f) {
-        (void)fputs("qt-enclave " PROJECT_VERSION ": build, run and verify enclaves\n\n"
-                    "usage: qt-enclave VERB [OPTION…] [ARGUMENT…]\n\nverbs:\n",
-                    f);
+static bool begins_name(const char *first, const struct verb *v) {
+        size_t length = strlen(first);
+
+        return strncmp(v->name, first, length) == 0 && v->name[length] == ' ';
+}
+
+static bool is_group(const char *word) {
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
-                (void)fprintf(f, "  %-16s %s\n", verbs[i]->name, verbs[i]->help);
+                if (begins_name(word, verbs[i]))
+                        return true;
+        return false;
+}
+
+/* The verbs that begin with this word; NULL: all. */
+static void print_help(FILE *f, const char *group) {
+        (void)fprintf(f,
+                      "qt-enclave " PROJECT_VERSION ": build, run and verify enclaves\n\n"
+                      "usage: qt-enclave %s%sVERB [OPTION…] [ARGUMENT…]\n\nverbs:\n",
+                      group ?: "", group ? " " : "");
+        for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
+                if (!group || begins_name(group, verbs[i]))
+                        (void)fprintf(f, "  %-16s %s\n", verbs[i]->name, verbs[i]->help);
         (void)fputs("\n`qt-enclave VERB --help` shows the options of a verb, `qt-enclave --version` the "
                     "version.\n"
                     "`qt-enclave --as qt …` and `qt-enclave --as nitro-cli …` understand those tools' "
@@ -61,12 +77,11 @@ static int run_as(int argc, char **argv) {
 static int refuse_verb(int argc, char **argv) {
         _cleanup_error_ struct error e = ERROR_NULL;
         char begun[256] = "";
-        size_t length = strlen(argv[1]), used = 0;
+        size_t used = 0;
         int r;
 
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
-                if (strncmp(verbs[i]->name, argv[1], length) == 0 && verbs[i]->name[length] == ' ' &&
-                    used < sizeof(begun))
+                if (begins_name(argv[1], verbs[i]) && used < sizeof(begun))
                         used += (size_t)snprintf(begun + used, sizeof(begun) - used, "%s%s", used ? ", " : "",
                                                  verbs[i]->name);
         if (used == 0)
@@ -78,6 +93,25 @@ static int refuse_verb(int argc, char **argv) {
         return (int)error_report("qt-enclave", r, &e);
 }
 
+static bool is_help(const char *word) {
+        return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* Of what the words after argv[0] name: a verb, those that begin so, or everything. */
+static int show_help(int argc, char **argv) {
+        char help[] = "--help", *arguments[] = { argv[0], help, NULL };
+        const struct verb *v;
+        int words;
+
+        v = argc > 1 ? verb_find(verbs, ELEMENTSOF(verbs), argc - 1, argv + 1, &words) : NULL;
+        if (v)
+                return verb_main(v, 2, arguments);
+        if (argc > 2 || (argc == 2 && !is_group(argv[1])))
+                return refuse_verb(argc, argv);
+        print_help(stdout, argc == 2 ? argv[1] : NULL);
+        return verb_finish();
+}
+
 int main(int argc, char **argv) {
         const struct personality *p = personality_find(argv[0]);
         const struct verb *v;
@@ -87,16 +121,18 @@ int main(int argc, char **argv) {
         if (p)
                 return p->main(argc, argv);
         if (argc < 2) {
-                print_help(stderr);
+                print_help(stderr, NULL);
                 return EXIT_USAGE;
         }
-        if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
-                print_help(stdout);
-                return EXIT_OK;
-        }
+        if (is_help(argv[1]))
+                return show_help(1, argv);
+        if (strcmp(argv[1], "help") == 0)
+                return show_help(argc - 1, argv + 1);
+        if (argc == 3 && is_help(argv[2]) && is_group(argv[1]))
+                return show_help(2, argv);
         if (strcmp(argv[1], "--version") == 0) {
                 (void)puts("qt-enclave " PROJECT_VERSION);
-                return EXIT_OK;
+                return verb_finish();
         }
         if (strcmp(argv[1], "--list-tables") == 0)
                 return list_tables();

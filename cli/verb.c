@@ -94,26 +94,32 @@ static int check_arguments(const struct verb *v, const struct options *o, struct
         return error_set(reterr, ERROR_USAGE, "%s is missing: qt-enclave %s %s", name, v->name, v->synopsis);
 }
 
+int verb_finish(void) {
+        _cleanup_error_ struct error e = ERROR_NULL;
+
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return EXIT_OK;
+        return (int)error_report("qt-enclave",
+                                 error_set(&e, ERROR_OUTPUT_FAILED, "cannot write to standard output"), &e);
+}
+
 int verb_main(const struct verb *v, int argc, char **argv) {
         _cleanup_options_ struct options o = OPTIONS_NULL;
         _cleanup_error_ struct error e = ERROR_NULL;
-        int r;
+        int r, status;
 
         r = options_parse(&o, v->options, argc, argv, &e);
         if (r < 0)
                 return report(&o, r, &e);
         if (options_flag(&o, "help")) {
                 print_verb_help(v);
-                return EXIT_OK;
+                return verb_finish();
         }
         r = check_arguments(v, &o, &e);
         if (r >= 0)
                 r = v->run(&o, &e);
         if (r < 0)
                 return report(&o, r, &e);
-        if (fflush(stdout) != 0 || ferror(stdout)) {
-                r = error_set(&e, ERROR_OUTPUT_FAILED, "cannot write to standard output");
-                return report(&o, r, &e);
-        }
-        return r;
+        status = verb_finish();
+        return status == EXIT_OK ? r : status;
 }

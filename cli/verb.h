@@ -45,6 +45,9 @@ void verb_argument_name(const struct verb *v, int index, char *ret, size_t size)
 /* Run it; argv[0] is the last word of its name. An error is printed here, once. Returns the exit status. */
 int verb_main(const struct verb *v, int argc, char **argv);
 
+/* What was printed has arrived: EXIT_OK, or the exit status after the error was printed. */
+int verb_finish(void);
+
 enum output_format { OUTPUT_TEXT, OUTPUT_JSON };
 int verb_output_format(const struct options *o, enum output_format *ret, struct error *reterr);
 

@@ -24,9 +24,30 @@ def arguments(d):
     d.refused("no verb at all begins so", 2, "Usage", "poo", contains="no verb is called poo; `qt-enclave --help` lists them")
     d.refused("a tool without its name", 2, "Usage", "--as", contains="--as needs the name of a tool: qt or nitro-cli")
     check("`qt-enclave --version`" in d.ok("--help").out, "--help names --version")
+    helps(d)
     rows = [line for line in d.ok("--as", "nitro-cli", "run-enclave", "--help").out.splitlines() if re.match(r"  .*--", line)]
     starts = {re.search(r"(?<=\S)  +(?=\S)", row.lstrip().rjust(len(row), "x")).end() for row in rows}
     check(any("--cpu-ids N… " in row for row in rows) and len(starts) == 1, "the texts of its help stand below each other", *rows)
+
+
+def helps(d):
+    """Of everything, of the verbs that begin alike, of one verb; whichever way it is asked for."""
+    whole = d.cli("help").out
+    check(whole == d.cli("--help").out == d.cli("-h").out, "help is --help")
+    for word, others in (("attest", "pool"), ("pool", "attest")):
+        rows = [line for line in whole.splitlines() if line.startswith(f"  {word} ")]
+        r = d.ok(word, "--help")
+        check(len(rows) > 1 and rows == [line for line in r.out.splitlines() if line.startswith("  ")], f"{word} --help lists its verbs and no other", r)
+        check(d.cli("help", word).out == d.cli(word, "-h").out == r.out, f"as help {word} does")
+    for verb in ("run", "describe", "attest verify", "pool set"):
+        check(d.ok("help", *verb.split()).out == d.cli(*verb.split(), "--help").out, f"help {verb} is {verb} --help")
+    d.refused("help about no verb", 2, "Usage", "help", "poo", contains="no verb is called poo")
+    d.refused("help about no verb of a group", 2, "Usage", "help", "pool", "imagine", contains=["called pool imagine; ", "pool show"])
+    for words in (("--help",), ("--version",), ("help", "run"), ("describe", "--help"), ("explain",)):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            p = d.popen(*words, stdout=full)
+            error = p.communicate(timeout=PATIENCE)[1]
+        check(p.returncode == 12 and error.startswith("qt-enclave: OutputFailed: "), f"{' '.join(words)} that cannot be printed is an error", p.returncode, error)
 
 
 def images(d):
