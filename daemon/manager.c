@@ -56,6 +56,30 @@ struct manager *manager_free(struct manager *m) {
         return NULL;
 }
 
+/* Whose mistake it is that there is no directory. */
+static int refuse_directory(const char *path, int errno_value, struct error *reterr) {
+        switch (errno_value) {
+        case ENOENT:
+                return error_set(
+                        reterr, ERROR_USAGE,
+                        "cannot make %s: the directory that it would be in is not there; make that one "
+                        "first, or choose another --runtime-dir",
+                        path);
+        case EACCES:
+        case EPERM:
+                return error_set(
+                        reterr, ERROR_PERMISSION_DENIED,
+                        "you may not make %s; start your own instance with --user, or choose another "
+                        "--runtime-dir",
+                        path);
+        case ENOSPC:
+        case EROFS:
+                return error_set_errno(reterr, ERROR_OUTPUT_FAILED, errno_value, "cannot make %s", path);
+        default:
+                return error_set_errno(reterr, ERROR_INTERNAL, errno_value, "cannot make %s", path);
+        }
+}
+
 /* A directory below the runtime directory; the mode is what it must be even when it was there before. */
 static int open_below(const struct manager *m, const char *name, mode_t mode, int *ret_fd,
                       struct error *reterr) {
@@ -65,7 +89,7 @@ static int open_below(const struct manager *m, const char *name, mode_t mode, in
         if (asprintf(&path, "%s%s%s", m->runtime_path, *name ? "/" : "", name) < 0)
                 return -ENOMEM;
         if (mkdir(path, mode) < 0 && errno != EEXIST)
-                return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot make %s", path);
+                return refuse_directory(path, errno, reterr);
         fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return error_set_errno(reterr, ERROR_INTERNAL, errno, "cannot open %s", path);

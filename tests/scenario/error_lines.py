@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 
-from harness import BUILD, CLI, DAEMON, check, done
+from harness import BUILD, CLI, DAEMON, ORDINARY, as_user, check, done, reachable, skip
 from kms_rig import DEV_KMS, PCR0, PROXY, QT_KMS, Rig
 
 PROGRAMS = {"qt-enclave": CLI, "qt-enclaved": DAEMON, "qt-enclave-monitor": str(BUILD / "monitor/qt-enclave-monitor"),
@@ -30,6 +30,19 @@ def every_program(names):
         ends_with(f"{program}: an option that it does not have", names, program, "Usage", ["--nonsense"], *verb, "--nonsense")
     ends_with("a verb that there is not", names, "qt-enclave", "Usage", ["nonsense"], "nonsense")
     ends_with("another tool that there is not", names, "qt-enclave", "Usage", ["nonsense"], "--as", "nonsense")
+
+
+def runtime_directories(rig, names):
+    """An operator's mistake is none of ours."""
+    missing = rig.top / "no-such"
+    ends_with("a runtime directory in none", names, "qt-enclaved", "Usage", [f"cannot make {missing}/x: ", "make that one first"],
+              "--runtime-dir", missing / "x")
+    what = "and one that only others may make"
+    if os.getuid() != 0 or not reachable(ORDINARY, DAEMON):
+        skip(what, "needs root, and a build that others may read")
+        return
+    r = Rig.run(*as_user(ORDINARY), DAEMON, "--runtime-dir", "/of-others")
+    check(r.status == names["PermissionDenied"] and "PermissionDenied: you may not make /of-others; " in r.err and "--user" in r.err, what, r)
 
 
 def ciphertexts(rig, names):
@@ -98,6 +111,7 @@ def checked_files(rig, names):
 names = table()
 every_program(names)
 with Rig() as rig:
+    runtime_directories(rig, names)
     ciphertexts(rig, names)
     checked_files(rig, names)
 done()
