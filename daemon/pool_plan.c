@@ -83,6 +83,11 @@ int pool_plan_cpus(const struct pool *p, struct pool_plan *plan, uint64_t cpu_co
         else if (cpu_list && cpu_list_parse(cpu_list, &cpus) < 0)
                 r = error_set(reterr, ERROR_INVALID_PARAMETER, "\"%s\" is no list of CPUs such as 2,3 or 2-5",
                               cpu_list);
+        else if (cpu_list && cpu_list_count(&cpus) == 0)
+                r = error_set(
+                        reterr, ERROR_INVALID_PARAMETER,
+                        "the list of CPUs is empty, as of a variable that nobody set; to give all back ask "
+                        "for 0 of them (--cpus 0)");
         else if (cpu_list)
                 r = pool_check_cpus(p, &cpus, reterr);
         if (r >= 0)

@@ -146,7 +146,7 @@ def dedicated_pool():
     with Daemon(monitor=STANDIN, config="mode:dedicated\nhugepage_size:2\n", options=["--sysfs", str(invent(top, pages=100))]) as d:
         b = Books(d)
         b.expect(0, "PoolSet", {"MemoryMiB": 64, "CPUCount": 2}, ("pool", "changed"))
-        for parameters, error in (({"MemoryMiB": 63}, "LimitExceeded"), ({"CPUCount": 3}, "NoCpus"), ({"CPUList": "0"}, "NoCpus"),
+        for parameters, error in (({"MemoryMiB": 63}, "LimitExceeded"), ({"CPUCount": 3}, "NoCpus"), ({"CPUList": "0"}, "NoCpus"), ({"CPUList": ""}, "InvalidParameter"),
                                   ({"CPUList": "2", "CPUCount": 1}, "InvalidParameter"), ({"Node": 7}, "InvalidParameter"),
                                   ({"MemoryMiB": -1}, "InvalidParameter"), ({"MemoryMiB": "64"}, "InvalidParameter"),
                                   ({"MemoryMiB": 1 << 30}, "NoMemory")):

@@ -321,7 +321,7 @@ def dedicated(pages):
         check(r.status == 0, "a later daemon fills the driver's pool again", r, d.log_text())
         d.ok("terminate", "again", "--force")
         foreign(d)
-        wait_for(lambda: d.cli("pool", "set", "--cpu-list", "", "-o", "json").status == 0, "an empty pool")
+        wait_for(lambda: d.cli("pool", "set", "--cpus", "0", "-o", "json").status == 0, "an empty pool")
         check(online() == "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n", "an empty pool gives the parent all its CPUs back", online())
     shutil.rmtree(top)
 
