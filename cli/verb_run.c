@@ -215,6 +215,10 @@ static int run(const struct options *o, struct error *reterr) {
         r = options_require(o, "eif", reterr);
         if (r >= 0)
                 r = options_choice(o, "ready-when", readiness, &step, reterr);
+        if (r >= 0 && options_value(o, "ready-when") && !options_flag(o, "wait"))
+                r = error_set(
+                        reterr, ERROR_USAGE,
+                        "--ready-when says what --wait tells a service manager, and there is no --wait");
         if (r >= 0)
                 r = enclave_open_image(options_value(o, "eif"), &image_fd, reterr);
         if (r >= 0)

@@ -51,6 +51,7 @@ def helps(d):
 
 
 def images(d):
+    d.refused("run --ready-when without --wait", 2, "Usage", "run", "--eif", d.image(), "--ready-when", "ready", contains="there is no --wait")
     empty = d.image(name="empty.eif")
     os.truncate(empty, 0)
     d.refused("an empty image", 3, "FileUnreadable", "run", "--eif", empty, contains=f"the image {empty} is empty")
