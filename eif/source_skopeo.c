@@ -2,6 +2,8 @@
 
 #include "eif/source_skopeo.h"
 
+#include "base/io.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -51,13 +53,35 @@ void fetched_image_done(struct fetched_image *f) {
         *f = FETCHED_IMAGE_NULL;
 }
 
-/* In the child. Standard output belongs to our own result. */
-static void become_skopeo(char *const *argv, const sigset_t *signals, pid_t parent) {
+/* What it said last, as `time=… level=fatal msg="…"`, of which the message is for a person. */
+static void last_words(int words_fd, char *ret, size_t size) {
+        char text[8192];
+        off_t end = lseek(words_fd, 0, SEEK_END);
+        off_t start = end > (off_t)sizeof(text) - 1 ? end - (off_t)sizeof(text) + 1 : 0;
+        ssize_t n = pread(words_fd, text, sizeof(text) - 1, start);
+        const char *message = NULL, *p;
+        size_t used = 0;
+
+        text[n > 0 ? n : 0] = '\0';
+        for (p = text; (p = strstr(p, " msg=\"")); p += strlen(" msg=\""))
+                message = p + strlen(" msg=\"");
+        for (p = message ?: text; *p && used + 1 < size && (*p != '"' || !message); p++) {
+                if (message && *p == '\\' && p[1])
+                        p++;
+                ret[used++] = *p == '\n' ? ' ' : *p;
+        }
+        while (used > 0 && ret[used - 1] == ' ')
+                used--;
+        ret[used] = '\0';
+}
+
+/* In the child. Standard output belongs to our own result; words_fd: what it has to say. */
+static void become_skopeo(char *const *argv, int words_fd, const sigset_t *signals, pid_t parent) {
         int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-        if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 ||
-            sigprocmask(SIG_SETMASK, signals, NULL) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
-            getppid() != parent)
+        if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(words_fd, STDERR_FILENO) < 0 ||
+            dup2(words_fd, STDOUT_FILENO) < 0 || sigprocmask(SIG_SETMASK, signals, NULL) < 0 ||
+            prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
                 _exit(EXEC_FAILED);
         (void)execvp(argv[0], argv);
         _exit(errno == ENOENT ? EXEC_MISSING : EXEC_FAILED);
@@ -73,13 +97,13 @@ static int wait_for_end(int process, int signals_fd) {
         return fds[1].revents ? -EINTR : 0;
 }
 
-static int run(const struct fetched_image *f, char *const *argv, int *ret_status) {
+static int run(const struct fetched_image *f, char *const *argv, int words_fd, int *ret_status) {
         pid_t parent = getpid(), pid = fork();
         _cleanup_close_ int process = -1;
         int r;
 
         if (pid == 0)
-                become_skopeo(argv, &f->before, parent);
+                become_skopeo(argv, words_fd, &f->before, parent);
         if (pid < 0)
                 return -errno;
         process = pidfd_open(pid, 0);
@@ -113,8 +137,12 @@ static int make_directory(struct fetched_image *f, struct error *reterr) {
 int fetched_image_get(struct fetched_image *f, const char *reference, enum eif_arch arch,
                       struct error *reterr) {
         _cleanup_free_ char *target = NULL;
+        _cleanup_close_ int words_fd = memory_file("skopeo");
+        char words[1024];
         int status, r;
 
+        if (words_fd < 0)
+                return error_set_errno(reterr, ERROR_INTERNAL, words_fd, "cannot make a memory file");
         r = hold_signals(f, reterr);
         if (r >= 0)
                 r = make_directory(f, reterr);
@@ -136,7 +164,7 @@ int fetched_image_get(struct fetched_image *f, const char *reference, enum eif_a
                 NULL,
         };
 
-        r = run(f, (char *const *)argv, &status);
+        r = run(f, (char *const *)argv, words_fd, &status);
         if (r < 0)
                 return error_set_errno(reterr, ERROR_TOOL_MISSING, r, "%s: cannot run skopeo", reference);
         if (WIFEXITED(status) && WEXITSTATUS(status) == EXEC_MISSING)
@@ -145,7 +173,9 @@ int fetched_image_get(struct fetched_image *f, const char *reference, enum eif_a
                         "%s: skopeo is not installed; install it, or copy the image to a file and use "
                         "oci-archive: or docker-archive:",
                         reference);
-        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-                return error_set(reterr, ERROR_SOURCE_INVALID, "%s: skopeo could not fetch it", reference);
-        return 0;
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+                return 0;
+        last_words(words_fd, words, sizeof(words));
+        return error_set(reterr, ERROR_FILE_UNREADABLE, "%s: skopeo could not fetch it%s%s", reference,
+                         *words ? ": " : "", words);
 }
