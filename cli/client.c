@@ -7,7 +7,8 @@
 
 #define SYSTEM_SOCKET "/run/qt-enclave/qt-enclaved.sock"
 
-static int connect_to(const char *path, struct client *ret, struct error *reterr) {
+/* earlier: another path that was tried before, or NULL. */
+static int connect_to(const char *path, const char *earlier, struct client *ret, struct error *reterr) {
         int fd = connect_unix(path, false);
 
         if (fd == -EACCES || fd == -EPERM)
@@ -18,9 +19,9 @@ static int connect_to(const char *path, struct client *ret, struct error *reterr
         if (fd < 0)
                 return error_set_errno(
                         reterr, ERROR_DAEMON_UNREACHABLE, fd,
-                        "no daemon answers on %s (start one with `qt-enclaved --user` or `systemctl "
+                        "no daemon answers on %s%s%s (start one with `qt-enclaved --user` or `systemctl "
                         "start qt-enclaved`, or give --socket)",
-                        path);
+                        earlier ?: "", earlier ? " or " : "", path);
         fd = client_init(ret, fd);
         return fd < 0 ? error_set_errno(reterr, ERROR_INTERNAL, fd, "cannot use %s", path) : 0;
 }
@@ -43,11 +44,11 @@ int daemon_connect(const struct options *o, struct client *ret, struct error *re
 
         given = given ? given : getenv("QT_ENCLAVE_SOCKET");
         if (given && *given)
-                return connect_to(given, ret, reterr);
+                return connect_to(given, NULL, ret, reterr);
         path = user_socket();
-        if (path && connect_to(path, ret, NULL) >= 0)
+        if (path && connect_to(path, NULL, ret, NULL) >= 0)
                 return 0;
-        return connect_to(SYSTEM_SOCKET, ret, reterr);
+        return connect_to(SYSTEM_SOCKET, path, ret, reterr);
 }
 
 static void full_name(const char *method, char *ret, size_t size) {

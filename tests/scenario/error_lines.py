@@ -45,6 +45,17 @@ def runtime_directories(rig, names):
     check(r.status == names["PermissionDenied"] and "PermissionDenied: you may not make /of-others; " in r.err and "--user" in r.err, what, r)
 
 
+def sockets(rig, names):
+    """Both places where a daemon may be are named, in the order in which they were tried."""
+    if os.path.exists("/run/qt-enclave/qt-enclaved.sock"):
+        skip("both sockets are named", "a daemon of the system's runs here")
+        return
+    environment = {k: v for k, v in os.environ.items() if k != "QT_ENCLAVE_SOCKET"}
+    r = Rig.run(CLI, "describe", env={**environment, "XDG_RUNTIME_DIR": str(rig.top)})
+    check(r.status == names["DaemonUnreachable"] and r.err.count("\n") == 1
+          and f"no daemon answers on {rig.top}/qt-enclave/qt-enclaved.sock or /run/qt-enclave/qt-enclaved.sock " in r.err, "both sockets are named", r)
+
+
 def ciphertexts(rig, names):
     large, empty, binary = rig.top / "large", rig.top / "empty", rig.top / "binary"
     large.write_bytes(b"x" * 70000)
@@ -112,6 +123,7 @@ names = table()
 every_program(names)
 with Rig() as rig:
     runtime_directories(rig, names)
+    sockets(rig, names)
     ciphertexts(rig, names)
     checked_files(rig, names)
 done()
