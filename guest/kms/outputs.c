@@ -19,17 +19,25 @@ static int check_descriptor(int fd, struct error *reterr) {
 }
 
 /* replace_file() needs the directory. */
-static int check_place(const char *path, struct error *reterr) {
+static int check_directory(const char *path) {
         _cleanup_free_ char *copy = strdup(path);
-        struct stat st;
+        int r;
 
         if (!copy)
-                return error_set(reterr, ERROR_INTERNAL, "out of memory");
+                return -ENOMEM;
+        r = access(dirname(copy), W_OK | X_OK);
+        return r < 0 ? -errno : 0;
+}
+
+static int check_place(const char *path, struct error *reterr) {
+        struct stat st;
+        int r = check_directory(path);
+
+        if (r < 0)
+                return error_set_errno(reterr, ERROR_OUTPUT_FAILED, r, "cannot write %s", path);
         if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
                 return error_set(reterr, ERROR_OUTPUT_FAILED, "%s is no regular file that could be replaced",
                                  path);
-        if (access(dirname(copy), W_OK | X_OK) < 0)
-                return error_set_errno(reterr, ERROR_OUTPUT_FAILED, errno, "cannot write %s", path);
         return 0;
 }
 
