@@ -41,6 +41,8 @@ static int append_input(struct eif_writer *w, enum eif_section_type type, const 
                 r = eif_writer_append_fd(w, input->fd, 0, input->size, reterr);
         if (r >= 0)
                 r = eif_writer_end(w, reterr);
+        if (r < 0 && reterr && reterr->kind == ERROR_OUTPUT_FAILED)
+                return r; /* the image cannot be written, and this file has no part in that */
         return r < 0 ? error_wrap(reterr, r, "%s", input->path) : 0;
 }
 

@@ -109,6 +109,8 @@ static int build(struct build_plan *p, struct outputs *out, bool check, struct b
         int r;
 
         r = build_image_write(p, out->image.fd, progress(), ret, reterr);
+        if (r < 0 && q->output && reterr->kind == ERROR_OUTPUT_FAILED)
+                r = error_wrap(reterr, r, "%s", q->output);
         if (r >= 0 && check)
                 r = check_again(q, out->image.fd, reterr);
         if (r >= 0 && q->compare_to)

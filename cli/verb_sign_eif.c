@@ -109,7 +109,8 @@ static int sign(const struct options *o, const struct eif *e, int fd, const stru
         r = eif_sign(e, out.fd, s, what, &watch, ret, reterr);
         progress_end(&progress);
         if (r < 0)
-                return error_wrap(reterr, r, "%s", o->positional[0]);
+                return error_wrap(reterr, r, "%s",
+                                  reterr->kind == ERROR_OUTPUT_FAILED ? out.path : o->positional[0]);
         return output_file_commit(&out, reterr);
 }
 

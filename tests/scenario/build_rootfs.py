@@ -261,8 +261,14 @@ def full_disk(rig):
     old.write_bytes(b"what was there")
     done = qt("build-eif", "--output", old, "--kernel", rig.kernel, "--rootfs", root, "--cmd", "app", env=ENV,
               preexec_fn=limit)
-    points.check(done.returncode == 12 and "OutputFailed" in done.stderr and old.read_bytes() == b"what was there",
-                 "a full disk leaves the old image and nothing half-written", done.returncode, done.stderr)
+    points.check(done.returncode == 12 and done.stderr.startswith(f"qt-enclave: OutputFailed: {old}: cannot write ")
+                 and old.read_bytes() == b"what was there", "a full disk is named by what was written, leaves the old image and nothing half-written",
+                 done.returncode, done.stderr)
+    kernel = rig.folder / "large-kernel"
+    kernel.write_bytes(rig.kernel.read_bytes() + bytes(5 << 20))
+    done = qt("build-eif", "--output", old, "--kernel", kernel, "--rootfs", root, "--cmd", "app", env=ENV, preexec_fn=limit)
+    points.check(done.returncode == 12 and done.stderr.startswith(f"qt-enclave: OutputFailed: {old}: cannot write "),
+                 "and not by the input that was being copied", done.stderr)
     script = (f'mount -t tmpfs -o size=4m none "$1" && "$2" build-eif --output "$1/x.eif" --kernel "$3" --rootfs "$4" '
               f'--cmd app; echo "status $? left $(ls -A "$1")"')
     mount = rig.folder / "mount"

@@ -265,6 +265,9 @@ def refusals(folder):
         untouched(folder, f"a folder for {option[-1]}", 12, "OutputFailed", "--certificate", pem, *option, folder)
     points.check((folder / "fifo").is_fifo(), "the FIFO is still there")
     untouched(folder, "no room for the output", 12, "OutputFailed", *good, preexec_fn=small_files, restore_signals=False)
+    (folder / "in.eif").write_bytes(image)
+    done = qt("sign-eif", folder / "in.eif", *good, "--output", folder / "full.eif", preexec_fn=small_files, restore_signals=False)
+    points.check(done.stderr.startswith(f"qt-enclave: OutputFailed: {folder / 'full.eif'}: cannot write "), "and it is the output that is named", done.stderr)
 
 
 def token(folder):
