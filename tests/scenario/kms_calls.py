@@ -229,12 +229,12 @@ def proxy_rules():
 def answered_key():
     """What the request says of its key is the enclave's word; that of the answer decides, and is recorded."""
     arn = "arn:aws:kms:r:1:key/"
-    decrypt, datakey = ["decrypt"], ["datakey", "--accept-unauthenticated"]
+    decrypt, datakey = ["decrypt"], ["datakey", "--accept-unauthenticated", "--wrapped-file", "new"]
+    unwrap = ["datakey", "--accept-unauthenticated", "wrapped"]
     for provider, platform, member, envelope, rows in (
             ("huawei", "qingtian", "key_id", "ciphertext_recipient",
              [(decrypt, "listed", True), (decrypt, "other", False), (decrypt, None, False), (decrypt, ["listed"], False),
-              (datakey, "listed", True), (datakey, None, False), (["datakey", "wrapped"], None, True),
-              (["datakey", "wrapped"], "other", False), (["random"], None, True)]),
+              (datakey, "listed", True), (datakey, None, False), (unwrap, None, True), (unwrap, "other", False), (["random"], None, True)]),
             ("aws", "nitro", "KeyId", "CiphertextForRecipient",
              [(decrypt, "listed", True), (decrypt, arn + "listed", True), (decrypt, arn + "other", False),
               (decrypt, "key/listed", False), (decrypt, None, False), (datakey, 5, False), (["random"], None, True)])):
@@ -253,7 +253,7 @@ def answered_key():
                       rig.api_section("kms", 8001, tls_server(rig, act), provider, platform, more="key = listed\n"), 8001)
             (rig.top / "wrapped").write_bytes(b"00")
             for (command, *more), name, accepted in rows:
-                more = [rig.top / m if m == "wrapped" else m for m in more]
+                more = [rig.top / m if m in ("new", "wrapped") else m for m in more]
                 out = rig.qt_kms(command, "--provider", provider, "--proxy", f"unix:{rig.socket(8001)}", "--module", module,
                                  *([] if command == "random" else ["--key-id", "listed"]), *more, stdin=rig.encrypt(SECRET))
                 last = rig.audit()[-1]
