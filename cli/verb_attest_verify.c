@@ -260,6 +260,26 @@ static void print_verdict(const char *what, const char *verdict, enum qtattest_r
                              qtattest_reason_meaning(reason));
 }
 
+/* A document is binary; base64 is how services hand it on, and no byte of that alphabet begins one. */
+static bool looks_like_base64(const uint8_t *document, size_t size) {
+        const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=\r\n";
+        size_t n = size < 64 ? size : 64;
+
+        for (size_t i = 0; i < n; i++)
+                if (document[i] == 0 || !strchr(alphabet, document[i]))
+                        return false;
+        return n > 0;
+}
+
+/* What people do next, where it is no secret. */
+static void print_hint(enum qtattest_reason crypto, const uint8_t *document, size_t size) {
+        if (crypto == QTATTEST_EXPIRED)
+                (void)printf("hint: certificates of a document last for hours; --time document judges an "
+                             "archived one by its own time\n");
+        else if (crypto != QTATTEST_OK && looks_like_base64(document, size))
+                (void)printf("hint: the file looks like base64; a document is binary (base64 -d)\n");
+}
+
 static void print_result(const struct qtattest_result *result) {
         enum qtattest_reason crypto = qtattest_crypto_reason(result), policy = qtattest_policy_reason(result);
 
@@ -298,8 +318,10 @@ static int run(const struct options *o, struct error *reterr) {
                 r = print_result_json(result, reterr);
                 if (r < 0)
                         return r;
-        } else
+        } else {
                 print_result(result);
+                print_hint(qtattest_crypto_reason(result), document, size);
+        }
         return qtattest_accepted(result) ? EXIT_OK : EXIT_REFUSED;
 }
 

@@ -57,8 +57,13 @@ static int emit(const struct options *o, const struct eif *e, const struct eif_s
         _cleanup_free_ uint8_t *data = NULL;
         uint8_t pcr0[EIF_PCR_SIZE];
         size_t n = 0;
+        struct stat image, place;
         int r;
 
+        if (stat(o->positional[0], &image) == 0 && stat(path, &place) == 0 && image.st_dev == place.st_dev &&
+            image.st_ino == place.st_ino)
+                return error_set(reterr, ERROR_USAGE, "--emit-tbs %s is the image itself; name another file",
+                                 path);
         r = output_file_open(&out, path, 0644, reterr);
         if (r < 0)
                 return r;

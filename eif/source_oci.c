@@ -85,14 +85,41 @@ static bool tag_is(const char *have, const char *wanted) {
         return colon && !strchr(colon, '/') && strcmp(colon + 1, wanted) == 0;
 }
 
+/* The tags that there are, for a message. */
+struct tag_names {
+        char text[256];
+        size_t size;
+        const char *last; /* an image for several machines has its tag as often */
+};
+
+static void tag_names_add(struct tag_names *names, const char *tag) {
+        size_t n = tag ? strlen(tag) : 0;
+
+        if (n == 0 || (names->last && strcmp(names->last, tag) == 0) ||
+            n + sizeof(", ") > sizeof(names->text) - names->size)
+                return;
+        names->size += (size_t)snprintf(names->text + names->size, sizeof(names->text) - names->size, "%s%s",
+                                        names->size ? ", " : "", tag);
+        names->last = tag;
+}
+
+static int no_such_tag(const char *tag, const struct tag_names *have, struct error *reterr) {
+        return have->size ? error_set(reterr, ERROR_SOURCE_INVALID, "no image has the tag %s; there are %s",
+                                      tag, have->text)
+                          : error_set(reterr, ERROR_SOURCE_INVALID,
+                                      "no image has the tag %s, nor any other; leave it out", tag);
+}
+
 static int choose(const struct oci_index *index, const char *tag, const struct source_options *options,
                   const struct oci_descriptor **ret, struct error *reterr) {
         const struct oci_descriptor *found = NULL;
+        struct tag_names have = { .size = 0 };
         size_t n_tagged = 0, n = 0;
 
         for (size_t i = 0; i < index->n; i++) {
                 const struct oci_descriptor *d = &index->manifests[i];
 
+                tag_names_add(&have, d->tag);
                 if (tag && !tag_is(d->tag, tag))
                         continue;
                 n_tagged++;
@@ -112,7 +139,7 @@ static int choose(const struct oci_index *index, const char *tag, const struct s
                         reterr, ERROR_SOURCE_INVALID,
                         "%zu images fit; choose one with its tag (…:TAG), as in the index's annotations", n);
         if (tag && n_tagged == 0)
-                return error_set(reterr, ERROR_SOURCE_INVALID, "no image has the tag %s", tag);
+                return no_such_tag(tag, &have, reterr);
         return error_set(reterr, ERROR_SOURCE_INVALID,
                          "no image is for linux/%s; give another --arch or another image",
                          docker_arch(options->arch));
@@ -276,14 +303,18 @@ int source_oci_read(const struct blob_store *store, const char *tag, const struc
 
 static int choose_image(const struct docker_images *d, const char *tag, const struct docker_image **ret,
                         struct error *reterr) {
+        struct tag_names have = { .size = 0 };
+
         for (size_t i = 0; i < d->n; i++)
-                for (size_t k = 0; tag && k < d->images[i].tags.n; k++)
+                for (size_t k = 0; tag && k < d->images[i].tags.n; k++) {
                         if (tag_is(d->images[i].tags.items[k], tag)) {
                                 *ret = &d->images[i];
                                 return 0;
                         }
+                        tag_names_add(&have, d->images[i].tags.items[k]);
+                }
         if (tag)
-                return error_set(reterr, ERROR_SOURCE_INVALID, "no image has the tag %s", tag);
+                return no_such_tag(tag, &have, reterr);
         if (d->n != 1)
                 return error_set(reterr, ERROR_SOURCE_INVALID,
                                  "the archive holds %zu images; choose one with its tag (…:TAG)", d->n);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The attest verbs: exit statuses, both verdicts as JSON, every reason of the policy, CRLs, bindings."""
+import base64
 import datetime
 import hashlib
 import json
@@ -173,6 +174,10 @@ def times(b):
         b.verify(f"at its own time, by a policy that expires in {days} days", reason, time="document",
                  document=forge.changed(b.pki, timestamp=NOW * 1000 - 60_000), policy=b.policy_object(Expires=expires, MaxAge="1s"))
     b.verify("years later", "crypto-invalid", time=NOW + 10 ** 9, crypto="expired")
+    text = b.put("base64.bin", base64.encodebytes(b.document.read_bytes()))
+    for file, time, hint in ((b.document, NOW + 10 ** 9, "--time document"), (text, NOW, "base64 -d"), (b.document, NOW, None)):
+        done = run("attest", "verify", file, "--policy", b.policy, "--root", b.root, "--time", time)
+        point(("\nhint: " in done.stdout) == (hint is not None) and (hint or "") in done.stdout, f"a hint for a person: {hint}", done.stdout, done.stderr)
     present = datetime.datetime.now(forge.UTC)
     for label, begin, crypto, policy in (("valid now", -60, "ok", "ok"), ("valid in a minute", 60, "ok", "ok"),
                                          ("valid in an hour", 1800, "not-yet-valid", "crypto-invalid")):

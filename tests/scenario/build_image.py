@@ -120,7 +120,7 @@ def choice(rig):
                      f"--arch {arch} picks its image and marks the file")
     rig.built("--image", f"oci:{source}:v2")
     rig.refused(points, "several images and no tag", "SourceInvalid", "tag", "--image", f"oci:{source}")
-    rig.refused(points, "no such tag", "SourceInvalid", "v9", "--image", f"oci:{source}:v9")
+    rig.refused(points, "no such tag", "SourceInvalid", "v9; there are v1, registry.example/app:v2", "--image", f"oci:{source}:v9")
     only = Layout(rig.folder / "layout-arm")
     only.add_image(layers, arch="aarch64", platform="arm64", **RUN)
     rig.refused(points, "no image for this architecture", "SourceInvalid", "--arch", "--image", f"oci:{only.save()}",

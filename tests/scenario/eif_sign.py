@@ -264,6 +264,10 @@ def refusals(folder):
         untouched(folder, f"a FIFO for {option[-1]}", 12, "OutputFailed", "--certificate", pem, *option, folder / "fifo")
         untouched(folder, f"a folder for {option[-1]}", 12, "OutputFailed", "--certificate", pem, *option, folder)
     points.check((folder / "fifo").is_fifo(), "the FIFO is still there")
+    (folder / "self.eif").write_bytes(image)
+    done = qt("sign-eif", folder / "self.eif", "--certificate", pem, "--emit-tbs", f"{folder}/../{folder.name}/self.eif")
+    points.check(done.returncode == 2 and "is the image itself" in done.stderr and (folder / "self.eif").read_bytes() == image,
+                 "what has to be signed does not replace the image", done.returncode, done.stderr)
     untouched(folder, "no room for the output", 12, "OutputFailed", *good, preexec_fn=small_files, restore_signals=False)
     (folder / "in.eif").write_bytes(image)
     done = qt("sign-eif", folder / "in.eif", *good, "--output", folder / "full.eif", preexec_fn=small_files, restore_signals=False)
