@@ -145,6 +145,15 @@ static int choose(const struct oci_index *index, const char *tag, const struct s
                          docker_arch(options->arch));
 }
 
+/* The list of images, or that this is the other kind of archive. */
+static int read_list(const struct blob_store *store, const char *name, const char *other,
+                     const char *its_kind, char **ret, size_t *ret_size, struct error *reterr) {
+        if (!blob_store_has(store, name) && blob_store_has(store, other))
+                return error_set(reterr, ERROR_SOURCE_INVALID, "there is no %s but %s: give it as %s", name,
+                                 other, its_kind);
+        return blob_store_read(store, name, OCI_DOCUMENT_MAX, ret, ret_size, reterr);
+}
+
 /* From the index down through nested indexes to one manifest. */
 static int find_manifest(const struct blob_store *store, const char *tag,
                          const struct source_options *options, struct oci_manifest *ret, char **ret_digest,
@@ -153,7 +162,7 @@ static int find_manifest(const struct blob_store *store, const char *tag,
         size_t size;
         int r;
 
-        r = blob_store_read(store, "index.json", OCI_DOCUMENT_MAX, &text, &size, reterr);
+        r = read_list(store, "index.json", "manifest.json", "docker-archive:", &text, &size, reterr);
         for (unsigned depth = 0; r >= 0 && depth < NESTED_MAX; depth++) {
                 _cleanup_(oci_index_done) struct oci_index index = { .n = 0 };
                 const struct oci_descriptor *d = NULL;
@@ -351,7 +360,7 @@ int source_docker_read(const struct blob_store *store, const char *tag, const st
         size_t size;
         int r;
 
-        r = blob_store_read(store, "manifest.json", OCI_DOCUMENT_MAX, &list, &size, reterr);
+        r = read_list(store, "manifest.json", "index.json", "oci-archive:", &list, &size, reterr);
         if (r >= 0)
                 r = docker_images_parse(list, size, &images, reterr);
         if (r >= 0)

@@ -159,6 +159,9 @@ def archives(rig):
     rig.refused(points, "a tag that the archive has not", "SourceInvalid", "9", "--image",
                 f"docker-archive:{files['docker-archive']}:9")
     damaged = rig.folder / "damaged.tar"
+    for kind, other in (("oci-archive", "docker-archive"), ("docker-archive", "oci-archive")):
+        rig.refused(points, f"an archive for {kind}: given as {other}:", "SourceInvalid", f"give it as {kind}:", "--image",
+                    f"{other}:{files[kind]}")
     data = bytearray(files["docker-archive"].read_bytes())
     data[data.index(b"#!app")] ^= 1
     damaged.write_bytes(data)
