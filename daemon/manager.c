@@ -358,9 +358,25 @@ static void load_state(struct manager *m) {
         }
 }
 
+/* A monitor knows its node by the machine's number, a record by its place in the topology. */
+static void find_node(const struct manager *m, json_t *plan) {
+        const json_t *number = json_object_get(plan, "Node");
+        const struct topology *t = &m->pool.topology;
+        unsigned node = 0;
+
+        while (node < t->n_nodes && t->nodes[node].id != json_integer_value(number))
+                node++;
+        if (node < t->n_nodes)
+                (void)json_object_set_new(plan, "Node", json_integer(node));
+        else
+                (void)json_object_del(plan, "Node");
+}
+
 static bool take_plan(struct manager *m, json_t *plan, const char *name) {
         json_auto_t *owned = plan;
 
+        if (owned && json_object_get(owned, "Node"))
+                find_node(m, owned);
         return owned && take_record(m, owned, name) >= 0;
 }
 

@@ -298,6 +298,11 @@ def numbers_with_holes():
         d.start()
         share = d.cli("pool", "show", "-o", "json").json()["Shares"][0]
         check(d.describe("far")["Node"] == 70 and (share["CPUIDs"], share["Node"]) == ([8, 11], 70), "for the next daemon as well", share)
+        d.kill()
+        (d.runtime / "state/far.json").unlink()
+        d.start()
+        share = d.cli("pool", "show", "-o", "json").json()["Shares"][0]
+        check(d.describe("far")["Node"] == 70 and (share["CPUIDs"], share["Node"]) == ([8, 11], 70), "and for one that has lost its record", share)
         d.refused("a number between", 2, "InvalidParameter", "pool", "set", "--memory", "64", "--node", "1", contains="no node 1")
         d.ok("pool", "set", "--memory", "64", "--node", "2")
         check((total(0), total(2), total(70)) == (100, 132, 356), "memory of a node by its number")
