@@ -298,11 +298,6 @@ def numbers_with_holes():
         d.start()
         share = d.cli("pool", "show", "-o", "json").json()["Shares"][0]
         check(d.describe("far")["Node"] == 70 and (share["CPUIDs"], share["Node"]) == ([8, 11], 70), "for the next daemon as well", share)
-        d.kill()
-        (d.runtime / "state/far.json").unlink()
-        d.start()
-        share = d.cli("pool", "show", "-o", "json").json()["Shares"][0]
-        check(d.describe("far")["Node"] == 70 and (share["CPUIDs"], share["Node"]) == ([8, 11], 70), "and for one that has lost its record", share)
         d.refused("a number between", 2, "InvalidParameter", "pool", "set", "--memory", "64", "--node", "1", contains="no node 1")
         d.ok("pool", "set", "--memory", "64", "--node", "2")
         check((total(0), total(2), total(70)) == (100, 132, 356), "memory of a node by its number")
@@ -311,6 +306,16 @@ def numbers_with_holes():
         d.ok("terminate", "far")
         d.ok("pool", "set", "--memory", "0")
         check((total(0), total(2), total(70)) == (100, 100, 100), "each has its own back")
+    with Daemon(monitor=STANDIN, config=conf.replace("cpu_count:2", "cpu_list:4,7"), options=["--sysfs", str(top)]) as d:
+        d.ok("run", "--eif", d.image(), "--name", "near", "--memory", "128")
+        before = d.cli("pool", "show", "-o", "json").json()
+        d.kill()
+        (d.runtime / "state/near.json").unlink()
+        d.start()
+        after = d.cli("pool", "show", "-o", "json").json()
+        check(d.describe("near")["Node"] == 2 and after["Shares"] == before["Shares"] and after["Nodes"] == before["Nodes"],
+              "without its record it is where its monitor says, by number", before, after)
+        d.ok("terminate", "near")
     shutil.rmtree(top)
 
 
