@@ -105,8 +105,17 @@ static int watch(struct enclave *e, int directory_fd) {
                               0, on_watch, e);
 }
 
-/* What the monitor is told, in a memory file that nobody can change any more, and in a copy in the directory
- * for a daemon that has lost its records. */
+/* For a daemon that has lost its records: what the monitor is told, and what only a record says. */
+static int leave_copy(const struct enclave *e, json_t *config, int directory_fd) {
+        json_auto_t *record = store_record(e);
+        _cleanup_free_ char *text = NULL;
+
+        (void)json_object_set_new(config, "Record", store_lasting(record));
+        text = json_dumps(config, JSON_COMPACT);
+        return text ? replace_file(directory_fd, "config.json", text, strlen(text), 0600) : -ENOMEM;
+}
+
+/* What the monitor is told, in a memory file that nobody can change any more. */
 static int make_config(const struct enclave *e, int directory_fd) {
         json_auto_t *config = json_pack(
                 "{s:s, s:i, s:I, s:i, s:o, s:I, s:b, s:s, s:I, s:I, s:I, s:I, s:i, s:i, s:s, s:s}", "Name",
@@ -142,7 +151,7 @@ static int make_config(const struct enclave *e, int directory_fd) {
         if (r < 0)
                 return r;
         /* A start that nobody could find again is none. */
-        r = replace_file(directory_fd, "config.json", text, strlen(text), 0644);
+        r = leave_copy(e, config, directory_fd);
         return r < 0 ? r : TAKE_FD(fd);
 }
 

@@ -67,6 +67,20 @@ json_t *store_record(const struct enclave *e) {
         return record;
 }
 
+json_t *store_lasting(const json_t *record) {
+        static const char *const members[] = { "CreatedUSec", "ImagePath", "ImageSize", "ImageDevice",
+                                               "ImageInode",  "Restart",   "Declared" };
+        json_t *lasting = json_is_object(record) ? json_object() : NULL;
+
+        for (size_t i = 0; lasting && i < ELEMENTSOF(members); i++) {
+                json_t *value = json_object_get(record, members[i]);
+
+                if (value)
+                        (void)json_object_set(lasting, members[i], value);
+        }
+        return lasting;
+}
+
 int store_save(int state_fd, const struct enclave *e) {
         json_auto_t *record = store_record(e);
         _cleanup_free_ char *text = NULL, *file = NULL;

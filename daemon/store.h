@@ -7,7 +7,8 @@
  *
  *   state/NAME.json     the daemon's own record, readable by nobody else
  *   enclaves/NAME/      the enclave's directory, owned by its monitor: config.json (a copy of what the
- * monitor got), monitor.sock, end (last facts), and the sockets of its vsock
+ * monitor got, and what of the record is for its whole life), monitor.sock, end (last facts), and the sockets
+ * of its vsock
  *
  * Records are versioned; loading is tolerant: what is missing gets a default, what is broken is reported and
  * left out, and so is a record of a newer version: the monitor of an enclave that lives knows what it is.
@@ -26,6 +27,10 @@ void store_forget(int state_fd, const char *name);
  * known. -EINVAL when it makes no sense, -ENOTSUP when it is of a newer version. Pure. */
 int store_load(const json_t *record, struct enclave *e);
 json_t *store_record(const struct enclave *e);
+
+/* Of a record, what holds from the first start to the last: of which image, since when, and whether it is to
+ * be started again. NULL: out of memory, or no record. */
+json_t *store_lasting(const json_t *record);
 
 /* Remove a directory that may have been filled by a stranger: no link is followed, depth and number are
  * bounded. */

@@ -8,6 +8,7 @@
 #include "daemon/close_elsewhere.h"
 #include "daemon/monitor_socket.h"
 #include "daemon/spawn.h"
+#include "daemon/store.h"
 #include "proto/client.h"
 
 #include <fcntl.h>
@@ -44,6 +45,17 @@ static json_t *parse_plan(const char *text, size_t size) {
         return plan_of(configuration);
 }
 
+/* Of the copy, which this user wrote: the lasting part of the record as well. */
+static json_t *parse_copy(const char *text, size_t size) {
+        json_auto_t *copy = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
+        json_auto_t *lasting = store_lasting(json_object_get(copy, "Record"));
+        json_t *plan = plan_of(copy);
+
+        if (plan && lasting)
+                (void)json_object_update_missing(plan, lasting);
+        return plan;
+}
+
 json_t *stranger_from_copy(int directory_fd) {
         _cleanup_close_ int fd =
                 openat(directory_fd, "config.json", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -54,7 +66,7 @@ json_t *stranger_from_copy(int directory_fd) {
         if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
                 return NULL;
         n = read_up_to(fd, text, sizeof(text));
-        return n <= 0 || (size_t)n == sizeof(text) ? NULL : parse_plan(text, (size_t)n);
+        return n <= 0 || (size_t)n == sizeof(text) ? NULL : parse_copy(text, (size_t)n);
 }
 
 /* Sealed as a memory file is, reading it neither waits for anybody nor changes under our hands. */

@@ -7,7 +7,7 @@
  * that does not answer is ended, since nobody could ever stop it and what it holds would be lost to the pool.
  *
  * The directory is the monitor's, and the monitor may be in the hands of its guest: the copy counts when this
- * user wrote it, and an answer for the enclave whose monitor has that uid; neither brings more than a
+ * user wrote it, and an answer for the enclave whose monitor has that uid, which brings no more than a
  * configuration has. Waiting is short, and only for what should not be.
  */
 

@@ -76,19 +76,21 @@ def pipes(d):
 
 
 def more_than_asked(d):
-    """A configuration has no policy, no path and no end: whoever could write one would have root open a file for it."""
+    """A configuration has no policy, no path and no end, and the record beside it in the copy, which only this user writes, no end."""
     before, directory = enclave(d, "told")
     d.kill()
     lose(d, "told")
     told = json.loads((directory / "config.json").read_text())
-    told.update(Declared=True, Restart="always", ImagePath="/etc/shadow", State="stopped", StopUid=0, RestartUSec=1,
-                Reason={"Kind": "stopped", "Text": "x"})
+    path = told["Record"]["ImagePath"]
+    end = {"State": "stopped", "StopUid": 0, "RestartUSec": 1, "Reason": {"Kind": "stopped", "Text": "x"}}
+    told.update(Declared=True, Restart="always", ImagePath="/etc/shadow", **end)
+    told["Record"].update(Uid=12345, **end)
     (directory / "config.json").write_text(json.dumps(told))
     d.start()
     e = d.wait_state("told", "running")
     record = json.loads((d.runtime / "state/told.json").read_text())
     check(e["ProcessID"] == before["ProcessID"] and not e.get("Restart") and "Declared" not in record
-          and not record.get("ImagePath") and "StopUid" not in record, "a configuration brings a plan and no more", e, record)
+          and record["ImagePath"] == path and "StopUid" not in record and record["Uid"] == before["Uid"], "a configuration brings a plan and no more", e, record)
     d.ok("terminate", "told")
     d.ok("forget")
 

@@ -133,12 +133,13 @@ def records_are_old_or_broken(d):
     d.ok("forget")
 
 
+def next_life(d, name, before):
+    return wait_for(lambda: (lambda e: e if e and e["State"] == "running" and e["ProcessID"] != before["ProcessID"] else None)(
+        d.describe(name)), "its next life")
+
+
 def image_outlives_the_daemon(d):
     """A hand-run enclave's image came as a descriptor; with the daemon its descriptor goes, and its monitor has another."""
-    def next_life(name, before):
-        return wait_for(lambda: (lambda e: e if e and e["State"] == "running" and e["ProcessID"] != before["ProcessID"] else None)(
-            d.describe(name)), "its next life")
-
     for name, script in (("found", ""), ("meanwhile", "run=1500 end=killed signal=9")):
         path = d.image(script)
         d.ok("run", "--eif", path, "--name", name, "--memory", "128", "--restart", "always")
@@ -153,7 +154,7 @@ def image_outlives_the_daemon(d):
             wait_for(lambda: os.path.exists(f"/proc/{d.process.pid}/fd") and any(
                 os.readlink(f.path).startswith(path) for f in os.scandir(f"/proc/{d.process.pid}/fd")), "the image in its hands")
             os.kill(before["ProcessID"], signal.SIGKILL)
-        after = next_life(name, before)
+        after = next_life(d, name, before)
         check(after["Restarts"] == before["Restarts"] + 1, f"{name}: started again from the very same image", before, after)
         d.ok("terminate", name)
     d.ok("forget")
@@ -171,6 +172,25 @@ def image_is_another(d):
     wait_for(lambda: "image was handed to an earlier daemon" in d.log_text(), "the reason why there is no restart")
     e = d.describe("other")
     check(e["Reason"]["Kind"] == "monitor-lost" and "RestartUSec" not in e, "no other file is started under that name", e)
+    d.ok("forget")
+
+
+def record_lost(d):
+    """The copy of its configuration says also what only the record did: it is started again from the same image."""
+    path = d.image("boot=10")
+    d.ok("run", "--eif", path, "--name", "kept", "--memory", "128", "--restart", "always")
+    before = d.wait_state("kept", "running")
+    d.kill()
+    (d.runtime / "state/kept.json").unlink()
+    d.start()
+    after = d.wait_state("kept", "running")
+    same = ("EnclaveName", "EnclaveID", "EnclaveCID", "Restart", "CreatedUSec", "ProcessID", "Uid")
+    check(all(before[k] == after[k] for k in same), "without its record an enclave is what it was", before, after)
+    wait_for(lambda: any(os.readlink(f.path).startswith(path) for f in os.scandir(f"/proc/{d.process.pid}/fd")), "the image in its hands")
+    os.kill(before["ProcessID"], signal.SIGKILL)
+    after = next_life(d, "kept", before)
+    check(after["Restarts"] == 1, "and is started again", after)
+    d.ok("terminate", "kept")
     d.ok("forget")
 
 
@@ -237,7 +257,7 @@ def versions(d):
 
 with Daemon(monitor=STANDIN, config=CONFIG) as d:
     for part in (daemon_dies, monitor_dies, both_die, words_outlive_the_daemon, image_outlives_the_daemon, image_is_another,
-                 everything_lost, records_are_old_or_broken, versions):
+                 record_lost, everything_lost, records_are_old_or_broken, versions):
         print("#", part.__name__)
         part(d)
 done()
