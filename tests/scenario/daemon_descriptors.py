@@ -3,7 +3,6 @@
 may lie; and files whose file system never answers, more than the daemon would ever have room for. It waits for none of
 them, takes in no more of a caller's than a few, and gives all of them back when they can be closed."""
 import contextlib
-import ctypes
 import os
 import pathlib
 import signal
@@ -13,35 +12,10 @@ import tempfile
 
 from fuse_silent import Silent
 from harness import PATIENCE, STANDIN, Daemon, check, done, read_message, skip, wait_for
+from other_users import ALICE, BOB, USERS, child, end  # Alice passes them
 
-USERS = 100  # Debian's group "users": stands for qt-enclave
-ALICE, BOB = 54321, 54322  # who passes them, and the other
 REFUSED = b'{"method":"io.qtenclave.Manager.Run","parameters":{"Image":0,"CPUs":-1}}\0'
 FEW = 64  # descriptors
-
-
-def child(work, *arguments):
-    """Alice's process, with what it says."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.close(reader)
-            os.setgroups([])
-            os.setresgid(USERS, USERS, USERS)
-            os.setresuid(ALICE, ALICE, ALICE)
-            ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
-            work(lambda: os.write(writer, b"."), *arguments)
-        finally:
-            os._exit(0)
-    os.close(writer)
-    return pid, reader
-
-
-def end(pid, reader):
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    os.close(reader)
 
 
 def count(d):
@@ -109,12 +83,7 @@ def pass_one(say, way, path):
 
 
 def is_served(d, what):
-    p = d.popen("describe", "--all", uid=BOB, group=USERS)
-    try:
-        p.communicate(timeout=PATIENCE)
-    except Exception:
-        p.kill()
-    check(p.returncode == 0, f"another user is answered with {what}", p.returncode)
+    check(d.cli("describe", "--all", uid=BOB, group=USERS).status == 0, f"another user is answered with {what}")
 
 
 def bob_runs(d):
@@ -126,7 +95,7 @@ def lingers(d):
     for way in (beside, unread, surplus, nested):
         before = count(d)
         os.kill(d.process.pid, signal.SIGSTOP)
-        pid, reader = child(pass_one, way, d.socket)
+        pid, reader = child(ALICE, pass_one, way, d.socket)
         passed = os.read(reader, 1)
         os.kill(d.process.pid, signal.SIGCONT)
         check(passed + os.read(reader, 1) == b"..", f"who passes a lingering connection is answered ({way.__name__})")
@@ -158,7 +127,7 @@ def files(d):
             skip("a file system that does not answer", str(e))
             return
         try:
-            pid, reader = child(pass_files, d.socket, f"{top}/image")
+            pid, reader = child(ALICE, pass_files, d.socket, f"{top}/image")
             os.set_blocking(reader, False)
             wait_for(lambda: f"uid {ALICE} passed" in d.log_text() or count(d) > before + 2 * FEW, "the daemon to notice")
             is_served(d, "files that cannot be closed")

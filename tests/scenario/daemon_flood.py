@@ -7,7 +7,6 @@ No clock is asserted: whoever is not served at all fails by patience. (`logs` re
 so the daemon has no reader of it that could be slow.)"""
 import array
 import contextlib
-import ctypes
 import os
 import resource
 import select
@@ -16,9 +15,8 @@ import socket
 import time
 
 from harness import DAEMON, PATIENCE, STANDIN, Daemon, check, done, read_message, skip, wait_for
+from other_users import ALICE, BOB, USERS, child, end  # Alice floods
 
-USERS = 100  # Debian's group "users": stands for qt-enclave
-ALICE, BOB = 54321, 54322  # the flooder and the other
 CONNECTIONS = 10000
 QUOTA = 64  # connections of one user: the default
 MESSAGE_MAX, QUEUE_MAX = 64 * 1024, 256 * 1024  # of each of them: what is half read, and what is not yet read by the other side
@@ -27,30 +25,6 @@ SANITIZED = b"__asan_init" in open(DAEMON, "rb").read()
 DESCRIBE = b'{"method":"io.qtenclave.Manager.Describe"}\0'
 EVENTS = b'{"method":"io.qtenclave.Manager.Events","more":true}\0'
 RUN = (b'{"method":"io.qtenclave.Manager.Run","parameters":{"Image":0,"Name":"flood%d","MemoryMiB":128}}\0')
-
-
-def child(uid, work, *arguments):
-    """A process of that user that ends with us. It says "." for each thing done, "x" for each that went wrong."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.close(reader)
-            os.setgroups([])
-            os.setresgid(USERS, USERS, USERS)
-            os.setresuid(uid, uid, uid)
-            ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL; after the uid has changed, which clears it
-            work(lambda good=True: os.write(writer, b"." if good else b"x"), *arguments)
-        finally:
-            os._exit(0)
-    os.close(writer)
-    return pid, reader
-
-
-def end(pid, reader):
-    os.kill(pid, 9)
-    os.waitpid(pid, 0)
-    os.close(reader)
 
 
 def connect(path):

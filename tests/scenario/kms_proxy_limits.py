@@ -10,7 +10,7 @@ import threading
 import time
 
 from harness import check, done
-from kms_proxy_pipe import Echo, Proxy, until
+from kms_proxy_pipe import Echo, Proxy, echo_section, until
 
 
 @contextlib.contextmanager
@@ -22,12 +22,7 @@ def proxy_with(limits, echo):
 enclaves = {root}/e
 audit-file = {root}/audit
 {limits}
-[pipe echo]
-port = 8002
-tls = no
-allow = localhost:{echo.port}
-private-addresses = yes
-""")
+{echo_section(echo.port)}""")
     try:
         yield proxy
         check(proxy.end() == 0, "and the proxy ends well")

@@ -78,6 +78,11 @@ class Upstream:
                 tls.sendall(digest.digest())
 
 
+def echo_section(port):
+    """A listener of the proxy without TLS, whose destination is on loopback."""
+    return f"[pipe echo]\nport = 8002\ntls = no\nallow = localhost:{port}\nprivate-addresses = yes\n"
+
+
 class Echo:
     """Plain TCP on loopback: echoes, and after the client's end says "bye"."""
 
@@ -410,12 +415,7 @@ handshake-timeout = 60s
 [pipe kms]
 port = 8000
 allow = localhost:{echo.port}
-[pipe echo]
-port = 8002
-tls = no
-allow = localhost:{echo.port}
-private-addresses = yes
-""", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
+{echo_section(echo.port)}""", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
     try:
         many = [proxy.connect("one", 8000) for _ in range(40)]
         log = until(lambda: "Too many open files" in (root / "few/log").read_text())
@@ -495,12 +495,7 @@ private-addresses = yes
 [pipe public]
 port = 8001
 allow = localhost:{upstream.port}
-[pipe echo]
-port = 8002
-tls = no
-allow = localhost:{echo.port}
-private-addresses = yes
-[pipe early]
+{echo_section(echo.port)}[pipe early]
 port = 8004
 tls = no
 allow = localhost:{early.port}

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 
 from harness import check, done
-from kms_proxy_pipe import PROXY, Echo, Proxy, until
+from kms_proxy_pipe import PROXY, Echo, Proxy, echo_section, until
 
 
 def talk(proxy, n):
@@ -57,12 +57,7 @@ def main():
     proxy = Proxy(root, f"""[proxy]
 enclaves = {root}/e
 audit-file = {root}/audit
-[pipe echo]
-port = 8002
-tls = no
-allow = localhost:{echo.port}
-private-addresses = yes
-""")
+{echo_section(echo.port)}""")
     try:
         until(proxy.path("one", 8002).exists)
         second_proxy(root, proxy)
