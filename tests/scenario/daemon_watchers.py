@@ -15,6 +15,7 @@ with Daemon(monitor=STANDIN) as d:
     d.ok("run", "--eif", d.image(), "--name", "one", "--memory", "128")
     waits, impatient = d.follow("wait", "one"), d.follow("wait", "one", "--timeout", "3s")
     events, watch = d.follow("events", "-o", "text"), d.follow("describe", "one", "--watch")
+    check(next((x for x in watch.stdout if " since " in x), None), "describe --watch has begun")  # else there is nothing to go on with
     d.kill()
     good, *why = ends(impatient, 10, "Timeout: the enclave one was not exited within 3s")
     check(good, "a wait has its own end, with or without a daemon", *why)
