@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include "base/io.h"
 #include "cli/client.h"
 #include "cli/verb.h"
 
 #include <limits.h>
 #include <string.h>
-#include <time.h>
-
-static uint64_t now_usec(void) {
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &t);
-        return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 /* -1 is for ever. */
 static int left_msec(uint64_t end_usec) {
-        uint64_t now = now_usec(), left = end_usec > now ? (end_usec - now) / 1000 : 0;
+        uint64_t now = monotonic_usec(), left = end_usec > now ? (end_usec - now) / 1000 : 0;
 
         return left > INT_MAX ? -1 : (int)left;
 }
@@ -41,7 +34,7 @@ static int ask(const struct options *o, const char *step, uint64_t end_usec, boo
 /* The answer comes when it is so, from this daemon or the next; --timeout is how long anybody wants to wait
  * for that. */
 static int call_wait(const struct options *o, const char *step, struct reply *ret, struct error *reterr) {
-        uint64_t usec, end, now = now_usec();
+        uint64_t usec, end, now = monotonic_usec();
         bool known = false;
         unsigned tries = 0;
         int r;

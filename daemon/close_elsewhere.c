@@ -2,6 +2,7 @@
 
 #include "daemon/close_elsewhere.h"
 
+#include "base/io.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -11,13 +12,12 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #define THREADS_MAX 256
 #define THREADS_PER_USER 4
 #define BEHIND 16 /* a user with so many is behind */
 #define STACK_SIZE ((size_t)64 << 10)
-#define LOG_PAUSE_SEC 60
+#define LOG_PAUSE_USEC (60 * UINT64_C(1000000))
 
 struct closing {
         struct closing *next;
@@ -166,13 +166,12 @@ static int add(int fd, uid_t from, unsigned *ret_n) {
 
 /* A flood is behind now and then, and catches up; the journal is not for its sender to fill. */
 static void log_behind(uid_t from) {
-        static time_t last;
-        struct timespec now;
+        static uint64_t last;
+        uint64_t now = monotonic_usec();
 
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        if (last > 0 && now.tv_sec < last + LOG_PAUSE_SEC)
+        if (last > 0 && now < last + LOG_PAUSE_USEC)
                 return;
-        last = now.tv_sec;
+        last = now;
         log_warning("uid %u passed %u descriptors that are not closed yet, since what is behind them may not "
                     "answer; nothing more of that user's is read until some are",
                     from, BEHIND);

@@ -335,10 +335,9 @@ static int broken(struct error *reterr, const char *path, uint64_t line, const c
         "file away before the proxy is restarted"
 
 #define BREAKS_HERE "the chain breaks here: the line before was changed, removed or inserted"
-#define BEGINS_ELSEWHERE                                                                                \
-        "the chain does not begin here: lines before were removed; or this file followed another one, " \
-        "which "                                                                                        \
-        "`audit verify` prints the head of, for --after"
+#define BEGINS_ELSEWHERE                                                           \
+        "the chain does not begin here: lines before were removed, or it follows " \
+        "another file, whose head (audit verify prints it) goes with --after"
 
 /* A record behind a torn line must say so, and no other may. Empties torn. */
 static int check_torn(const json_t *object, struct bytes *torn) {

@@ -104,7 +104,7 @@ static void send_answer(struct call_connection *c) {
                 c->base.metrics->received_bytes_total += (uint64_t)n;
         }
         bytes_done(&c->out);
-        c->base.active_usec = now_monotonic_usec();
+        c->base.active_usec = monotonic_usec();
         (void)watch_set(c->base.watch, c->resting ? 0 : EPOLLIN);
 }
 
@@ -130,7 +130,7 @@ static void audit_call(const struct call_job *j, bool made) {
                 .address = call->address[0] ? call->address : NULL,
                 .bytes_out = j->bytes_out,
                 .bytes_in = j->frame.size,
-                .duration_usec = now_monotonic_usec() - j->started_usec,
+                .duration_usec = monotonic_usec() - j->started_usec,
                 .operation = call->request.operation,
                 .key_id = call->key_id[0] ? call->key_id : NULL,
                 .document_sha256 = call->document_sha256[0] ? call->document_sha256 : NULL,
@@ -220,7 +220,7 @@ static int check_limits(struct call_connection *c, struct error *reterr) {
         if (!bucket)
                 return error_set(reterr, ERROR_INTERNAL, "out of memory");
         c->resting = !bucket_take(bucket, listener->mode == LISTENER_API ? listener->calls_per_second : 1,
-                                  now_monotonic_usec());
+                                  monotonic_usec());
         if (c->resting)
                 return error_set(reterr, ERROR_LIMIT_EXCEEDED,
                                  "too many calls per second; wait and try again");
@@ -262,7 +262,7 @@ static void start_call(struct call_connection *c, const uint8_t *data, size_t si
         j->metrics->calls_total++;
         j->peer = c->base.peer;
         j->connection_id = c->base.id;
-        j->started_usec = now_monotonic_usec();
+        j->started_usec = monotonic_usec();
         j->bytes_out = FRAME_HEADER_SIZE + size;
         r = check_limits(c, &e);
         if (r >= 0)
@@ -305,7 +305,7 @@ static void read_frame(struct call_connection *c) {
         c->in.size += (size_t)n;
         c->bytes_out += (uint64_t)n;
         c->base.metrics->sent_bytes_total += (uint64_t)n;
-        c->base.active_usec = now_monotonic_usec();
+        c->base.active_usec = monotonic_usec();
         if (c->in.size > FRAME_HEADER_SIZE && frame_size(c->in.data, &size) >= 0 &&
             c->in.size == FRAME_HEADER_SIZE + size) {
                 struct bytes frame = c->in;

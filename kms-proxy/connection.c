@@ -11,7 +11,7 @@ void connection_begin(struct connection *c, struct proxy *proxy, const struct li
                                   .peer = *peer,
                                   .id = ++proxy->last_id,
                                   .fd = fd };
-        c->opened_usec = c->active_usec = now_monotonic_usec();
+        c->opened_usec = c->active_usec = monotonic_usec();
         c->metrics = metrics_find(&proxy->metrics, listener->name, listener_mode_name(listener->mode));
         c->usage = limits_find(&proxy->limits, peer->enclave);
         if (c->usage)
@@ -54,7 +54,7 @@ void connection_end(struct connection *c, enum connection_end how, const char *r
                 .listener = c->listener->name,
                 .verdict = verdicts[how],
                 .reason = reason,
-                .duration_usec = now_monotonic_usec() - c->opened_usec,
+                .duration_usec = monotonic_usec() - c->opened_usec,
         };
 
         if (c->ops->describe)
@@ -66,7 +66,7 @@ void connection_end(struct connection *c, enum connection_end how, const char *r
         proxy->limits.connections--;
         if (c->usage) {
                 c->usage->connections--;
-                c->usage->used_usec = now_monotonic_usec();
+                c->usage->used_usec = monotonic_usec();
         }
         *c->link = c->next;
         if (c->next)

@@ -181,7 +181,7 @@ static bool due(const struct credential_source *s) {
 }
 
 static bool failed_just_now(const struct credential_source *s) {
-        return s->failed_usec && now_monotonic_usec() - s->failed_usec <= RETRY_USEC;
+        return s->failed_usec && monotonic_usec() - s->failed_usec <= RETRY_USEC;
 }
 
 /* One thread asks, for as long as that takes; the lock is free meanwhile, because the kept ones may be good.
@@ -196,7 +196,7 @@ static int renew(struct credential_source *s, struct error *reterr) {
                                   : metadata_fetch_ec2(s->http, s->metadata, &fresh, reterr);
         (void)pthread_mutex_lock(&s->lock);
         s->renewing = false;
-        s->failed_usec = r < 0 ? now_monotonic_usec() : 0;
+        s->failed_usec = r < 0 ? monotonic_usec() : 0;
         if (r >= 0) {
                 credentials_done(&s->kept);
                 s->kept = fresh;

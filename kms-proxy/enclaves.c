@@ -54,9 +54,9 @@ static int read_reply(int fd, uint64_t deadline_usec, struct bytes *input, json_
                 r = bytes_reserve(input, 4096);
                 if (r < 0)
                         return r;
-                n = now_monotonic_usec() < deadline_usec ? read(fd, input->data + input->size, 4096) : -1;
+                n = monotonic_usec() < deadline_usec ? read(fd, input->data + input->size, 4096) : -1;
                 if (n < 0)
-                        return errno == EAGAIN || now_monotonic_usec() >= deadline_usec ? -ETIMEDOUT : -errno;
+                        return errno == EAGAIN || monotonic_usec() >= deadline_usec ? -ETIMEDOUT : -errno;
                 if (n == 0)
                         return -EPIPE;
                 input->size += (size_t)n;
@@ -101,7 +101,7 @@ static void take_list(struct enclaves *e, const json_t *list) {
 static int ask(struct enclaves *e, char refusal[static COMPLAINT_MAX]) {
         static const char call[] =
                 "{\"method\":\"io.qtenclave.Manager.Describe\",\"parameters\":{},\"more\":true}";
-        uint64_t deadline_usec = now_monotonic_usec() + ANSWER_USEC;
+        uint64_t deadline_usec = monotonic_usec() + ANSWER_USEC;
         _cleanup_close_ int fd = connect_daemon(e->socket);
         _cleanup_bytes_ struct bytes input = { .max = INPUT_MAX };
         bool continues = true;
@@ -127,7 +127,7 @@ static int ask(struct enclaves *e, char refusal[static COMPLAINT_MAX]) {
                 continues = json_is_true(json_object_get(reply, "continues"));
         }
         if (r >= 0)
-                e->asked_usec = now_monotonic_usec();
+                e->asked_usec = monotonic_usec();
         return r;
 }
 
@@ -161,7 +161,7 @@ static int ask_again(struct enclaves *e, uint64_t now) {
         if (e->failed_usec && now - e->failed_usec < REST_USEC)
                 return -EHOSTDOWN;
         r = ask(e, refusal);
-        e->failed_usec = r < 0 ? now_monotonic_usec() : 0;
+        e->failed_usec = r < 0 ? monotonic_usec() : 0;
         if (r < 0)
                 e->n = 0;
         tell_change(e, r >= 0 ? "" : *refusal ? refusal : strerror(-r));
@@ -169,7 +169,7 @@ static int ask_again(struct enclaves *e, uint64_t now) {
 }
 
 int enclaves_name_of(struct enclaves *e, uint32_t cid, char *ret, size_t size) {
-        uint64_t now = now_monotonic_usec();
+        uint64_t now = monotonic_usec();
         bool fresh = e->asked_usec && now - e->asked_usec <= KEEP_USEC;
 
         if (fresh && find(e, cid, ret, size) == 0)

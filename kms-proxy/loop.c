@@ -119,17 +119,9 @@ void loop_stop(struct loop *loop) {
         loop->running = false;
 }
 
-static uint64_t clock_usec(clockid_t clock) {
+uint64_t now_realtime_usec(void) {
         struct timespec t;
 
-        (void)clock_gettime(clock, &t);
+        (void)clock_gettime(CLOCK_REALTIME, &t);
         return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-uint64_t now_monotonic_usec(void) {
-        return clock_usec(CLOCK_MONOTONIC);
-}
-
-uint64_t now_realtime_usec(void) {
-        return clock_usec(CLOCK_REALTIME);
 }

@@ -7,6 +7,7 @@
  */
 
 #include "base/cleanup.h"
+#include "base/io.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,5 +34,5 @@ struct watch *watch_remove(struct watch *watch); /* returns NULL */
 int loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 
-uint64_t now_monotonic_usec(void);
+/* Wall-clock time, which ends and dates are given in; base/io.h has the monotonic one. */
 uint64_t now_realtime_usec(void);

@@ -71,7 +71,7 @@ static void pipe_second(struct connection *base) {
         bool connecting = c->resolution && !c->resolving;
 
         if (connecting && c->next_address < c->resolution->n_addresses &&
-            now_monotonic_usec() >= c->turn_ends_usec)
+            monotonic_usec() >= c->turn_ends_usec)
                 try_next_address(c);
 }
 
@@ -102,7 +102,7 @@ static uint64_t bytes_left(const struct pipe_connection *c, const char **ret_lim
         const struct config *config = c->base.config;
         uint64_t limit = config->bytes_per_connection, passed = c->out.bytes + c->in.bytes;
         uint64_t here = limit == 0 ? UINT64_MAX : passed < limit ? limit - passed : 0;
-        uint64_t hour = hour_left(&c->base.usage->hour, config->bytes_per_hour, now_monotonic_usec());
+        uint64_t hour = hour_left(&c->base.usage->hour, config->bytes_per_hour, monotonic_usec());
 
         *ret_limit = here <= hour ? "bytes-limit" : "bytes-per-hour-limit";
         return here < hour ? here : hour;
@@ -115,7 +115,7 @@ static int pump(struct pipe_connection *c, struct flow *flow, const char **ret_l
         int r = flow_pump(flow, &c->base.proxy->relays, bytes_left(c, ret_limit));
 
         if (flow->bytes != before) {
-                c->base.active_usec = now_monotonic_usec();
+                c->base.active_usec = monotonic_usec();
                 hour_count(&c->base.usage->hour, flow->bytes - before, c->base.active_usec);
                 *(flow == &c->out ? &metrics->sent_bytes_total : &metrics->received_bytes_total) +=
                         flow->bytes - before;
@@ -158,13 +158,13 @@ static void begin_relay(struct pipe_connection *c) {
                 connection_end(&c->base, CONNECTION_REFUSED, "bytes-limit");
                 return;
         }
-        hour_count(&c->base.usage->hour, c->out.bytes, now_monotonic_usec());
+        hour_count(&c->base.usage->hour, c->out.bytes, monotonic_usec());
         free(c->resolution);
         c->resolution = NULL;
         (void)setsockopt(c->upstream, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
         (void)setsockopt(c->upstream, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
         c->base.established = true;
-        c->base.active_usec = now_monotonic_usec();
+        c->base.active_usec = monotonic_usec();
         c->out.from = c->in.to = c->base.fd;
         c->out.to = c->in.from = c->upstream;
         relay(c, true, true);
@@ -202,7 +202,7 @@ static int connect_to(struct pipe_connection *c, const struct sockaddr *address)
 
 /* An address that does not answer must leave time for the others: it has its part of what is left. */
 static uint64_t turn_end(const struct pipe_connection *c) {
-        uint64_t now = now_monotonic_usec(), end = c->base.opened_usec + c->base.config->handshake_usec;
+        uint64_t now = monotonic_usec(), end = c->base.opened_usec + c->base.config->handshake_usec;
         uint64_t part = (end > now ? end - now : 0) / (c->resolution->n_addresses - c->next_address);
 
         return now + (part < TURN_MAX_USEC ? part : TURN_MAX_USEC);

@@ -51,9 +51,9 @@ static const char *over_limit(struct proxy *p, const struct listener *listener, 
         if (usage->connections >= p->config->connections_per_enclave)
                 return "connections-per-enclave-limit";
         if (listener->mode == LISTENER_PIPE &&
-            hour_left(&usage->hour, p->config->bytes_per_hour, now_monotonic_usec()) == 0)
+            hour_left(&usage->hour, p->config->bytes_per_hour, monotonic_usec()) == 0)
                 return "bytes-per-hour-limit";
-        if (!bucket_take(&usage->connects, p->config->connects_per_second, now_monotonic_usec()))
+        if (!bucket_take(&usage->connects, p->config->connects_per_second, monotonic_usec()))
                 return "connects-per-second-limit";
         return NULL;
 }
@@ -69,7 +69,7 @@ static void accepted(void *userdata, uint32_t port, int fd, const struct peer *p
                 return;
         }
         if (usage)
-                usage->used_usec = now_monotonic_usec();
+                usage->used_usec = monotonic_usec();
         reason = over_limit(p, listener, usage, peer);
         if (reason) {
                 (void)close_fd(fd);
@@ -93,7 +93,7 @@ static void reconcile(struct proxy *p) {
 }
 
 static void check_timeouts(struct proxy *p) {
-        uint64_t now = now_monotonic_usec();
+        uint64_t now = monotonic_usec();
         struct connection *next;
 
         for (struct connection *c = p->connections; c; c = next) {
@@ -124,7 +124,7 @@ static void write_metrics(struct proxy *p) {
 
 static void tick(void *userdata, uint32_t events _unused_) {
         struct proxy *p = userdata;
-        uint64_t expirations, now = now_monotonic_usec();
+        uint64_t expirations, now = monotonic_usec();
 
         (void)!read(p->timer_fd, &expirations, sizeof(expirations));
         p->ticks++;

@@ -76,7 +76,7 @@ void refusals_add(struct refusals *refusals, struct audit *audit, const struct a
         kind->mode = record->mode;
         kind->cid = record->cid;
         kind->uid = record->peer_uid;
-        kind->reported_usec = now_monotonic_usec();
+        kind->reported_usec = monotonic_usec();
         kind->next = refusals->kinds;
         refusals->kinds = kind;
         refusals->n++;

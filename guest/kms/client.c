@@ -2,6 +2,7 @@
 
 #include "guest/kms/client.h"
 
+#include "base/io.h"
 #include "guest/kms/document.h"
 #include "guest/kms/exchange.h"
 #include "guest/kms/stream.h"
@@ -17,7 +18,6 @@
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <string.h>
-#include <time.h>
 
 #define NONCE_SIZE 32
 
@@ -25,7 +25,7 @@ struct kms_client {
         struct kms_client_config config;
         EVP_PKEY *key;
         struct bytes document;
-        time_t made;                    /* of key and document, by the monotonic clock */
+        uint64_t made_usec;             /* of key and document, by the monotonic clock */
         struct credentials credentials; /* lent for longer than one call */
 };
 
@@ -91,13 +91,6 @@ void kms_client_free(struct kms_client *c) {
         free(c);
 }
 
-static time_t now_seconds(void) {
-        struct timespec t;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &t);
-        return t.tv_sec;
-}
-
 static int make_document(struct kms_client *c, uint64_t deadline, const uint8_t *digest, size_t digest_size,
                          struct error *reterr) {
         struct document_request request = { .user_data = digest, .user_data_size = digest_size };
@@ -116,7 +109,7 @@ static int make_document(struct kms_client *c, uint64_t deadline, const uint8_t 
         request.nonce_size = sizeof(nonce);
         r = document_get(c->config.module, deadline, &request, &c->document, reterr);
         OPENSSL_free(spki);
-        c->made = now_seconds();
+        c->made_usec = monotonic_usec();
         return r;
 }
 
@@ -127,7 +120,7 @@ static int prepare(struct kms_client *c, uint64_t deadline, const char *operatio
         uint8_t digest[32];
         int r;
 
-        if (cached && c->key && now_seconds() - c->made < (time_t)c->config.cache_seconds)
+        if (cached && c->key && monotonic_usec() - c->made_usec < c->config.cache_seconds * UINT64_C(1000000))
                 return 0;
         forget(c);
         r = kms_request_digest(operation, body, digest);

@@ -282,10 +282,10 @@ static void floods(void **state _unused_) {
                                                              .verdict = "refused",
                                                              .reason = kinds[k].reason });
         assert_int_equal(lines_with("refused", line, sizeof(line)), ELEMENTSOF(kinds));
-        refusals_report(&refusals, audit, now_monotonic_usec() + 2000000);
+        refusals_report(&refusals, audit, monotonic_usec() + 2000000);
         assert_int_equal(lines_with("\"repeated\":999", line, sizeof(line)), ELEMENTSOF(kinds));
         assert_int_equal(lines_with("\"cid\":78", line, sizeof(line)), 2);
-        refusals_report(&refusals, audit, now_monotonic_usec() + 4000000);
+        refusals_report(&refusals, audit, monotonic_usec() + 4000000);
         assert_int_equal(lines_with("refused", line, sizeof(line)), 2 * ELEMENTSOF(kinds));
         assert_int_equal(refusals.n, 0);
 }
